@@ -1,0 +1,109 @@
+const kibibyte = 1024
+const mebibyte = 1024 * kibibyte
+
+/** Two full-size chunks for each of 32 busy transfers; small beside the heap of a server. */
+const defaultLimitBytes = 64 * mebibyte
+/** Below this the cost of a system call per chunk outweighs the memory saved. */
+export const minimumChunkBytes = 16 * kibibyte
+/** Above this a chunk no longer moves bytes faster; it only holds more of them. */
+export const maximumChunkBytes = mebibyte
+/** One transfer may claim this share of what is free, so that those which come later still find room. */
+const shareOfFree = 8
+/** Buffers kept for the next chunk. Enough for the transfers of one machine's cores, little enough to forget. */
+const defaultIdleLimitBytes = 8 * mebibyte
+
+/** A chunk's memory, counted as in flight until it is released. */
+export interface ChunkLease {
+  readonly buffer: Buffer
+  /**
+   * Gives the bytes back; safe to repeat. `settled` says that nobody can touch the buffer any more, so that
+   * the next lease may use it. After a broken transfer that is unknown, and the memory is left to the collector.
+   */
+  release(settled: boolean): void
+}
+
+/**
+ * The bytes that all transfers together hold in memory. It never makes anyone wait, since a transfer that waits
+ * for memory held by a stalled peer would stall as well: instead chunks shrink as the budget fills. With `n`
+ * transfers holding one chunk each, at most `limitBytes + n × 16 KiB` are in flight.
+ */
+export class BytesInFlight {
+  readonly limitBytes: number
+  readonly #idleLimitBytes: number
+  readonly #idle = new Map<number, Buffer[]>()
+  #idleBytes = 0
+  #inUseBytes = 0
+  #peakBytes = 0
+
+  constructor(options: { limitBytes?: number; idleLimitBytes?: number } = {}) {
+    this.limitBytes = options.limitBytes ?? defaultLimitBytes
+    this.#idleLimitBytes = options.idleLimitBytes ?? defaultIdleLimitBytes
+  }
+
+  /** Bytes held now. */
+  get inUseBytes(): number {
+    return this.#inUseBytes
+  }
+
+  /** The most bytes ever held at once. */
+  get peakBytes(): number {
+    return this.#peakBytes
+  }
+
+  /** How much one transfer should hold at most, as things stand: a power of two from 16 KiB to 1 MiB. */
+  chunkBytes(): number {
+    const shareBytes = (this.limitBytes - this.#inUseBytes) / shareOfFree
+    if (shareBytes >= maximumChunkBytes) return maximumChunkBytes
+    if (shareBytes <= minimumChunkBytes) return minimumChunkBytes
+    return 2 ** Math.floor(Math.log2(shareBytes))
+  }
+
+  /** Counts bytes that are in memory already, such as those a socket delivered. Pair with `release`. */
+  hold(sizeBytes: number): void {
+    this.#inUseBytes += sizeBytes
+    if (this.#inUseBytes > this.#peakBytes) this.#peakBytes = this.#inUseBytes
+  }
+
+  /** Gives back what `hold` counted. */
+  release(sizeBytes: number): void {
+    this.#inUseBytes -= sizeBytes
+  }
+
+  /** Memory for the next chunk of a transfer that has `wantedBytes` left. May be shorter or longer than that. */
+  lease(wantedBytes: number): ChunkLease {
+    const sizeBytes = Math.min(this.chunkBytes(), chunkSizeFor(wantedBytes))
+    const buffer = this.#takeIdle(sizeBytes) ?? Buffer.allocUnsafeSlow(sizeBytes)
+    this.hold(sizeBytes)
+    let released = false
+    return {
+      buffer,
+      release: (settled) => {
+        if (released) return
+        released = true
+        this.release(sizeBytes)
+        if (settled) this.#keepIdle(buffer)
+      },
+    }
+  }
+
+  #takeIdle(sizeBytes: number): Buffer | undefined {
+    const buffer = this.#idle.get(sizeBytes)?.pop()
+    if (buffer !== undefined) this.#idleBytes -= sizeBytes
+    return buffer
+  }
+
+  #keepIdle(buffer: Buffer): void {
+    if (this.#idleBytes + buffer.length > this.#idleLimitBytes) return
+    this.#idleBytes += buffer.length
+    const sameSize = this.#idle.get(buffer.length)
+    if (sameSize === undefined) this.#idle.set(buffer.length, [buffer])
+    else sameSize.push(buffer)
+  }
+}
+
+/** The smallest chunk size that holds `wantedBytes`. Only a few sizes exist, so that buffers can be used again. */
+function chunkSizeFor(wantedBytes: number): number {
+  if (wantedBytes >= maximumChunkBytes) return maximumChunkBytes
+  if (wantedBytes <= minimumChunkBytes) return minimumChunkBytes
+  return 2 ** Math.ceil(Math.log2(wantedBytes))
+}
