@@ -1,0 +1,48 @@
+import { defineCommand } from '../storage/metadata/command.ts'
+import {
+  accessKeysOf,
+  advanceIamGeneration,
+  deleteAccessKey,
+  upsertAccessKey,
+} from '../storage/metadata/stores/access-key-store.ts'
+import { recordAudit } from '../storage/metadata/stores/change-log.ts'
+import { insertAccount, insertRegistry } from '../storage/metadata/stores/repository-store.ts'
+
+/** Brings an account and its registry of a region into being. Idempotent. */
+export const ensureRegistry = defineCommand({
+  name: 'ensure-registry',
+  durability: 'durable',
+  async run(tx, input: { accountId: string; region: string }, context): Promise<void> {
+    await insertAccount(tx, input.accountId, context.nowMs)
+    await insertRegistry(tx, input.accountId, input.region, context.nowMs)
+  },
+})
+
+/** Makes this the one access key of an account's root; the ones before it end at once. */
+export const replaceRootAccessKey = defineCommand({
+  name: 'replace-root-access-key',
+  durability: 'durable',
+  async run(
+    tx,
+    input: { accountId: string; principalArn: string; accessKeyId: string; secretSealed: string },
+    context,
+  ): Promise<void> {
+    for (const former of await accessKeysOf(tx, input.principalArn)) await deleteAccessKey(tx, former.access_key_id)
+    await upsertAccessKey(tx, {
+      access_key_id: input.accessKeyId,
+      account_id: input.accountId,
+      principal_arn: input.principalArn,
+      principal_kind: 'root',
+      principal_user_id: input.accountId,
+      secret_sealed: input.secretSealed,
+      status: 'active',
+      created_at: context.nowMs,
+    })
+    await advanceIamGeneration(tx)
+    await recordAudit(tx, context, {
+      action: 'CreateAccessKey',
+      resource: input.principalArn,
+      detail: { accessKeyId: input.accessKeyId },
+    })
+  },
+})

@@ -1,0 +1,107 @@
+import type { CommandContext } from '../storage/metadata/command.ts'
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { accessKeysOf, findAccessKeyRow, iamGeneration } from '../storage/metadata/stores/access-key-store.ts'
+import { rootArn, type AccountId } from '../values/index.ts'
+import { isPlatformError } from '../internal/platform-error.ts'
+import { BoundedMap } from './bounded-map.ts'
+import { replaceRootAccessKey } from './commands.ts'
+import { iamSetupError } from './errors.ts'
+import type { Keyring } from './keyring.ts'
+import type { Principal, PrincipalKind } from './principal.ts'
+import type { RootCredential } from './root-credential.ts'
+
+/** An access key with its secret in the clear: never logged, never sent. */
+export interface AccessKey {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly principal: Principal
+  readonly status: 'active' | 'inactive'
+}
+
+/** Unsealed secrets are kept for this many keys: a table of a few hundred bytes each. */
+const maxCachedKeys = 10_000
+
+const purposeOf = (accessKeyId: string): string => `access-key:${accessKeyId}`
+
+/**
+ * Finds access keys. What was found is kept for as long as the IAM generation stands, which every look-up reads: a
+ * key that is taken away is gone for the next request, on every server.
+ */
+export class AccessKeys {
+  readonly #database: MetadataDatabase
+  readonly #keyring: Keyring
+  #cache = new BoundedMap<AccessKey>(maxCachedKeys)
+  #cachedGeneration = -1
+
+  constructor(database: MetadataDatabase, keyring: Keyring) {
+    this.#database = database
+    this.#keyring = keyring
+  }
+
+  async findAccessKey(accessKeyId: string): Promise<AccessKey | undefined> {
+    const generation = await iamGeneration(this.#database.reader)
+    if (generation !== this.#cachedGeneration) {
+      this.#cache = new BoundedMap(maxCachedKeys)
+      this.#cachedGeneration = generation
+    }
+    const cached = this.#cache.get(accessKeyId)
+    if (cached) return cached
+    const cache = this.#cache
+    const row = await findAccessKeyRow(this.#database.reader, accessKeyId)
+    if (!row) return undefined
+    const key: AccessKey = {
+      accessKeyId,
+      secretAccessKey: unsealSecret(this.#keyring, accessKeyId, row.secret_sealed),
+      principal: {
+        arn: row.principal_arn,
+        accountId: row.account_id as AccountId,
+        kind: row.principal_kind as PrincipalKind,
+        userId: row.principal_user_id,
+        accessKeyId,
+      },
+      status: row.status === 'active' ? 'active' : 'inactive',
+    }
+    cache.set(accessKeyId, key)
+    return key
+  }
+}
+
+/** A secret that the keyring cannot open is the installation's fault, not the caller's. */
+function unsealSecret(keyring: Keyring, accessKeyId: string, sealed: string): string {
+  try {
+    return keyring.unseal(sealed, purposeOf(accessKeyId)).toString('utf8')
+  } catch (error) {
+    if (!isPlatformError(error, 'token-invalid')) throw error
+    throw iamSetupError(
+      'keyring-mismatch',
+      `The keyring cannot open the secret of access key ${accessKeyId}: it is not the keyring this database was written with. Restore that one.`,
+      { accessKeyId },
+      error,
+    )
+  }
+}
+
+/**
+ * Makes the credential the one of the account's root. Changes nothing when it already is.
+ *
+ * @throws `keyring-mismatch`
+ */
+export async function installRootCredential(
+  deps: { database: MetadataDatabase; keyring: Keyring; context: CommandContext },
+  accountId: AccountId,
+  credential: RootCredential,
+): Promise<void> {
+  const { database, keyring, context } = deps
+  const { accessKeyId, secretAccessKey } = credential
+  const principalArn = rootArn(accountId)
+  const keys = await accessKeysOf(database.reader, principalArn)
+  const [key] = keys
+  const isInstalled =
+    key !== undefined &&
+    keys.length === 1 &&
+    key.access_key_id === accessKeyId &&
+    unsealSecret(keyring, accessKeyId, key.secret_sealed) === secretAccessKey
+  if (isInstalled) return
+  const secretSealed = keyring.seal(Buffer.from(secretAccessKey, 'utf8'), purposeOf(accessKeyId))
+  await database.execute(replaceRootAccessKey, { accountId, principalArn, accessKeyId, secretSealed }, context)
+}

@@ -1,0 +1,53 @@
+import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
+
+/**
+ * What a request can be told about its identity and its rights:
+ * - `unauthenticated`: it named nobody.
+ * - `token-invalid`, `token-expired`: a sealed or signed token is not ours, or is ours and past its time.
+ * - `signature-mismatch`, `signature-incomplete`, `signature-expired`: the Signature Version 4 part is wrong,
+ *   lacks a piece, or is too old.
+ * - `access-key-unknown`: no such access key, or an inactive one.
+ * - `access-denied`: known, but not allowed to do this.
+ * - `throttled`: too many wrong credentials; `detail.retryAfterMs` says how long to wait.
+ */
+export type IamErrorCode =
+  | 'unauthenticated'
+  | 'token-invalid'
+  | 'token-expired'
+  | 'signature-mismatch'
+  | 'signature-incomplete'
+  | 'signature-expired'
+  | 'access-key-unknown'
+  | 'access-denied'
+  | 'throttled'
+
+export function iamError(
+  code: IamErrorCode,
+  message: string,
+  detail?: ErrorDetail,
+  cause?: unknown,
+): PlatformError<IamErrorCode> {
+  return new PlatformError(code, message, { detail, cause })
+}
+
+/**
+ * What can be wrong with the keys an operator gives the server. A list of its own because these stop the
+ * start or a command and never meet a request, so no edge has to answer them.
+ */
+export type IamSetupErrorCode =
+  | 'keyring-missing'
+  | 'keyring-unreadable'
+  | 'keyring-insecure'
+  | 'keyring-invalid'
+  | 'keyring-unwritable'
+  | 'keyring-mismatch'
+  | 'root-credential-invalid'
+
+export function iamSetupError(
+  code: IamSetupErrorCode,
+  message: string,
+  detail?: ErrorDetail,
+  cause?: unknown,
+): PlatformError<IamSetupErrorCode> {
+  return new PlatformError(code, message, { detail, cause })
+}

@@ -1,0 +1,26 @@
+export {
+  authorize,
+  type AuthorizationContext,
+  type AuthorizationRequest,
+  type Decision,
+} from './authorize.ts'
+export { ensureRegistry, replaceRootAccessKey } from './commands.ts'
+export { AccessKeys, installRootCredential, type AccessKey } from './credentials.ts'
+export { ecrTokenLifetimeMs, EcrTokenReader, issueEcrToken, readEcrToken, type EcrTokenClaims } from './ecr-token.ts'
+export { iamError, iamSetupError, type IamErrorCode, type IamSetupErrorCode } from './errors.ts'
+export { newKeyring, serializeKeyring } from './keyring-document.ts'
+export { openKeyring, type Keyring, type KeyringOptions } from './keyring.ts'
+export { signLayerUrl, verifyLayerUrl, type LayerUrlClaims } from './layer-url.ts'
+export { rootPrincipal, type Principal, type PrincipalKind } from './principal.ts'
+export {
+  generateRootCredential,
+  parseRootCredential,
+  type RootCredential,
+  type RootCredentialSettings,
+} from './root-credential.ts'
+export {
+  CredentialThrottle,
+  defaultThrottleLimits,
+  type ThrottleDecision,
+  type ThrottleLimits,
+} from './throttle.ts'

@@ -1,0 +1,58 @@
+import { isDigest, type Digest } from '../values/digest.ts'
+import { iamError } from './errors.ts'
+import type { Keyring } from './keyring.ts'
+
+/** What a download link opens: one blob, as seen from one repository, until a time. */
+export interface LayerUrlClaims {
+  readonly registryId: number
+  readonly repositoryId: number
+  readonly digest: Digest
+  /** Milliseconds since the Unix epoch. */
+  readonly expiresAt: number
+}
+
+const purpose = 'layer-url'
+
+// The longest real one, with two 16-digit ids and a sha512 digest, has 340 characters.
+const maxTokenLength = 512
+
+const separator = '.'
+
+/**
+ * The token of a download URL (GetDownloadUrlForLayer): whoever holds it may fetch that blob without further
+ * credentials until it expires. Letters, digits, `.`, `-` and `_` only. Signed, not secret: its claims can be read.
+ */
+export function signLayerUrl(keyring: Keyring, claims: LayerUrlClaims): string {
+  const { registryId, repositoryId, digest, expiresAt } = claims
+  const payload = Buffer.from(JSON.stringify([registryId, repositoryId, digest, expiresAt])).toString('base64url')
+  return payload + separator + keyring.mac(Buffer.from(payload), purpose)
+}
+
+/**
+ * Reads a token that `signLayerUrl` made. `now` is in milliseconds since the Unix epoch.
+ *
+ * @throws `token-invalid`, or `token-expired` for one that was good once
+ */
+export function verifyLayerUrl(keyring: Keyring, token: string, now: number): LayerUrlClaims {
+  const end = token.indexOf(separator)
+  if (end === -1 || token.length > maxTokenLength) throw notSignedHere()
+  const payload = token.slice(0, end)
+  // The MAC is over the text as it stands, so that nothing unsigned is ever decoded.
+  if (!keyring.verifyMac(Buffer.from(payload), token.slice(end + 1), purpose)) throw notSignedHere()
+  const claims = readClaims(payload)
+  if (now >= claims.expiresAt) {
+    throw iamError('token-expired', 'The download link has expired.', { expiresAt: claims.expiresAt })
+  }
+  return claims
+}
+
+function readClaims(payload: string): LayerUrlClaims {
+  const list: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
+  const [registryId, repositoryId, digest, expiresAt] = list as readonly unknown[]
+  if (typeof digest !== 'string' || !isDigest(digest)) throw notSignedHere()
+  return { registryId: Number(registryId), repositoryId: Number(repositoryId), digest, expiresAt: Number(expiresAt) }
+}
+
+function notSignedHere(): Error {
+  return iamError('token-invalid', 'The download link is not one of this registry.')
+}
