@@ -1,0 +1,131 @@
+import type { Hash } from 'node:crypto'
+import type { Readable, Writable } from 'node:stream'
+import type { Digest, DigestAlgorithm } from '../../values/digest.ts'
+
+/** A part of a blob: `start` included, `endExclusive` not. Callers have checked it against `sizeBytes`. */
+export interface BlobRange {
+  readonly start: number
+  readonly endExclusive: number
+}
+
+/**
+ * A blob held open: a deletion meanwhile does not disturb it. Must be closed. Any number of reads may run at
+ * once. All reading fails with `blob-corrupt` when the bytes end early and `storage-unavailable` when the medium fails.
+ */
+export interface OpenBlob {
+  readonly sizeBytes: number
+  /** The bytes in order; the whole blob by default. A buffer belongs to the consumer. */
+  read(range?: BlobRange): AsyncIterable<Buffer>
+  /**
+   * Writes the range to `sink`, as fast as it takes it, and leaves `sink` open. Resolves when the sink has taken
+   * the last byte. Throws `body-aborted` as soon as the sink is closed or fails or `signal` fires; whatever it
+   * throws, the blob is closed by then and no memory is held.
+   */
+  pump(sink: Writable, range: BlobRange, signal: AbortSignal): Promise<void>
+  /** Waits for reads under way. May be repeated. */
+  close(): Promise<void>
+}
+
+/** Where an upload's bytes come from. Buffers must not be changed after they were handed over. */
+export type ByteSource = Readable | AsyncIterable<Uint8Array>
+
+export interface AppendOptions {
+  /** Updated with every byte accepted, in order. Its state is meaningless after `append` threw. */
+  readonly hash?: Hash | undefined
+  /** More bytes than this in one call are `body-too-large`. */
+  readonly limitBytes?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface AppendResult {
+  /** Bytes written from `offset` on, all of which count, and all of which the hash has seen. */
+  readonly writtenBytes: number
+  /** True when the source failed, closed early or was called off: there may have been more to come. */
+  readonly aborted: boolean
+  /** Why it was aborted: the source's error or the signal's reason. */
+  readonly reason?: unknown
+}
+
+export interface PublishedBlob {
+  /** Opaque to callers; the store finds the bytes by it alone. */
+  readonly key: string
+  /** Tells apart several publications of the same digest, so that deleting one never hits another. */
+  readonly generation: string
+}
+
+/** What recovery asks of the metadata. */
+export interface RecoveryQuestions {
+  isLocated(key: string): Promise<boolean>
+  isOpenSession(uploadId: string): Promise<boolean>
+}
+
+/** What recovery found and did, in numbers of uploads. */
+export interface RecoveryReport {
+  /** Belonged to no open session: removed. */
+  readonly discardedUploads: number
+  /** Belong to an open session: kept. */
+  readonly keptUploads: number
+  /** Were published and committed: only the upload's own name was removed. */
+  readonly committedUploads: number
+  /** Were published and never committed: the publication was withdrawn. */
+  readonly withdrawnBlobs: number
+  /** Have another name that is not a publication of theirs. Handled as if they had none. */
+  readonly unmatchedUploads: number
+}
+
+/**
+ * Where the bytes of blobs live. It knows no repository and no session: the metadata says which keys and uploads
+ * mean something. An upload is a growing file named by a UUID; publishing makes it durable under a key; a key
+ * becomes reachable when the metadata commits it, and never before.
+ *
+ * Every operation may fail with `storage-unavailable`, and every one that writes with `storage-full`. Operations on
+ * an upload that does not exist, or whose id is not a UUID, fail with `upload-missing` unless they say otherwise.
+ */
+export interface BlobStore {
+  /** The value of `blob_location.store` for what this store holds. */
+  readonly name: string
+
+  /** Starts an empty upload. Survives the process, but power loss only once published. */
+  createUpload(uploadId: string): Promise<void>
+
+  /**
+   * Writes the source at `offset`, discarding earlier bytes past it. A source that fails or is called off is no
+   * error: what came before counts. Ends a running append to the same upload first, which then reports itself
+   * aborted. Throws `body-too-large` when more than `limitBytes` come, having kept none beyond the limit;
+   * `upload-missing` also when the upload is shorter than `offset` or published. A `Readable` is left paused, not
+   * destroyed, when its end was not reached: the caller may still answer on its connection.
+   */
+  append(uploadId: string, offset: number, source: ByteSource, options?: AppendOptions): Promise<AppendResult>
+
+  /** The bytes an upload holds, or undefined when there is none of that id. */
+  uploadSize(uploadId: string): Promise<number | undefined>
+
+  /** Hashes an upload's first `sizeBytes` from storage, off the main thread. `upload-missing` when it has fewer. */
+  hashUpload(uploadId: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<Digest>
+
+  /**
+   * Makes an upload's first `sizeBytes`, which the caller knows to have that digest, durable under a key. They stay
+   * unreachable until the metadata commits the key; a caller whose commit fails deletes the key. May be repeated with
+   * the same arguments, also after `discardUpload`. Throws `upload-missing` when the upload has fewer bytes. After a
+   * failed flush the bytes' state is unknown: the upload is dropped and `storage-unavailable` thrown.
+   */
+  publish(uploadId: string, domain: string, digest: Digest, sizeBytes: number): Promise<PublishedBlob>
+
+  /** Forgets an upload; a blob published from it stays. May be repeated. Ends a running append. */
+  discardUpload(uploadId: string): Promise<void>
+
+  /** Throws `blob-missing` when the key names nothing. */
+  open(key: string): Promise<OpenBlob>
+
+  /** Removes a blob. May be repeated; a key that names nothing is not an error. */
+  delete(key: string): Promise<void>
+
+  /**
+   * Settles what a crash left behind. Runs before the first upload is accepted, while nobody else uses the store.
+   * Costs the number of leftover uploads, never the size of the store.
+   */
+  recover(ask: RecoveryQuestions): Promise<RecoveryReport>
+
+  /** Ends threads and connections of the store; it is not used afterwards. */
+  close(): Promise<void>
+}

@@ -1,0 +1,309 @@
+import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
+import type { Digest, DigestAlgorithm } from '../../../values/digest.ts'
+import { storageError } from '../../errors.ts'
+import type {
+  AppendOptions,
+  AppendResult,
+  BlobStore,
+  ByteSource,
+  OpenBlob,
+  PublishedBlob,
+  RecoveryQuestions,
+  RecoveryReport,
+} from '../blob-store.ts'
+import { nodeDisk, type Disk } from './disk.ts'
+import { fromDisk, systemCode } from './disk-error.ts'
+import { DurableDirectories, fsyncDirectory } from './durable-directories.ts'
+import { FilesystemBlob } from './filesystem-blob.ts'
+import { HashThread } from './hash-thread.ts'
+import { generationOf, Layout, type BlobPlace } from './layout.ts'
+import { receive } from './receive.ts'
+import { recoverUploads } from './recovery.ts'
+
+export interface FilesystemBlobStoreOptions {
+  /** Must exist. */
+  readonly dataDir: string
+  /** Shared with everything else that moves bytes. */
+  readonly bytesInFlight: BytesInFlight
+  readonly disk?: Disk | undefined
+}
+
+/**
+ * Blobs as files of one file system, below `<dataDir>/blobs` and `<dataDir>/uploads`; the file system must have hard
+ * links. Publication is a second name for the upload's file: flush the data, link, flush the directory. A link,
+ * unlike a rename, leaves the upload's name as evidence, so that recovery need not look at published files.
+ */
+export async function openFilesystemBlobStore(options: FilesystemBlobStoreOptions): Promise<BlobStore> {
+  const disk = options.disk ?? nodeDisk
+  const layout = new Layout(options.dataDir)
+  const directories = new DurableDirectories(disk)
+  try {
+    await directories.ensure([layout.uploadsDir])
+    await directories.ensure([layout.blobsDir])
+  } catch (error) {
+    throw fromDisk(error, 'open the store')
+  }
+  return new FilesystemBlobStore(disk, layout, directories, options.bytesInFlight)
+}
+
+interface Occupation {
+  readonly stop: AbortController
+  readonly done: Promise<void>
+}
+
+class FilesystemBlobStore implements BlobStore {
+  readonly name = 'filesystem'
+  readonly #disk: Disk
+  readonly #layout: Layout
+  readonly #directories: DurableDirectories
+  readonly #bytesInFlight: BytesInFlight
+  readonly #hashThread = new HashThread()
+  readonly #occupied = new Map<string, Occupation>()
+
+  constructor(disk: Disk, layout: Layout, directories: DurableDirectories, bytesInFlight: BytesInFlight) {
+    this.#disk = disk
+    this.#layout = layout
+    this.#directories = directories
+    this.#bytesInFlight = bytesInFlight
+  }
+
+  async createUpload(uploadId: string): Promise<void> {
+    const path = this.#uploadPath(uploadId)
+    try {
+      await this.#disk.close(await this.#disk.open(path, 'wx'))
+    } catch (error) {
+      throw fromDisk(error, 'create upload')
+    }
+  }
+
+  async append(
+    uploadId: string,
+    offset: number,
+    source: ByteSource,
+    options: AppendOptions = {},
+  ): Promise<AppendResult> {
+    const path = this.#uploadPath(uploadId)
+    return this.#occupy(uploadId, async (stop) => {
+      const descriptor = await this.#openUpload(path)
+      return this.#closing(descriptor, 'append', async () => {
+        const { sizeBytes, linkCount } = await this.#disk.factsOf(descriptor)
+        // A second name means published: what it names must never change again.
+        if (sizeBytes < offset || linkCount > 1) throw uploadMissing()
+        if (sizeBytes > offset) await this.#disk.truncate(descriptor, offset)
+        return this.#receive(descriptor, offset, source, options, stop)
+      })
+    })
+  }
+
+  async uploadSize(uploadId: string): Promise<number | undefined> {
+    const path = this.#layout.uploadPath(uploadId)
+    return path === undefined ? undefined : this.#sizeOf(path)
+  }
+
+  async hashUpload(uploadId: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<Digest> {
+    return this.#hashThread.hash(this.#uploadPath(uploadId), sizeBytes, algorithm)
+  }
+
+  async publish(uploadId: string, domain: string, digest: Digest, sizeBytes: number): Promise<PublishedBlob> {
+    const path = this.#uploadPath(uploadId)
+    const generation = generationOf(uploadId)
+    const place = this.#layout.blobPlace(domain, digest, generation)
+    await this.#occupy(uploadId, async () => {
+      if (await this.#flushUpload(path, place, sizeBytes)) await this.#linkBlob(path, place)
+    })
+    return { key: place.key, generation }
+  }
+
+  async discardUpload(uploadId: string): Promise<void> {
+    const path = this.#layout.uploadPath(uploadId)
+    if (path !== undefined) await this.#occupy(uploadId, () => this.#remove(path))
+  }
+
+  async open(key: string): Promise<OpenBlob> {
+    const place = this.#layout.placeOfKey(key)
+    if (place === undefined) throw blobMissing(key)
+    let descriptor: number
+    try {
+      descriptor = await this.#disk.open(place.path, 'r')
+    } catch (error) {
+      throw systemCode(error) === 'ENOENT' ? blobMissing(key) : fromDisk(error, 'open')
+    }
+    try {
+      const { sizeBytes } = await this.#disk.factsOf(descriptor)
+      return new FilesystemBlob(this.#disk, descriptor, sizeBytes, this.#bytesInFlight)
+    } catch (error) {
+      await this.#disk.close(descriptor)
+      throw fromDisk(error, 'open')
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    const place = this.#layout.placeOfKey(key)
+    if (place !== undefined) await this.#remove(place.path)
+  }
+
+  async recover(ask: RecoveryQuestions): Promise<RecoveryReport> {
+    try {
+      return await recoverUploads({
+        disk: this.#disk,
+        layout: this.#layout,
+        hashFile: (path, sizeBytes, algorithm) => this.#hashThread.hash(path, sizeBytes, algorithm),
+        ask,
+      })
+    } catch (error) {
+      throw fromDisk(error, 'recover')
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#hashThread.close()
+  }
+
+  #uploadPath(uploadId: string): string {
+    const path = this.#layout.uploadPath(uploadId)
+    if (path === undefined) throw uploadMissing()
+    return path
+  }
+
+  /** Closes the descriptor after its use, and says what a system error of either means. */
+  async #closing<Result>(descriptor: number, operation: string, use: () => Promise<Result>): Promise<Result> {
+    try {
+      try {
+        return await use()
+      } finally {
+        await this.#disk.close(descriptor)
+      }
+    } catch (error) {
+      throw fromDisk(error, operation)
+    }
+  }
+
+  async #openUpload(path: string): Promise<number> {
+    try {
+      return await this.#disk.open(path, 'r+')
+    } catch (error) {
+      throw systemCode(error) === 'ENOENT' ? uploadMissing() : fromDisk(error, 'open upload')
+    }
+  }
+
+  async #receive(
+    descriptor: number,
+    offset: number,
+    source: ByteSource,
+    options: AppendOptions,
+    stop: AbortSignal,
+  ): Promise<AppendResult> {
+    try {
+      const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
+      const { acceptedBytes, ...end } = await receive(source, signal, {
+        disk: this.#disk,
+        descriptor,
+        position: offset,
+        bytesInFlight: this.#bytesInFlight,
+        hash: options.hash,
+        limitBytes: options.limitBytes ?? Number.POSITIVE_INFINITY,
+      })
+      return { writtenBytes: acceptedBytes, ...end }
+    } catch (error) {
+      // Frees what a full disk lacks. Correct without it, since the next append discards what lies past its offset.
+      await this.#disk.truncate(descriptor, offset).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** Makes the upload's bytes durable. False when it is gone because it was published before. */
+  async #flushUpload(path: string, place: BlobPlace, sizeBytes: number): Promise<boolean> {
+    let descriptor: number
+    try {
+      descriptor = await this.#openUpload(path)
+    } catch (error) {
+      if ((await this.#sizeOf(place.path)) !== sizeBytes) throw error
+      return false
+    }
+    return this.#closing(descriptor, 'publish', async () => {
+      const facts = await this.#disk.factsOf(descriptor)
+      const isLonger = facts.sizeBytes > sizeBytes
+      if (facts.sizeBytes < sizeBytes || (isLonger && facts.linkCount > 1)) throw uploadMissing()
+      if (isLonger) await this.#disk.truncate(descriptor, sizeBytes)
+      await this.#fsyncOrDrop(path, () => this.#disk.fsync(descriptor))
+      return true
+    })
+  }
+
+  async #linkBlob(path: string, place: BlobPlace): Promise<void> {
+    const shardDir = place.directories.at(-1) ?? this.#layout.blobsDir
+    let isNew = true
+    try {
+      await this.#directories.ensure(place.directories)
+      await this.#disk.link(path, place.path)
+    } catch (error) {
+      // The name contains the generation, so it can only be this upload, published before.
+      if (systemCode(error) !== 'EEXIST') throw fromDisk(error, 'publish')
+      isNew = false
+    }
+    await this.#fsyncOrDrop(path, () => fsyncDirectory(this.#disk, shardDir), isNew ? place.path : undefined)
+  }
+
+  /**
+   * After a failed flush nobody knows what is on the disk, and a second one would report success without writing
+   * anything. So the upload goes; a name published earlier stays, since its commit may have happened.
+   */
+  async #fsyncOrDrop(path: string, fsync: () => Promise<void>, publishedPath?: string): Promise<void> {
+    try {
+      await fsync()
+    } catch (error) {
+      for (const dropped of publishedPath === undefined ? [path] : [publishedPath, path]) {
+        await this.#remove(dropped).catch(() => undefined)
+      }
+      const detail = { operation: 'fsync', systemError: systemCode(error) }
+      throw storageError('storage-unavailable', 'the blob store could not flush', { detail, cause: error })
+    }
+  }
+
+  async #sizeOf(path: string): Promise<number | undefined> {
+    try {
+      return (await this.#disk.stat(path)).sizeBytes
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw fromDisk(error, 'stat')
+    }
+  }
+
+  async #remove(path: string): Promise<void> {
+    try {
+      await this.#disk.unlink(path)
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw fromDisk(error, 'remove')
+    }
+  }
+
+  /**
+   * Runs alone on the upload, ending an append that is under way: its sender lost the session, perhaps over a dead
+   * connection, and must not write into what came after it.
+   */
+  async #occupy<Result>(uploadId: string, run: (stop: AbortSignal) => Promise<Result>): Promise<Result> {
+    for (;;) {
+      const other = this.#occupied.get(uploadId)
+      if (other === undefined) break
+      other.stop.abort(storageError('body-aborted', 'a later request took over the upload'))
+      await other.done
+    }
+    const stop = new AbortController()
+    const done: PromiseWithResolvers<void> = Promise.withResolvers()
+    this.#occupied.set(uploadId, { stop, done: done.promise })
+    try {
+      return await run(stop.signal)
+    } finally {
+      this.#occupied.delete(uploadId)
+      done.resolve()
+    }
+  }
+}
+
+function uploadMissing(): Error {
+  return storageError('upload-missing', 'the upload has no such bytes')
+}
+
+function blobMissing(key: string): Error {
+  return storageError('blob-missing', 'the store has no such blob', { detail: { key } })
+}

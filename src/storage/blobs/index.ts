@@ -1,0 +1,12 @@
+export type {
+  AppendOptions,
+  AppendResult,
+  BlobRange,
+  BlobStore,
+  ByteSource,
+  OpenBlob,
+  PublishedBlob,
+  RecoveryQuestions,
+  RecoveryReport,
+} from './blob-store.ts'
+export { openFilesystemBlobStore } from './filesystem/index.ts'

@@ -1,0 +1,279 @@
+import type { Generated } from 'kysely'
+
+/*
+ * The tables as TypeScript sees them; `migrations/` creates them. Types are those that behave alike on SQLite
+ * and PostgreSQL: times are integer milliseconds since the epoch, booleans 0 or 1, digests one byte of algorithm
+ * and the raw hash (see values/digest.ts), documents JSON text. `docs/internals/schema.md` tells the story.
+ */
+
+type Id = Generated<number>
+type Bytes = Uint8Array
+/** A JSON document as text, parsed by whoever owns the column. */
+type Json = string
+
+interface AccountTable {
+  account_id: string
+  created_at: number
+}
+
+/** An account in a region: the tenant every repository belongs to. */
+interface RegistryTable {
+  id: Id
+  account_id: string
+  region: string
+  created_at: number
+}
+
+/** Blobs are shared within a domain and never across: one for the installation, later one for each KMS key. */
+interface BlobDomainTable {
+  id: Id
+  name: string
+  created_at: number
+}
+
+interface RepositoryTable {
+  id: Id
+  registry_id: number
+  domain_id: number
+  name: string
+  created_at: number
+  created_by: string
+  tag_mutability: string
+  mutability_filters: Json
+  scan_on_push: number
+  encryption_type: string
+  kms_key: string | null
+  /** The number of the last event; its row is what every change of the repository locks first. */
+  event_seq: number
+  trashed_at: number | null
+  purge_after: number | null
+  trashed_by: string | null
+  trash_batch: string | null
+}
+
+interface ResourceTagTable {
+  repository_id: number
+  key: string
+  value: string
+}
+
+interface ManifestTable {
+  id: Id
+  repository_id: number
+  digest: Bytes
+  media_type: string
+  kind: string
+  artifact_type: string | null
+  size_bytes: number
+  /** Config and layers; of an index its largest child (what ECR calls imageSizeInBytes). */
+  image_size_bytes: number
+  subject_digest: Bytes | null
+  /** Kept beside the row only for referrers, whose listing shows them. */
+  annotations: Json | null
+  pushed_at: number
+  pushed_by: string
+  storage_class: string
+  last_archived_at: number | null
+  last_activated_at: number | null
+  trashed_at: number | null
+  purge_after: number | null
+  trashed_by: string | null
+  trash_batch: string | null
+}
+
+/** Apart from the row: big, and read by pulls alone. */
+interface ManifestPayloadTable {
+  manifest_id: number
+  payload: Bytes
+}
+
+/** Apart from the row: hot, and written in batches. */
+interface ManifestPullTable {
+  manifest_id: number
+  last_pulled_at: number
+  pull_count: number
+}
+
+/** An edge of the image graph: config, layers, children of an index. Subjects are a column of the manifest. */
+interface ManifestReferenceTable {
+  manifest_id: number
+  position: number
+  repository_id: number
+  digest: Bytes
+  /** `manifest`, `blob`, or `foreign` (named, but its bytes live elsewhere). */
+  kind: string
+  role: string
+  media_type: string
+  size_bytes: number
+}
+
+interface TagTable {
+  repository_id: number
+  name: string
+  manifest_id: number
+  tagged_at: number
+}
+
+/** The tags a trashed image held, so that restoring can give back those still free. */
+interface TrashedTagTable {
+  manifest_id: number
+  name: string
+}
+
+interface TagHistoryTable {
+  id: Id
+  repository_id: number
+  name: string
+  digest: Bytes | null
+  previous_digest: Bytes | null
+  changed_at: number
+  changed_by: string
+}
+
+interface BlobTable {
+  id: Id
+  domain_id: number
+  digest: Bytes
+  size_bytes: number
+  created_at: number
+}
+
+interface BlobLocationTable {
+  id: Id
+  blob_id: number
+  store: string
+  key: string
+  generation: string
+  /** `active`, `deleting`, `quarantined`. */
+  state: string
+  created_at: number
+}
+
+/** Which repositories may see a blob. */
+interface RepositoryBlobTable {
+  repository_id: number
+  blob_id: number
+  added_at: number
+}
+
+interface UploadSessionTable {
+  id: string
+  repository_id: number
+  store: string
+  writer_epoch: number
+  size_bytes: number
+  /** Of the first `size_bytes`, when one process hashed them all in order; else null and re-hashed. */
+  sha256_so_far: Bytes | null
+  /** Of an upload in parts: 0 none is short, 1 the last is, 2 one before the last is. */
+  short_parts: number
+  boot_id: string
+  created_at: number
+  created_by: string
+  expires_at: number
+}
+
+/** Something that may have become garbage: looked at once `due_at` has passed. */
+interface ReviewTable {
+  id: Id
+  /** `manifest`, `repository-blob`, `blob`, `location`, `repository`. */
+  kind: string
+  repository_id: number
+  subject_id: number
+  due_at: number
+  reason: string
+  attempt_count: number
+  leased_by: string | null
+  leased_until: number | null
+}
+
+interface OutboxTable {
+  id: Id
+  registry_id: number
+  repository_id: number
+  event_seq: number
+  type: string
+  payload: Json
+  created_at: number
+  claimed_by: string | null
+  claimed_until: number | null
+  attempt_count: number
+}
+
+/** Unchained: a sealer moves rows into the audit store and chains them there. */
+interface AuditRecordTable {
+  id: Id
+  registry_id: number
+  occurred_at: number
+  request_id: string
+  actor: string
+  action: string
+  resource: string
+  outcome: string
+  protocol: string
+  source_ip: string
+  user_agent: string
+  detail: Json
+}
+
+interface JobTable {
+  id: Id
+  kind: string
+  /** One waiting job for each (kind, key). */
+  key: string
+  payload: Json
+  run_after: number
+  attempt_count: number
+  leased_by: string | null
+  leased_until: number | null
+  last_error: string | null
+  created_at: number
+}
+
+interface AccessKeyTable {
+  access_key_id: string
+  account_id: string
+  principal_arn: string
+  principal_kind: string
+  principal_user_id: string
+  /** Sealed with the keyring. */
+  secret_sealed: string
+  status: string
+  created_at: number
+}
+
+/** One row; every change of who-may-what increments it, and caches are valid for one value. */
+interface IamGenerationTable {
+  id: number
+  value: number
+}
+
+interface SettingTable {
+  name: string
+  value: Json
+}
+
+export interface Schema {
+  account: AccountTable
+  registry: RegistryTable
+  blob_domain: BlobDomainTable
+  repository: RepositoryTable
+  resource_tag: ResourceTagTable
+  manifest: ManifestTable
+  manifest_payload: ManifestPayloadTable
+  manifest_pull: ManifestPullTable
+  manifest_reference: ManifestReferenceTable
+  tag: TagTable
+  trashed_tag: TrashedTagTable
+  tag_history: TagHistoryTable
+  blob: BlobTable
+  blob_location: BlobLocationTable
+  repository_blob: RepositoryBlobTable
+  upload_session: UploadSessionTable
+  review: ReviewTable
+  outbox: OutboxTable
+  audit_record: AuditRecordTable
+  job: JobTable
+  access_key: AccessKeyTable
+  iam_generation: IamGenerationTable
+  setting: SettingTable
+}

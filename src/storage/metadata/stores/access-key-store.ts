@@ -1,0 +1,78 @@
+import type { Selectable } from 'kysely'
+import type { Schema } from '../schema.ts'
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+export type AccessKeyRow = Selectable<Schema['access_key']>
+
+const generation = statement()((db) => db.selectFrom('iam_generation').select('value').where('id', '=', 1))
+
+/** The number that every change of who-may-what increments: what was learned under one value holds for that value. */
+export async function iamGeneration(session: Session): Promise<number> {
+  return (await session.first(generation, {}))?.value ?? 0
+}
+
+const increment = statement()((db) =>
+  db
+    .updateTable('iam_generation')
+    .set((eb) => ({ value: eb('value', '+', 1) }))
+    .where('id', '=', 1),
+)
+
+/** Part of every command that changes who may what. */
+export async function advanceIamGeneration(tx: Session): Promise<void> {
+  await tx.change(increment, {})
+}
+
+const byId = statement<{ accessKeyId: string }>()((db, p) =>
+  db.selectFrom('access_key').selectAll().where('access_key_id', '=', p.accessKeyId),
+)
+
+export function findAccessKeyRow(session: Session, accessKeyId: string): Promise<AccessKeyRow | undefined> {
+  return session.first(byId, { accessKeyId })
+}
+
+const ofPrincipal = statement<{ principalArn: string }>()((db, p) =>
+  db.selectFrom('access_key').selectAll().where('principal_arn', '=', p.principalArn).orderBy('access_key_id'),
+)
+
+export function accessKeysOf(session: Session, principalArn: string): Promise<AccessKeyRow[]> {
+  return session.all(ofPrincipal, { principalArn })
+}
+
+const upsert = statement<AccessKeyRow>()((db, p) =>
+  db
+    .insertInto('access_key')
+    .values({
+      access_key_id: p.access_key_id,
+      account_id: p.account_id,
+      principal_arn: p.principal_arn,
+      principal_kind: p.principal_kind,
+      principal_user_id: p.principal_user_id,
+      secret_sealed: p.secret_sealed,
+      status: p.status,
+      created_at: p.created_at,
+    })
+    .onConflict((conflict) =>
+      conflict.column('access_key_id').doUpdateSet({
+        account_id: p.account_id,
+        principal_arn: p.principal_arn,
+        principal_kind: p.principal_kind,
+        principal_user_id: p.principal_user_id,
+        secret_sealed: p.secret_sealed,
+        status: p.status,
+      }),
+    ),
+)
+
+export async function upsertAccessKey(tx: Session, row: AccessKeyRow): Promise<void> {
+  await tx.change(upsert, row)
+}
+
+const remove = statement<{ accessKeyId: string }>()((db, p) =>
+  db.deleteFrom('access_key').where('access_key_id', '=', p.accessKeyId),
+)
+
+export async function deleteAccessKey(tx: Session, accessKeyId: string): Promise<void> {
+  await tx.change(remove, { accessKeyId })
+}

@@ -1,0 +1,294 @@
+import { sql } from 'kysely'
+import type { Digest } from '../../../values/digest.ts'
+import { digestFromBytes, digestToBytes } from '../../../values/digest.ts'
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+/** Written into the statement, not bound to it: only so does the planner see that the partial index of live locations fits. */
+const active = sql.lit('active')
+
+export interface VisibleBlob {
+  readonly blobId: number
+  readonly repositoryId: number
+  readonly sizeBytes: number
+  readonly store: string
+  readonly key: string
+  /** A review that would come before the promise of a positive answer ends. */
+  readonly reviewIsNear: boolean
+}
+
+const visible = statement<{ registryId: number; name: string; digest: Uint8Array; horizon: number }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('blob', 'blob.domain_id', 'repository.domain_id')
+    .innerJoin('repository_blob', (join) =>
+      join.onRef('repository_blob.repository_id', '=', 'repository.id').onRef('repository_blob.blob_id', '=', 'blob.id'),
+    )
+    .innerJoin('blob_location', (join) =>
+      join.onRef('blob_location.blob_id', '=', 'blob.id').on('blob_location.state', '=', active),
+    )
+    .select((eb) => [
+      'blob.id as blobId',
+      'repository.id as repositoryId',
+      'blob.size_bytes as sizeBytes',
+      'blob_location.store',
+      'blob_location.key',
+      eb
+        .selectFrom('review')
+        .select('review.id')
+        .whereRef('review.subject_id', '=', 'blob.id')
+        .where('review.kind', 'in', ['blob', 'repository-blob'])
+        .where('review.repository_id', 'in', [0, eb.ref('repository.id')])
+        .where('review.due_at', '<', p.horizon)
+        .limit(1)
+        .as('nearReviewId'),
+    ])
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null)
+    .where('blob.digest', '=', p.digest),
+)
+
+/** The blob as the repository of that name sees it, in one statement. */
+export async function findVisibleBlob(
+  session: Session,
+  registryId: number,
+  name: string,
+  digest: Digest,
+  reviewHorizon: number,
+): Promise<VisibleBlob | undefined> {
+  const row = await session.first(visible, { registryId, name, digest: digestToBytes(digest), horizon: reviewHorizon })
+  if (!row) return undefined
+  const { nearReviewId, ...blob } = row
+  return { ...blob, reviewIsNear: nearReviewId !== null }
+}
+
+export interface KnownBlob {
+  readonly id: number
+  readonly digest: Digest
+  readonly sizeBytes: number
+  /** Null when the repository does not see it. */
+  readonly visibleSince: number | null
+}
+
+/**
+ * Those of the digests that the domain holds with live bytes, locked against collection in the order of their
+ * digests (every command takes blob locks in that order), with the repository's sight of each.
+ */
+export async function lockKnownBlobs(
+  tx: Session,
+  domainId: number,
+  repositoryId: number,
+  digests: readonly Digest[],
+): Promise<KnownBlob[]> {
+  const known: KnownBlob[] = []
+  // PostgreSQL bounds a statement at 65,535 parameters, SQLite at 32,766; a manifest names a few dozen.
+  const chunkSize = 1000
+  for (let start = 0; start < digests.length; start += chunkSize) {
+    const query = tx.builder
+      .selectFrom('blob')
+      .innerJoin('blob_location', (join) =>
+        join.onRef('blob_location.blob_id', '=', 'blob.id').on('blob_location.state', '=', active),
+      )
+      .select((eb) => [
+        'blob.id',
+        'blob.digest',
+        'blob.size_bytes',
+        // A sub-query, since PostgreSQL locks no rows on the optional side of an outer join.
+        eb
+          .selectFrom('repository_blob')
+          .select('repository_blob.added_at')
+          .whereRef('repository_blob.blob_id', '=', 'blob.id')
+          .where('repository_blob.repository_id', '=', repositoryId)
+          .as('visibleSince'),
+      ])
+      .where('blob.domain_id', '=', domainId)
+      .where('blob.digest', 'in', digests.slice(start, start + chunkSize).map(digestToBytes))
+      .orderBy('blob.digest')
+      .$if(tx.dialect === 'postgres', (builder) => builder.forShare(['blob', 'blob_location']))
+    for (const row of await tx.query(query)) {
+      known.push({
+        id: row.id,
+        digest: digestFromBytes(row.digest),
+        sizeBytes: row.size_bytes,
+        visibleSince: row.visibleSince,
+      })
+    }
+  }
+  return known
+}
+
+const located = statement<{ domainId: number; digest: Uint8Array }>()((db, p, dialect) =>
+  db
+    .selectFrom('blob')
+    .innerJoin('blob_location', (join) =>
+      join.onRef('blob_location.blob_id', '=', 'blob.id').on('blob_location.state', '=', active),
+    )
+    .select(['blob.id', 'blob.size_bytes as sizeBytes', 'blob_location.key'])
+    .where('blob.domain_id', '=', p.domainId)
+    .where('blob.digest', '=', p.digest)
+    .$if(dialect === 'postgres', (query) => query.forShare(['blob', 'blob_location'])),
+)
+
+const locatedUnlocked = statement<{ domainId: number; digest: Uint8Array }>()((db, p) =>
+  db
+    .selectFrom('blob')
+    .innerJoin('blob_location', (join) =>
+      join.onRef('blob_location.blob_id', '=', 'blob.id').on('blob_location.state', '=', active),
+    )
+    .select(['blob.id', 'blob.size_bytes as sizeBytes', 'blob_location.key'])
+    .where('blob.domain_id', '=', p.domainId)
+    .where('blob.digest', '=', p.digest),
+)
+
+export interface LocatedBlob {
+  readonly id: number
+  readonly sizeBytes: number
+  readonly key: string
+}
+
+/** A blob with live bytes, locked against collection until the command ends. */
+export function lockLocatedBlob(tx: Session, domainId: number, digest: Digest): Promise<LocatedBlob | undefined> {
+  return tx.first(located, { domainId, digest: digestToBytes(digest) })
+}
+
+/** As `lockLocatedBlob`, without the lock: by the time the caller looks again it may be gone. */
+export function findLocatedBlob(session: Session, domainId: number, digest: Digest): Promise<LocatedBlob | undefined> {
+  return session.first(locatedUnlocked, { domainId, digest: digestToBytes(digest) })
+}
+
+const insertBlob = statement<{ domainId: number; digest: Uint8Array; sizeBytes: number; now: number }>()((db, p) =>
+  db
+    .insertInto('blob')
+    .values({ domain_id: p.domainId, digest: p.digest, size_bytes: p.sizeBytes, created_at: p.now })
+    // An update that changes nothing, so that the row is locked and returned whoever was first.
+    .onConflict((conflict) => conflict.columns(['domain_id', 'digest']).doUpdateSet({ size_bytes: p.sizeBytes }))
+    .returning('id'),
+)
+
+const insertLocation = statement<{ blobId: number; store: string; key: string; generation: string; now: number }>()(
+  (db, p) =>
+    db
+      .insertInto('blob_location')
+      .values({
+        blob_id: p.blobId,
+        store: p.store,
+        key: p.key,
+        generation: p.generation,
+        state: 'active',
+        created_at: p.now,
+      })
+      .onConflict((conflict) => conflict.column('blob_id').where('state', '=', active).doNothing())
+      .returning('id'),
+)
+
+/** Records where a blob's bytes are. False when somebody else's copy came first: the caller's is not needed. */
+export async function insertLocatedBlob(
+  tx: Session,
+  blob: { domainId: number; digest: Digest; sizeBytes: number; store: string; key: string; generation: string; now: number },
+): Promise<{ blobId: number; inserted: boolean }> {
+  const row = await tx.first(insertBlob, {
+    domainId: blob.domainId,
+    digest: digestToBytes(blob.digest),
+    sizeBytes: blob.sizeBytes,
+    now: blob.now,
+  })
+  if (!row) throw new Error('inserting a blob returned no row')
+  const location = await tx.first(insertLocation, {
+    blobId: row.id,
+    store: blob.store,
+    key: blob.key,
+    generation: blob.generation,
+    now: blob.now,
+  })
+  return { blobId: row.id, inserted: location !== undefined }
+}
+
+const show = statement<{ repositoryId: number; blobId: number; now: number }>()((db, p) =>
+  db
+    .insertInto('repository_blob')
+    .values({ repository_id: p.repositoryId, blob_id: p.blobId, added_at: p.now })
+    .onConflict((conflict) => conflict.doNothing()),
+)
+
+const hide = statement<{ repositoryId: number; blobId: number }>()((db, p) =>
+  db.deleteFrom('repository_blob').where('repository_id', '=', p.repositoryId).where('blob_id', '=', p.blobId),
+)
+
+/** Lets a repository see a blob. Returns true when it did not before. */
+export async function showBlob(tx: Session, repositoryId: number, blobId: number, now: number): Promise<boolean> {
+  return (await tx.change(show, { repositoryId, blobId, now })) > 0
+}
+
+export async function hideBlob(tx: Session, repositoryId: number, blobId: number): Promise<void> {
+  await tx.change(hide, { repositoryId, blobId })
+}
+
+const usersOf = statement<{ repositoryId: number; digest: Uint8Array }>()((db, p) =>
+  db
+    .selectFrom('manifest_reference')
+    .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
+    .select('manifest.digest')
+    .where('manifest_reference.digest', '=', p.digest)
+    .where('manifest_reference.repository_id', '=', p.repositoryId)
+    .where('manifest_reference.kind', '!=', 'foreign')
+    .where('manifest.trashed_at', 'is', null)
+    .limit(10),
+)
+
+/** Up to ten living manifests of the repository that name the digest as config, layer or child. */
+export async function referencingManifests(session: Session, repositoryId: number, digest: Digest): Promise<Digest[]> {
+  const rows = await session.all(usersOf, { repositoryId, digest: digestToBytes(digest) })
+  return rows.map((row) => digestFromBytes(row.digest))
+}
+
+const trashUserOf = statement<{ repositoryId: number; digest: Uint8Array }>()((db, p) =>
+  db
+    .selectFrom('manifest_reference')
+    .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
+    .select('manifest.id')
+    .where('manifest_reference.digest', '=', p.digest)
+    .where('manifest_reference.repository_id', '=', p.repositoryId)
+    .where('manifest_reference.kind', '=', 'blob')
+    .where('manifest.trashed_at', 'is not', null)
+    .limit(1),
+)
+
+/** True when a trashed image of the repository holds the blob, whose bytes are therefore still there. */
+export async function isHeldByTrash(session: Session, repositoryId: number, digest: Digest): Promise<boolean> {
+  return (await session.first(trashUserOf, { repositoryId, digest: digestToBytes(digest) })) !== undefined
+}
+
+const seenIn = statement<{ registryId: number; domainId: number; digest: Uint8Array; limit: number }>()((db, p) =>
+  db
+    .selectFrom('blob')
+    .innerJoin('repository_blob', 'repository_blob.blob_id', 'blob.id')
+    .innerJoin('repository', 'repository.id', 'repository_blob.repository_id')
+    .select('repository.name')
+    .where('blob.domain_id', '=', p.domainId)
+    .where('blob.digest', '=', p.digest)
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.trashed_at', 'is', null)
+    .limit(p.limit),
+)
+
+/** Names of repositories of the registry that see a blob, up to `limit`. */
+export async function repositoriesSeeing(
+  session: Session,
+  registryId: number,
+  domainId: number,
+  digest: Digest,
+  limit: number,
+): Promise<string[]> {
+  const rows = await session.all(seenIn, { registryId, domainId, digest: digestToBytes(digest), limit })
+  return rows.map(({ name }) => name)
+}
+
+const keyLocated = statement<{ store: string; key: string }>()((db, p) =>
+  db.selectFrom('blob_location').select('id').where('store', '=', p.store).where('key', '=', p.key),
+)
+
+/** True when the metadata knows the bytes under this key. */
+export async function isKeyLocated(session: Session, store: string, key: string): Promise<boolean> {
+  return (await session.first(keyLocated, { store, key })) !== undefined
+}

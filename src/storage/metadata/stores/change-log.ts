@@ -1,0 +1,126 @@
+import type { CommandContext } from '../command.ts'
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+const nextEvent = statement<{ repositoryId: number }>()((db, p) =>
+  db
+    .updateTable('repository')
+    .set((eb) => ({ event_seq: eb('event_seq', '+', 1) }))
+    .where('id', '=', p.repositoryId)
+    .returning('event_seq'),
+)
+
+const insertEvent = statement<{
+  registryId: number
+  repositoryId: number
+  eventSeq: number
+  type: string
+  payload: string
+  now: number
+}>()((db, p) =>
+  db.insertInto('outbox').values({
+    registry_id: p.registryId,
+    repository_id: p.repositoryId,
+    event_seq: p.eventSeq,
+    type: p.type,
+    payload: p.payload,
+    created_at: p.now,
+    attempt_count: 0,
+  }),
+)
+
+/** Puts an event into the outbox with the repository's next number: it exists if and only if the change does. */
+export async function recordEvent(
+  tx: Session,
+  context: CommandContext,
+  repositoryId: number,
+  type: string,
+  payload: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const next = await tx.first(nextEvent, { repositoryId })
+  if (!next) throw new Error('an event names a repository that is not there')
+  await tx.change(insertEvent, {
+    registryId: context.registryId,
+    repositoryId,
+    eventSeq: next.event_seq,
+    type,
+    payload: JSON.stringify(payload),
+    now: context.nowMs,
+  })
+}
+
+const insertAudit = statement<{
+  registryId: number
+  now: number
+  requestId: string
+  actor: string
+  action: string
+  resource: string
+  outcome: string
+  protocol: string
+  sourceIp: string
+  userAgent: string
+  detail: string
+}>()((db, p) =>
+  db.insertInto('audit_record').values({
+    registry_id: p.registryId,
+    occurred_at: p.now,
+    request_id: p.requestId,
+    actor: p.actor,
+    action: p.action,
+    resource: p.resource,
+    outcome: p.outcome,
+    protocol: p.protocol,
+    source_ip: p.sourceIp,
+    user_agent: p.userAgent,
+    detail: p.detail,
+  }),
+)
+
+/** The audit row of a change. `detail` holds names, digests and settings, never a secret. */
+export async function recordAudit(
+  tx: Session,
+  context: CommandContext,
+  record: { action: string; resource: string; detail?: Readonly<Record<string, unknown>> },
+): Promise<void> {
+  await tx.change(insertAudit, {
+    registryId: context.registryId,
+    now: context.nowMs,
+    requestId: context.requestId,
+    actor: context.actorArn,
+    action: record.action,
+    resource: record.resource,
+    outcome: 'success',
+    protocol: context.protocol,
+    sourceIp: context.sourceIp,
+    userAgent: context.userAgent,
+    detail: JSON.stringify(record.detail ?? {}),
+  })
+}
+
+const insertTagHistory = statement<{
+  repositoryId: number
+  name: string
+  digest: Uint8Array | null
+  previousDigest: Uint8Array | null
+  now: number
+  actor: string
+}>()((db, p) =>
+  db.insertInto('tag_history').values({
+    repository_id: p.repositoryId,
+    name: p.name,
+    digest: p.digest,
+    previous_digest: p.previousDigest,
+    changed_at: p.now,
+    changed_by: p.actor,
+  }),
+)
+
+/** What a tag pointed at from now on (null: nothing) and until now. */
+export async function recordTagChange(
+  tx: Session,
+  context: CommandContext,
+  change: { repositoryId: number; name: string; digest: Uint8Array | null; previousDigest: Uint8Array | null },
+): Promise<void> {
+  await tx.change(insertTagHistory, { ...change, now: context.nowMs, actor: context.actorArn })
+}

@@ -1,0 +1,421 @@
+import type { Selectable } from 'kysely'
+import { digestFromBytes, digestToBytes, type Digest } from '../../../values/digest.ts'
+import type { Schema } from '../schema.ts'
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+export type ManifestRow = Selectable<Schema['manifest']>
+
+interface ByTag {
+  registryId: number
+  name: string
+  tag: string
+}
+
+interface ByDigest {
+  registryId: number
+  name: string
+  digest: Uint8Array
+}
+
+/** What a pull needs, in one statement; archived and trashed images are not there for it. */
+const payloadByTag = statement<ByTag>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('tag', 'tag.repository_id', 'repository.id')
+    .innerJoin('manifest', 'manifest.id', 'tag.manifest_id')
+    .innerJoin('manifest_payload', 'manifest_payload.manifest_id', 'manifest.id')
+    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes', 'manifest_payload.payload'])
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null)
+    .where('tag.name', '=', p.tag)
+    .where('manifest.trashed_at', 'is', null)
+    .where('manifest.storage_class', '=', 'active'),
+)
+
+const payloadByDigest = statement<ByDigest>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('manifest', 'manifest.repository_id', 'repository.id')
+    .innerJoin('manifest_payload', 'manifest_payload.manifest_id', 'manifest.id')
+    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes', 'manifest_payload.payload'])
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null)
+    .where('manifest.digest', '=', p.digest)
+    .where('manifest.trashed_at', 'is', null)
+    .where('manifest.storage_class', '=', 'active'),
+)
+
+const headByTag = statement<ByTag>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('tag', 'tag.repository_id', 'repository.id')
+    .innerJoin('manifest', 'manifest.id', 'tag.manifest_id')
+    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes'])
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null)
+    .where('tag.name', '=', p.tag)
+    .where('manifest.trashed_at', 'is', null)
+    .where('manifest.storage_class', '=', 'active'),
+)
+
+const headByDigest = statement<ByDigest>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('manifest', 'manifest.repository_id', 'repository.id')
+    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes'])
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null)
+    .where('manifest.digest', '=', p.digest)
+    .where('manifest.trashed_at', 'is', null)
+    .where('manifest.storage_class', '=', 'active'),
+)
+
+export interface PullableManifest {
+  readonly id: number
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly sizeBytes: number
+}
+
+interface HeadRow {
+  id: number
+  digest: Uint8Array
+  media_type: string
+  size_bytes: number
+}
+
+function pullable(row: HeadRow): PullableManifest {
+  return { id: row.id, digest: digestFromBytes(row.digest), mediaType: row.media_type, sizeBytes: row.size_bytes }
+}
+
+function payloadOf(row: HeadRow & { payload: Uint8Array }): PullableManifest & { bytes: Buffer } {
+  const { payload } = row
+  return { ...pullable(row), bytes: Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength) }
+}
+
+export async function findPayloadByTag(session: Session, registryId: number, name: string, tag: string) {
+  const row = await session.first(payloadByTag, { registryId, name, tag })
+  return row && payloadOf(row)
+}
+
+export async function findPayloadByDigest(session: Session, registryId: number, name: string, digest: Digest) {
+  const row = await session.first(payloadByDigest, { registryId, name, digest: digestToBytes(digest) })
+  return row && payloadOf(row)
+}
+
+export async function findPullableByTag(session: Session, registryId: number, name: string, tag: string) {
+  const row = await session.first(headByTag, { registryId, name, tag })
+  return row && pullable(row)
+}
+
+export async function findPullableByDigest(session: Session, registryId: number, name: string, digest: Digest) {
+  const row = await session.first(headByDigest, { registryId, name, digest: digestToBytes(digest) })
+  return row && pullable(row)
+}
+
+const row = statement<{ repositoryId: number; digest: Uint8Array }>()((db, p) =>
+  db.selectFrom('manifest').selectAll().where('repository_id', '=', p.repositoryId).where('digest', '=', p.digest),
+)
+
+/** The row whatever its state, trashed included. */
+export function findManifestRow(session: Session, repositoryId: number, digest: Digest): Promise<ManifestRow | undefined> {
+  return session.first(row, { repositoryId, digest: digestToBytes(digest) })
+}
+
+type NewManifestRow = Pick<
+  ManifestRow,
+  | 'repository_id'
+  | 'digest'
+  | 'media_type'
+  | 'kind'
+  | 'artifact_type'
+  | 'size_bytes'
+  | 'image_size_bytes'
+  | 'subject_digest'
+  | 'annotations'
+  | 'pushed_at'
+  | 'pushed_by'
+>
+
+const insert = statement<NewManifestRow>()((db, p) =>
+  db
+    .insertInto('manifest')
+    .values({
+      repository_id: p.repository_id,
+      digest: p.digest,
+      media_type: p.media_type,
+      kind: p.kind,
+      artifact_type: p.artifact_type,
+      size_bytes: p.size_bytes,
+      image_size_bytes: p.image_size_bytes,
+      subject_digest: p.subject_digest,
+      annotations: p.annotations,
+      pushed_at: p.pushed_at,
+      pushed_by: p.pushed_by,
+      storage_class: 'active',
+    })
+    .returning('id'),
+)
+
+const insertPayload = statement<{ manifestId: number; payload: Uint8Array }>()((db, p) =>
+  db.insertInto('manifest_payload').values({ manifest_id: p.manifestId, payload: p.payload }),
+)
+
+export interface ReferenceEdge {
+  readonly digest: Digest
+  readonly kind: 'manifest' | 'blob' | 'foreign'
+  readonly role: 'config' | 'layer' | 'child'
+  readonly mediaType: string
+  readonly sizeBytes: number
+}
+
+/** Inserts a manifest with its bytes and its edges; the caller holds the repository's lock and knows it is new. */
+export async function insertManifest(
+  tx: Session,
+  manifest: NewManifestRow,
+  payload: Uint8Array,
+  edges: readonly ReferenceEdge[],
+): Promise<number> {
+  const inserted = await tx.first(insert, manifest)
+  if (!inserted) throw new Error('inserting a manifest returned no row')
+  await tx.change(insertPayload, { manifestId: inserted.id, payload })
+  // Eight parameters a row, under SQLite's 32,766 for a statement.
+  const chunkSize = 1000
+  for (let start = 0; start < edges.length; start += chunkSize) {
+    await tx.query(
+      tx.builder.insertInto('manifest_reference').values(
+        edges.slice(start, start + chunkSize).map((edge, index) => ({
+          manifest_id: inserted.id,
+          position: start + index,
+          repository_id: manifest.repository_id,
+          digest: digestToBytes(edge.digest),
+          kind: edge.kind,
+          role: edge.role,
+          media_type: edge.mediaType,
+          size_bytes: edge.sizeBytes,
+        })),
+      ),
+    )
+  }
+  return inserted.id
+}
+
+const restore = statement<{ id: number; now: number; by: string }>()((db, p) =>
+  db
+    .updateTable('manifest')
+    .set({
+      trashed_at: null,
+      purge_after: null,
+      trashed_by: null,
+      trash_batch: null,
+      pushed_at: p.now,
+      pushed_by: p.by,
+      storage_class: 'active',
+    })
+    .where('id', '=', p.id),
+)
+
+const forgetTrashedTags = statement<{ id: number }>()((db, p) =>
+  db.deleteFrom('trashed_tag').where('manifest_id', '=', p.id),
+)
+
+/** A push of a trashed image brings it back, without the tags it held. */
+export async function restoreManifestRow(tx: Session, id: number, now: number, by: string): Promise<void> {
+  await tx.change(restore, { id, now, by })
+  await tx.change(forgetTrashedTags, { id })
+}
+
+const activate = statement<{ id: number; now: number }>()((db, p) =>
+  db.updateTable('manifest').set({ storage_class: 'active', last_activated_at: p.now }).where('id', '=', p.id),
+)
+
+/** A push of an archived image activates it at once. */
+export async function activateManifestRow(tx: Session, id: number, now: number): Promise<void> {
+  await tx.change(activate, { id, now })
+}
+
+const trash = statement<{ id: number; now: number; purgeAfter: number; by: string; batch: string }>()((db, p) =>
+  db
+    .updateTable('manifest')
+    .set({ trashed_at: p.now, purge_after: p.purgeAfter, trashed_by: p.by, trash_batch: p.batch })
+    .where('id', '=', p.id),
+)
+
+const keepTags = statement<{ id: number }>()((db, p) =>
+  db
+    .insertInto('trashed_tag')
+    .columns(['manifest_id', 'name'])
+    .expression((eb) => eb.selectFrom('tag').select(['manifest_id', 'name']).where('manifest_id', '=', p.id))
+    // Left over from a trashing before the last push.
+    .onConflict((conflict) => conflict.doNothing()),
+)
+
+const dropTags = statement<{ id: number }>()((db, p) =>
+  db.deleteFrom('tag').where('manifest_id', '=', p.id).returning('name'),
+)
+
+/** Trashes a manifest, remembering the tags it held; returns them. */
+export async function trashManifestRow(
+  tx: Session,
+  id: number,
+  trashing: { now: number; purgeAfter: number; by: string; batch: string },
+): Promise<string[]> {
+  await tx.change(trash, { id, ...trashing })
+  await tx.change(keepTags, { id })
+  const dropped = await tx.all(dropTags, { id })
+  return dropped.map(({ name }) => name).sort()
+}
+
+const blobEdges = statement<{ id: number }>()((db, p) =>
+  db
+    .selectFrom('manifest_reference')
+    .innerJoin('repository', 'repository.id', 'manifest_reference.repository_id')
+    .innerJoin('blob', (join) =>
+      join
+        .onRef('blob.digest', '=', 'manifest_reference.digest')
+        .onRef('blob.domain_id', '=', 'repository.domain_id'),
+    )
+    .select(['blob.id as blobId', 'blob.digest'])
+    .distinct()
+    .where('manifest_reference.manifest_id', '=', p.id)
+    .where('manifest_reference.kind', '!=', 'manifest'),
+)
+
+const childEdges = statement<{ id: number }>()((db, p) =>
+  db
+    .selectFrom('manifest_reference')
+    .innerJoin('manifest', (join) =>
+      join
+        .onRef('manifest.repository_id', '=', 'manifest_reference.repository_id')
+        .onRef('manifest.digest', '=', 'manifest_reference.digest'),
+    )
+    .select('manifest.id')
+    .where('manifest_reference.manifest_id', '=', p.id)
+    .where('manifest_reference.kind', '=', 'manifest')
+    .where('manifest.trashed_at', 'is', null),
+)
+
+/** The blobs a manifest names, of those the domain knows. */
+export async function blobsOfManifest(session: Session, id: number): Promise<{ blobId: number; digest: Digest }[]> {
+  const rows = await session.all(blobEdges, { id })
+  return rows.map(({ blobId, digest }) => ({ blobId, digest: digestFromBytes(digest) }))
+}
+
+/** Ids of an index's living children. */
+export async function childrenOfManifest(session: Session, id: number): Promise<number[]> {
+  return (await session.all(childEdges, { id })).map((child) => child.id)
+}
+
+export interface KnownManifest {
+  readonly id: number
+  readonly digest: Digest
+  readonly imageSizeBytes: number
+}
+
+/** Those of the digests that are living manifests of the repository. */
+export async function findLivingManifests(
+  session: Session,
+  repositoryId: number,
+  digests: readonly Digest[],
+): Promise<KnownManifest[]> {
+  const known: KnownManifest[] = []
+  const chunkSize = 1000
+  for (let start = 0; start < digests.length; start += chunkSize) {
+    const rows = await session.query(
+      session.builder
+        .selectFrom('manifest')
+        .select(['id', 'digest', 'image_size_bytes'])
+        .where('repository_id', '=', repositoryId)
+        .where('trashed_at', 'is', null)
+        .where('digest', 'in', digests.slice(start, start + chunkSize).map(digestToBytes)),
+    )
+    for (const found of rows) {
+      known.push({ id: found.id, digest: digestFromBytes(found.digest), imageSizeBytes: found.image_size_bytes })
+    }
+  }
+  return known
+}
+
+const referrers = statement<{ repositoryId: number; subject: Uint8Array; after: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('manifest')
+    .select(['id', 'digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations'])
+    .where('repository_id', '=', p.repositoryId)
+    .where('subject_digest', '=', p.subject)
+    .where('trashed_at', 'is', null)
+    .where('id', '>', p.after)
+    .orderBy('id')
+    .limit(p.limit),
+)
+
+const referrersOfType = statement<{
+  repositoryId: number
+  subject: Uint8Array
+  artifactType: string
+  after: number
+  limit: number
+}>()((db, p) =>
+  db
+    .selectFrom('manifest')
+    .select(['id', 'digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations'])
+    .where('repository_id', '=', p.repositoryId)
+    .where('subject_digest', '=', p.subject)
+    .where('trashed_at', 'is', null)
+    .where('artifact_type', '=', p.artifactType)
+    .where('id', '>', p.after)
+    .orderBy('id')
+    .limit(p.limit),
+)
+
+/** Living manifests whose subject is the digest, whether or not that exists, in the order they were pushed. */
+export function listReferrerRows(
+  session: Session,
+  query: { repositoryId: number; subject: Digest; artifactType: string | undefined; after: number; limit: number },
+) {
+  const { repositoryId, after, limit, artifactType } = query
+  const subject = digestToBytes(query.subject)
+  return artifactType === undefined
+    ? session.all(referrers, { repositoryId, subject, after, limit })
+    : session.all(referrersOfType, { repositoryId, subject, artifactType, after, limit })
+}
+
+/** Pulls of a few moments, written together. */
+export async function addPulls(
+  tx: Session,
+  pulls: readonly { manifestId: number; lastPulledAt: number; count: number }[],
+): Promise<void> {
+  for (const pull of pulls) await tx.change(addPull, pull)
+}
+
+const addPull = statement<{ manifestId: number; lastPulledAt: number; count: number }>()((db, p) =>
+  db
+    .insertInto('manifest_pull')
+    .columns(['manifest_id', 'last_pulled_at', 'pull_count'])
+    // Selected from the manifest, which may have been purged since it was pulled.
+    .expression((eb) =>
+      eb
+        .selectFrom('manifest')
+        .select((select) => [
+          'id',
+          select.cast<number>(select.val(p.lastPulledAt), 'bigint').as('last_pulled_at'),
+          select.cast<number>(select.val(p.count), 'bigint').as('pull_count'),
+        ])
+        .where('id', '=', p.manifestId),
+    )
+    .onConflict((conflict) =>
+      conflict.column('manifest_id').doUpdateSet((eb) => ({
+        last_pulled_at: eb
+          .case()
+          .when('manifest_pull.last_pulled_at', '>', eb.ref('excluded.last_pulled_at'))
+          .then(eb.ref('manifest_pull.last_pulled_at'))
+          .else(eb.ref('excluded.last_pulled_at'))
+          .end(),
+        pull_count: eb('manifest_pull.pull_count', '+', eb.ref('excluded.pull_count')),
+      })),
+    ),
+)

@@ -1,0 +1,215 @@
+import type { Selectable } from 'kysely'
+import type { Schema } from '../schema.ts'
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+export type RepositoryRow = Selectable<Schema['repository']>
+
+const ofRegistry = statement<{ accountId: string; region: string }>()((db, p) =>
+  db.selectFrom('registry').select('id').where('account_id', '=', p.accountId).where('region', '=', p.region),
+)
+
+const accountOf = statement<{ accountId: string }>()((db, p) =>
+  db.selectFrom('account').select('account_id').where('account_id', '=', p.accountId),
+)
+
+const addAccount = statement<{ accountId: string; createdAt: number }>()((db, p) =>
+  db
+    .insertInto('account')
+    .values({ account_id: p.accountId, created_at: p.createdAt })
+    .onConflict((conflict) => conflict.doNothing()),
+)
+
+const addRegistry = statement<{ accountId: string; region: string; createdAt: number }>()((db, p) =>
+  db
+    .insertInto('registry')
+    .values({ account_id: p.accountId, region: p.region, created_at: p.createdAt })
+    .onConflict((conflict) => conflict.doNothing()),
+)
+
+/** The id of an account's registry in a region, if anything was ever done there. */
+export async function findRegistryId(session: Session, accountId: string, region: string): Promise<number | undefined> {
+  return (await session.first(ofRegistry, { accountId, region }))?.id
+}
+
+export async function accountExists(session: Session, accountId: string): Promise<boolean> {
+  return (await session.first(accountOf, { accountId })) !== undefined
+}
+
+export async function insertAccount(tx: Session, accountId: string, createdAt: number): Promise<void> {
+  await tx.change(addAccount, { accountId, createdAt })
+}
+
+/** Idempotent. The account must exist. */
+export async function insertRegistry(tx: Session, accountId: string, region: string, createdAt: number): Promise<void> {
+  await tx.change(addRegistry, { accountId, region, createdAt })
+}
+
+const living = statement<{ registryId: number; name: string }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .selectAll()
+    .where('registry_id', '=', p.registryId)
+    .where('name', '=', p.name)
+    .where('trashed_at', 'is', null),
+)
+
+const livingById = statement<{ id: number }>()((db, p) =>
+  db.selectFrom('repository').selectAll().where('id', '=', p.id).where('trashed_at', 'is', null),
+)
+
+const livingLocked = statement<{ registryId: number; name: string }>()((db, p, dialect) =>
+  db
+    .selectFrom('repository')
+    .selectAll()
+    .where('registry_id', '=', p.registryId)
+    .where('name', '=', p.name)
+    .where('trashed_at', 'is', null)
+    .$if(dialect === 'postgres', (query) => query.forNoKeyUpdate()),
+)
+
+const page = statement<{ registryId: number; after: string; limit: number }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .selectAll()
+    .where('registry_id', '=', p.registryId)
+    .where('trashed_at', 'is', null)
+    .where('name', '>', p.after)
+    .orderBy('name')
+    .limit(p.limit),
+)
+
+const insert = statement<NewRepositoryRow>()((db, p) =>
+  db
+    .insertInto('repository')
+    .values({
+      registry_id: p.registry_id,
+      domain_id: p.domain_id,
+      name: p.name,
+      created_at: p.created_at,
+      created_by: p.created_by,
+      tag_mutability: p.tag_mutability,
+      mutability_filters: p.mutability_filters,
+      scan_on_push: p.scan_on_push,
+      encryption_type: p.encryption_type,
+      kms_key: null,
+      event_seq: 0,
+      trashed_at: null,
+    })
+    .onConflict((conflict) => conflict.columns(['registry_id', 'name']).where('trashed_at', 'is', null).doNothing())
+    .returningAll(),
+)
+
+export type NewRepositoryRow = Pick<
+  RepositoryRow,
+  | 'registry_id'
+  | 'domain_id'
+  | 'name'
+  | 'created_at'
+  | 'created_by'
+  | 'tag_mutability'
+  | 'mutability_filters'
+  | 'scan_on_push'
+  | 'encryption_type'
+>
+
+const setMutability = statement<{ id: number; mode: string; filters: string }>()((db, p) =>
+  db
+    .updateTable('repository')
+    .set({ tag_mutability: p.mode, mutability_filters: p.filters })
+    .where('id', '=', p.id)
+    .returningAll(),
+)
+
+const trash = statement<{ id: number; now: number; purgeAfter: number; by: string; batch: string }>()((db, p) =>
+  db
+    .updateTable('repository')
+    .set({ trashed_at: p.now, purge_after: p.purgeAfter, trashed_by: p.by, trash_batch: p.batch })
+    .where('id', '=', p.id),
+)
+
+const anyManifest = statement<{ repositoryId: number }>()((db, p) =>
+  db
+    .selectFrom('manifest')
+    .select('id')
+    .where('repository_id', '=', p.repositoryId)
+    .where('trashed_at', 'is', null)
+    .limit(1),
+)
+
+export function findRepositoryRow(session: Session, registryId: number, name: string): Promise<RepositoryRow | undefined> {
+  return session.first(living, { registryId, name })
+}
+
+export function findRepositoryRowById(session: Session, id: number): Promise<RepositoryRow | undefined> {
+  return session.first(livingById, { id })
+}
+
+/** The first lock of every change of a repository: on PostgreSQL its changes run one after another. */
+export function lockRepositoryRow(tx: Session, registryId: number, name: string): Promise<RepositoryRow | undefined> {
+  return tx.first(livingLocked, { registryId, name })
+}
+
+/** In the order of their names, after `after`. */
+export function listRepositoryRows(
+  session: Session,
+  registryId: number,
+  after: string,
+  limit: number,
+): Promise<RepositoryRow[]> {
+  return session.all(page, { registryId, after, limit })
+}
+
+/** Undefined when a living repository has the name. */
+export function insertRepositoryRow(tx: Session, row: NewRepositoryRow): Promise<RepositoryRow | undefined> {
+  return tx.first(insert, row)
+}
+
+export async function updateMutability(tx: Session, id: number, mode: string, filters: string): Promise<RepositoryRow> {
+  const row = await tx.first(setMutability, { id, mode, filters })
+  if (!row) throw new Error('the repository was locked and is gone')
+  return row
+}
+
+export async function trashRepositoryRow(
+  tx: Session,
+  id: number,
+  trashing: { now: number; purgeAfter: number; by: string; batch: string },
+): Promise<void> {
+  await tx.change(trash, { id, ...trashing })
+}
+
+export async function holdsManifests(session: Session, repositoryId: number): Promise<boolean> {
+  return (await session.first(anyManifest, { repositoryId })) !== undefined
+}
+
+const resourceTags = statement<{ repositoryId: number }>()((db, p) =>
+  db.selectFrom('resource_tag').select(['key', 'value']).where('repository_id', '=', p.repositoryId).orderBy('key'),
+)
+
+const putResourceTag = statement<{ repositoryId: number; key: string; value: string }>()((db, p) =>
+  db
+    .insertInto('resource_tag')
+    .values({ repository_id: p.repositoryId, key: p.key, value: p.value })
+    .onConflict((conflict) => conflict.columns(['repository_id', 'key']).doUpdateSet({ value: p.value })),
+)
+
+const dropResourceTag = statement<{ repositoryId: number; key: string }>()((db, p) =>
+  db.deleteFrom('resource_tag').where('repository_id', '=', p.repositoryId).where('key', '=', p.key),
+)
+
+export async function resourceTagsOf(session: Session, repositoryId: number): Promise<Record<string, string>> {
+  const rows = await session.all(resourceTags, { repositoryId })
+  // Keys are the user's: an object without a prototype takes any of them.
+  const tags = Object.create(null) as Record<string, string>
+  for (const { key, value } of rows) tags[key] = value
+  return tags
+}
+
+export async function upsertResourceTag(tx: Session, repositoryId: number, key: string, value: string): Promise<void> {
+  await tx.change(putResourceTag, { repositoryId, key, value })
+}
+
+export async function deleteResourceTag(tx: Session, repositoryId: number, key: string): Promise<void> {
+  await tx.change(dropResourceTag, { repositoryId, key })
+}

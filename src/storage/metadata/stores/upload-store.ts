@@ -1,0 +1,145 @@
+import type { Selectable } from 'kysely'
+import type { Schema } from '../schema.ts'
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+export type UploadRow = Selectable<Schema['upload_session']>
+
+export interface LivingUpload extends UploadRow {
+  readonly domainId: number
+}
+
+const find = statement<{ registryId: number; name: string; id: string; now: number }>()((db, p) =>
+  db
+    .selectFrom('upload_session')
+    .innerJoin('repository', 'repository.id', 'upload_session.repository_id')
+    .selectAll('upload_session')
+    .select('repository.domain_id as domainId')
+    .where('upload_session.id', '=', p.id)
+    .where('upload_session.expires_at', '>', p.now)
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null),
+)
+
+/** A session of that repository that has not expired. */
+export function findUpload(
+  session: Session,
+  registryId: number,
+  name: string,
+  id: string,
+  now: number,
+): Promise<LivingUpload | undefined> {
+  return session.first(find, { registryId, name, id, now })
+}
+
+const insert = statement<{
+  id: string
+  repositoryId: number
+  store: string
+  bootId: string
+  now: number
+  by: string
+  expiresAt: number
+}>()((db, p) =>
+  db.insertInto('upload_session').values({
+    id: p.id,
+    repository_id: p.repositoryId,
+    store: p.store,
+    writer_epoch: 0,
+    size_bytes: 0,
+    sha256_so_far: null,
+    short_parts: 0,
+    boot_id: p.bootId,
+    created_at: p.now,
+    created_by: p.by,
+    expires_at: p.expiresAt,
+  }),
+)
+
+export async function insertUpload(
+  tx: Session,
+  upload: { id: string; repositoryId: number; store: string; bootId: string; now: number; by: string; expiresAt: number },
+): Promise<void> {
+  await tx.change(insert, upload)
+}
+
+const takeEpoch = statement<{ id: string; epoch: number; expiresAt: number }>()((db, p) =>
+  db
+    .updateTable('upload_session')
+    .set((eb) => ({ writer_epoch: eb('writer_epoch', '+', 1), expires_at: p.expiresAt }))
+    .where('id', '=', p.id)
+    .where('writer_epoch', '=', p.epoch)
+    .returningAll(),
+)
+
+/** Becomes the session's one writer, by compare-and-set: undefined when somebody else did first. */
+export function takeUpload(
+  tx: Session,
+  id: string,
+  epoch: number,
+  expiresAt: number,
+): Promise<UploadRow | undefined> {
+  return tx.first(takeEpoch, { id, epoch, expiresAt })
+}
+
+const progress = statement<{
+  id: string
+  epoch: number
+  sizeBytes: number
+  sha256: Uint8Array | null
+  shortParts: number
+  bootId: string
+  expiresAt: number
+}>()((db, p) =>
+  db
+    .updateTable('upload_session')
+    .set({ size_bytes: p.sizeBytes, sha256_so_far: p.sha256, short_parts: p.shortParts, boot_id: p.bootId, expires_at: p.expiresAt })
+    .where('id', '=', p.id)
+    .where('writer_epoch', '=', p.epoch),
+)
+
+/** Notes how far a writer got. False when it is no longer the writer: its bytes do not count. */
+export async function saveUploadProgress(
+  tx: Session,
+  update: { id: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; shortParts: number; bootId: string; expiresAt: number },
+): Promise<boolean> {
+  return (await tx.change(progress, update)) > 0
+}
+
+const remove = statement<{ id: string }>()((db, p) => db.deleteFrom('upload_session').where('id', '=', p.id))
+
+const removeAtEpoch = statement<{ id: string; epoch: number }>()((db, p) =>
+  db.deleteFrom('upload_session').where('id', '=', p.id).where('writer_epoch', '=', p.epoch),
+)
+
+/** Ends a session. False when it was not there. */
+export async function deleteUpload(tx: Session, id: string): Promise<boolean> {
+  return (await tx.change(remove, { id })) > 0
+}
+
+/** Ends a session if this writer still holds it. */
+export async function deleteUploadAtEpoch(tx: Session, id: string, epoch: number): Promise<boolean> {
+  return (await tx.change(removeAtEpoch, { id, epoch })) > 0
+}
+
+const expired = statement<{ now: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('upload_session')
+    .select(['id', 'writer_epoch as epoch'])
+    .where('expires_at', '<=', p.now)
+    .orderBy('expires_at')
+    .limit(p.limit),
+)
+
+export function expiredUploads(session: Session, now: number, limit: number): Promise<{ id: string; epoch: number }[]> {
+  return session.all(expired, { now, limit })
+}
+
+const open = statement<{ id: string; now: number }>()((db, p) =>
+  db.selectFrom('upload_session').select('id').where('id', '=', p.id).where('expires_at', '>', p.now),
+)
+
+export async function isOpenUpload(session: Session, id: string, now: number): Promise<boolean> {
+  return (await session.first(open, { id, now })) !== undefined
+}
