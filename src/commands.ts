@@ -1,0 +1,45 @@
+import { ensureRegistry, replaceRootAccessKey } from './iam/commands.ts'
+import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
+import { deleteImages, deleteTag } from './registry/commands/delete-images.ts'
+import { recordPulls } from './registry/commands/pulls.ts'
+import { putManifest } from './registry/commands/put-manifest.ts'
+import {
+  createRepository,
+  deleteRepository,
+  putTagMutability,
+  tagResource,
+  untagResource,
+} from './registry/commands/repositories.ts'
+import {
+  beginUpload,
+  cancelUpload,
+  completeUpload,
+  expireUpload,
+  saveProgress,
+  takeUploadSession,
+} from './registry/commands/uploads.ts'
+import type { AnyCommand } from './storage/metadata/command.ts'
+
+/** Every write command there is. The SQLite writer's thread loads this module and finds them by name. */
+export const commands: readonly AnyCommand[] = [
+  ensureRegistry,
+  replaceRootAccessKey,
+  createRepository,
+  deleteRepository,
+  putTagMutability,
+  tagResource,
+  untagResource,
+  putManifest,
+  deleteTag,
+  deleteImages,
+  promiseBlob,
+  mountBlob,
+  deleteBlob,
+  beginUpload,
+  takeUploadSession,
+  saveProgress,
+  completeUpload,
+  cancelUpload,
+  expireUpload,
+  recordPulls,
+]

@@ -1,0 +1,102 @@
+import type { BlobStore } from '../storage/blobs/index.ts'
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import {
+  findVisibleBlob,
+  referencingManifests,
+  repositoriesSeeing,
+  type VisibleBlob,
+} from '../storage/metadata/stores/blob-index.ts'
+import { findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
+import { blobPromiseMs } from '../storage/metadata/stores/review-queue.ts'
+import type { Digest, RepositoryName } from '../values/index.ts'
+import { readRepository } from './change.ts'
+import { deleteBlob, mountBlob, promiseBlob } from './commands/blobs.ts'
+import { commandContext, type RequestContext } from './context.ts'
+import { registryError } from './errors.ts'
+import { registryOf } from './repositories.ts'
+import type { Registry } from './types.ts'
+
+export type BlobOperations = Pick<Registry, 'statBlob' | 'openBlob' | 'openLinkedBlob' | 'isBlobReferenced' | 'mountBlob' | 'deleteBlob'>
+
+/** Repositories considered as the source of a mount that names none. */
+const maxMountSources = 100
+
+export function blobOperations(deps: { database: MetadataDatabase; blobStore: BlobStore }): BlobOperations {
+  const { database, blobStore } = deps
+
+  const find = async (context: RequestContext, name: string, digest: Digest): Promise<VisibleBlob | undefined> => {
+    const horizon = context.clock.now() + blobPromiseMs
+    const blob = await findVisibleBlob(database.reader, context.registry.id, name, digest, horizon)
+    // A repository that is not there is its own answer; only a refusal pays for asking.
+    if (!blob) await readRepository(database.reader, registryOf(context), name)
+    return blob
+  }
+
+  return {
+    async statBlob(context, name, digest) {
+      const blob = await find(context, name, digest)
+      if (!blob) return undefined
+      if (blob.reviewIsNear) {
+        const { blobId, repositoryId } = blob
+        await database.execute(promiseBlob, { blobId, repositoryId }, commandContext(context))
+      }
+      return { digest, sizeBytes: blob.sizeBytes }
+    },
+
+    async openBlob(context, name, digest) {
+      const blob = await find(context, name, digest)
+      if (!blob) {
+        throw registryError('blob-unknown', `The repository has no blob ${digest}.`, { digest, repositoryName: name })
+      }
+      const content = await blobStore.open(blob.key)
+      return { digest, sizeBytes: blob.sizeBytes, content }
+    },
+
+    async openLinkedBlob({ registryId, repositoryId, digest, nowMs }) {
+      const repository = await findRepositoryRowById(database.reader, repositoryId)
+      const blob =
+        repository?.registry_id === registryId
+          ? await findVisibleBlob(database.reader, registryId, repository.name, digest, nowMs + blobPromiseMs)
+          : undefined
+      if (!blob) throw registryError('blob-unknown', `The repository has no blob ${digest}.`, { digest })
+      return { digest, sizeBytes: blob.sizeBytes, content: await blobStore.open(blob.key) }
+    },
+
+    async isBlobReferenced(context, name, digest) {
+      const { id } = await readRepository(database.reader, registryOf(context), name)
+      return (await referencingManifests(database.reader, id, digest)).length > 0
+    },
+
+    async mountBlob(context, name, digest, source) {
+      const repository = await readRepository(database.reader, registryOf(context), name)
+      const candidates =
+        'from' in source
+          ? [source.from]
+          : (
+              (await repositoriesSeeing(
+                database.reader,
+                context.registry.id,
+                repository.domain_id,
+                digest,
+                maxMountSources,
+              )) as RepositoryName[]
+            ).filter(source.anyReadable)
+      const from = candidates[0]
+      if (from === undefined) return false
+      try {
+        return await database.execute(mountBlob, { name, from, digest }, commandContext(context))
+      } catch (error) {
+        // A source that is not there, or went away meanwhile, is a mount that did not happen.
+        if ((error as { code?: string }).code === 'repository-unknown' && from !== name) {
+          await readRepository(database.reader, registryOf(context), name)
+          return false
+        }
+        throw error
+      }
+    },
+
+    async deleteBlob(context, name, digest) {
+      await database.execute(deleteBlob, { name, digest }, commandContext(context))
+    },
+  }
+}

@@ -1,0 +1,82 @@
+import { repositoryArn, type AccountId, type RepositoryName } from '../values/index.ts'
+import type { Region } from '../values/index.ts'
+import type { CommandContext } from '../storage/metadata/command.ts'
+import type { Session } from '../storage/metadata/session.ts'
+import { recordAudit, recordEvent } from '../storage/metadata/stores/change-log.ts'
+import { findRepositoryRow, lockRepositoryRow, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
+import { registryError } from './errors.ts'
+
+/*
+ * What every change of a repository has in common. The order of locks on PostgreSQL, the same in every command:
+ * the repository's row, then blobs in the order of their digests, then everything else, which only the holder of
+ * the repository's lock changes. Upload sessions come before the repository's row is touched, one at a time.
+ */
+
+/** How long what was deleted can be brought back. */
+export const trashRetentionMs = 7 * 24 * 60 * 60 * 1000
+
+/** The repository's row, locked. Throws `repository-unknown`. */
+export async function lockRepository(tx: Session, context: CommandContext, name: string): Promise<RepositoryRow> {
+  const row = await lockRepositoryRow(tx, context.registryId, name)
+  if (!row) throw repositoryUnknown(name, context.accountId)
+  return row
+}
+
+/** The repository's row for reading. Throws `repository-unknown`. */
+export async function readRepository(
+  session: Session,
+  registry: { readonly registryId: number; readonly accountId: string },
+  name: string,
+): Promise<RepositoryRow> {
+  const row = await findRepositoryRow(session, registry.registryId, name)
+  if (!row) throw repositoryUnknown(name, registry.accountId)
+  return row
+}
+
+export function repositoryUnknown(name: string, accountId: string) {
+  return registryError(
+    'repository-unknown',
+    `The repository with name '${name}' does not exist in the registry with id '${accountId}'`,
+    { repositoryName: name, registryId: accountId },
+  )
+}
+
+/** Writes the audit row of a change of a repository. `action` is the name of the ECR operation. */
+export async function audit(
+  tx: Session,
+  context: CommandContext,
+  repositoryName: string,
+  action: string,
+  detail: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const resource = repositoryArn(
+    context.region as Region,
+    context.accountId as AccountId,
+    repositoryName as RepositoryName,
+  )
+  await recordAudit(tx, context, { action, resource, detail: { repositoryName, ...detail } })
+}
+
+/** Puts an event of an image into the outbox, in the words of ECR's EventBridge events. */
+export async function imageEvent(
+  tx: Session,
+  context: CommandContext,
+  repository: { readonly id: number; readonly name: string },
+  event: {
+    action: 'PUSH' | 'DELETE'
+    digest: string
+    tag: string | undefined
+    mediaType: string
+    artifactType: string | undefined
+  },
+): Promise<void> {
+  await recordEvent(tx, context, repository.id, 'ECR Image Action', {
+    result: 'SUCCESS',
+    'repository-name': repository.name,
+    'image-digest': event.digest,
+    'action-type': event.action,
+    ...(event.tag === undefined ? {} : { 'image-tag': event.tag }),
+    'manifest-media-type': event.mediaType,
+    ...(event.artifactType === undefined ? {} : { 'artifact-media-type': event.artifactType }),
+  })
+}

@@ -1,0 +1,183 @@
+import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
+import type { Session } from '../../storage/metadata/session.ts'
+import { hideBlob, referencingManifests } from '../../storage/metadata/stores/blob-index.ts'
+import { recordTagChange } from '../../storage/metadata/stores/change-log.ts'
+import {
+  blobsOfManifest,
+  childrenOfManifest,
+  findManifestRow,
+  listReferrerRows,
+  trashManifestRow,
+  type ManifestRow,
+} from '../../storage/metadata/stores/manifest-store.ts'
+import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { suspect } from '../../storage/metadata/stores/review-queue.ts'
+import { deleteTagRow, findTag, tagsOfManifest } from '../../storage/metadata/stores/tag-store.ts'
+import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
+import { audit, imageEvent, lockRepository, trashRetentionMs } from '../change.ts'
+import { registryError } from '../errors.ts'
+import type { DeleteImageOutcome } from '../types.ts'
+
+/** Referrers looked up at once; an image seldom has more than a handful. */
+const referrerBatch = 1000
+
+/** OCI: the tag goes, the image stays by its digest. */
+export const deleteTag = defineCommand({
+  name: 'delete-tag',
+  durability: 'durable',
+  async run(tx, input: { name: string; tag: string }, context): Promise<void> {
+    const repository = await lockRepository(tx, context, input.name)
+    const target = await findTag(tx, repository.id, input.tag)
+    if (!target) throw registryError('tag-unknown', 'Requested image not found', { tag: input.tag })
+    await removeTag(tx, repository, input.tag, target, context)
+    await audit(tx, context, input.name, 'BatchDeleteImage', { imageIds: [{ imageTag: input.tag }], keptImage: true })
+  },
+})
+
+/**
+ * ECR's BatchDeleteImage, and OCI's deletion by digest. A digest takes the image with all its tags; a tag alone
+ * takes the tag, and the image when it was the last. What a living index lists stays.
+ */
+export const deleteImages = defineCommand({
+  name: 'delete-images',
+  durability: 'durable',
+  async run(
+    tx,
+    input: {
+      name: string
+      identifiers: readonly { digest?: Digest | undefined; tag?: string | undefined }[]
+      trashBatch: string
+    },
+    context,
+  ): Promise<DeleteImageOutcome[]> {
+    const repository = await lockRepository(tx, context, input.name)
+    const outcomes: DeleteImageOutcome[] = []
+    for (const identifier of input.identifiers) {
+      outcomes.push(await deleteOne(tx, repository, identifier, input.trashBatch, context))
+    }
+    const deleted = outcomes.filter((outcome) => outcome.kind === 'deleted')
+    if (deleted.length > 0) {
+      await audit(tx, context, input.name, 'BatchDeleteImage', {
+        imageIds: deleted.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags })),
+        trashBatch: input.trashBatch,
+      })
+    }
+    return outcomes
+  },
+})
+
+async function deleteOne(
+  tx: Session,
+  repository: RepositoryRow,
+  identifier: { digest?: Digest | undefined; tag?: string | undefined },
+  trashBatch: string,
+  context: CommandContext,
+): Promise<DeleteImageOutcome> {
+  const { digest, tag } = identifier
+  const target = tag === undefined ? undefined : await findTag(tx, repository.id, tag)
+  if (tag !== undefined && !target) return { kind: 'not-found' }
+  if (digest !== undefined && target && target.digest !== digest) return { kind: 'tag-digest-mismatch' }
+  const wanted = digest ?? target?.digest
+  if (wanted === undefined) return { kind: 'not-found' }
+
+  const manifest = await findManifestRow(tx, repository.id, wanted)
+  if (manifest?.trashed_at !== null) return { kind: 'not-found' }
+  if (tag !== undefined && target) {
+    const others = (await tagsOfManifest(tx, manifest.id)).filter((name) => name !== tag)
+    // Naming one of several tags, alone or with its digest, takes only that tag.
+    if (others.length > 0) {
+      await removeTag(tx, repository, tag, target, context)
+      return { kind: 'deleted', digest: wanted, tags: [tag as Tag], imageDeleted: false }
+    }
+  }
+  const by = await referencingManifests(tx, repository.id, wanted)
+  if (by.length > 0) return { kind: 'referenced', by }
+  const tags = await trashImage(tx, repository, manifest, trashBatch, context)
+  return { kind: 'deleted', digest: wanted, tags, imageDeleted: true }
+}
+
+async function removeTag(
+  tx: Session,
+  repository: RepositoryRow,
+  tag: string,
+  target: { readonly manifestId: number; readonly digest: Digest },
+  context: CommandContext,
+): Promise<void> {
+  await deleteTagRow(tx, repository.id, tag)
+  await recordTagChange(tx, context, {
+    repositoryId: repository.id,
+    name: tag,
+    digest: null,
+    previousDigest: digestToBytes(target.digest),
+  })
+  await suspect(tx, {
+    kind: 'manifest',
+    repositoryId: repository.id,
+    subjectId: target.manifestId,
+    reason: 'tag deleted',
+    now: context.nowMs,
+  })
+}
+
+/** Trashes one image: from now on nobody sees it, its tags or what it alone made visible. Returns its tags. */
+async function trashImage(
+  tx: Session,
+  repository: RepositoryRow,
+  manifest: ManifestRow,
+  trashBatch: string,
+  context: CommandContext,
+): Promise<Tag[]> {
+  const digest = digestFromBytes(manifest.digest)
+  const now = context.nowMs
+  const tags = await trashManifestRow(tx, manifest.id, {
+    now,
+    purgeAfter: now + trashRetentionMs,
+    by: context.actorArn,
+    batch: trashBatch,
+  })
+  for (const name of tags) {
+    await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: manifest.digest })
+  }
+
+  for (const blob of await blobsOfManifest(tx, manifest.id)) {
+    if ((await referencingManifests(tx, repository.id, blob.digest)).length > 0) continue
+    await hideBlob(tx, repository.id, blob.blobId)
+    await suspect(tx, { kind: 'blob', repositoryId: 0, subjectId: blob.blobId, reason: 'image deleted', now })
+  }
+  // Children lose a parent and referrers their subject: each may have become garbage by it.
+  const suspects = await childrenOfManifest(tx, manifest.id)
+  for (let after = 0; ; ) {
+    const referrers = await listReferrerRows(tx, {
+      repositoryId: repository.id,
+      subject: digest,
+      artifactType: undefined,
+      after,
+      limit: referrerBatch,
+    })
+    suspects.push(...referrers.map(({ id }) => id))
+    after = referrers.at(-1)?.id ?? 0
+    if (referrers.length < referrerBatch) break
+  }
+  for (const subjectId of suspects) {
+    await suspect(tx, { kind: 'manifest', repositoryId: repository.id, subjectId, reason: 'image deleted', now })
+  }
+  await suspect(tx, {
+    kind: 'manifest',
+    repositoryId: repository.id,
+    subjectId: manifest.id,
+    reason: 'image deleted',
+    now,
+    delayMs: trashRetentionMs,
+  })
+
+  for (const tag of tags.length > 0 ? tags : [undefined]) {
+    await imageEvent(tx, context, repository, {
+      action: 'DELETE',
+      digest,
+      tag,
+      mediaType: manifest.media_type,
+      artifactType: manifest.artifact_type ?? undefined,
+    })
+  }
+  return tags as Tag[]
+}

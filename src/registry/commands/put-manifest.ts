@@ -1,0 +1,276 @@
+import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
+import type { Session } from '../../storage/metadata/session.ts'
+import { isHeldByTrash, lockKnownBlobs, showBlob } from '../../storage/metadata/stores/blob-index.ts'
+import { recordTagChange } from '../../storage/metadata/stores/change-log.ts'
+import {
+  activateManifestRow,
+  findLivingManifests,
+  findManifestRow,
+  insertManifest,
+  restoreManifestRow,
+  type ManifestRow,
+  type ReferenceEdge,
+} from '../../storage/metadata/stores/manifest-store.ts'
+import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { suspect } from '../../storage/metadata/stores/review-queue.ts'
+import { findTag, putTag } from '../../storage/metadata/stores/tag-store.ts'
+import { digestToBytes, type Digest } from '../../values/index.ts'
+import { audit, imageEvent, lockRepository } from '../change.ts'
+import { registryError } from '../errors.ts'
+import { isTagImmutable } from '../tag-mutability.ts'
+import type { TagMutability } from '../types.ts'
+
+/** Something a manifest names, before it is known what it is. */
+export interface NamedContent {
+  readonly digest: Digest
+  readonly role: 'config' | 'layer' | 'child'
+  readonly mediaType: string
+  readonly sizeBytes: number
+  /** Its bytes may live elsewhere: it need not be here. */
+  readonly mayBeForeign: boolean
+}
+
+export interface PutManifestInput {
+  readonly name: string
+  readonly digest: Digest
+  readonly bytes: Uint8Array
+  readonly mediaType: string
+  readonly kind: string
+  readonly artifactType: string | undefined
+  readonly contentSizeBytes: number
+  readonly subject: Digest | undefined
+  readonly annotations: Readonly<Record<string, string>>
+  readonly content: readonly NamedContent[]
+  readonly tags: readonly string[]
+  readonly refuseRepeat: boolean
+}
+
+/**
+ * The one way an image enters a repository. Everything a manifest names must be there, and stays: its blobs are
+ * locked against collection until this commits. A missing subject is no obstacle (OCI distribution-spec,
+ * "Pushing Manifests with Subject").
+ */
+export const putManifest = defineCommand({
+  name: 'put-manifest',
+  durability: 'durable',
+  async run(tx, input: PutManifestInput, context): Promise<void> {
+    const repository = await lockRepository(tx, context, input.name)
+    const existing = await findManifestRow(tx, repository.id, input.digest)
+    const isLiving = existing?.trashed_at === null
+    await refuseImmutable(tx, repository, input, context, isLiving)
+
+    let manifestId: number
+    if (existing && isLiving) {
+      manifestId = existing.id
+      if (existing.storage_class !== 'active') await activateManifestRow(tx, manifestId, context.nowMs)
+    } else {
+      const checked = await checkContent(tx, repository, input, context)
+      if (existing) {
+        manifestId = existing.id
+        await restoreManifestRow(tx, manifestId, context.nowMs, context.actorArn)
+      } else {
+        manifestId = await insertManifest(tx, newRow(repository, input, checked, context), input.bytes, checked.edges)
+      }
+    }
+
+    for (const tag of input.tags) await pointTag(tx, repository, tag, manifestId, input, context)
+    if (input.tags.length === 0) {
+      await suspect(tx, {
+        kind: 'manifest',
+        repositoryId: repository.id,
+        subjectId: manifestId,
+        reason: 'pushed without a tag',
+        now: context.nowMs,
+      })
+    }
+
+    for (const tag of input.tags.length > 0 ? input.tags : [undefined]) {
+      await imageEvent(tx, context, repository, {
+        action: 'PUSH',
+        digest: input.digest,
+        tag,
+        mediaType: input.mediaType,
+        artifactType: input.artifactType,
+      })
+    }
+    await audit(tx, context, input.name, 'PutImage', { imageDigest: input.digest, imageTags: input.tags })
+  },
+})
+
+async function refuseImmutable(
+  tx: Session,
+  repository: RepositoryRow,
+  input: PutManifestInput,
+  context: CommandContext,
+  isLiving: boolean,
+): Promise<void> {
+  const mode = repository.tag_mutability as TagMutability
+  const filters = JSON.parse(repository.mutability_filters) as string[]
+  for (const tag of input.tags) {
+    const target = await findTag(tx, repository.id, tag)
+    if (!target) continue
+    // Before immutability: naming an image that is exactly there already is its own answer in ECR's model.
+    if (input.refuseRepeat && isLiving && target.digest === input.digest) throw repeated(input, tag, context)
+    if (isTagImmutable(mode, filters, tag)) {
+      throw registryError(
+        'tag-immutable',
+        `The image tag '${tag}' already exists in the '${repository.name}' repository and cannot be overwritten because the tag is immutable.`,
+        { tag, repositoryName: repository.name },
+      )
+    }
+  }
+  if (input.refuseRepeat && isLiving && input.tags.length === 0) throw repeated(input, undefined, context)
+}
+
+function repeated(input: PutManifestInput, tag: string | undefined, context: CommandContext) {
+  return registryError(
+    'image-exists',
+    `Image with digest '${input.digest}' and tag '${tag ?? 'null'}' already exists in the repository with name '${input.name}' in registry with id '${context.accountId}'`,
+  )
+}
+
+interface CheckedContent {
+  readonly edges: ReferenceEdge[]
+  readonly imageSizeBytes: number
+}
+
+/** Finds what the manifest names, refuses it when something is missing, and says what each thing is. */
+async function checkContent(
+  tx: Session,
+  repository: RepositoryRow,
+  input: PutManifestInput,
+  context: CommandContext,
+): Promise<CheckedContent> {
+  const digests = [...new Set(input.content.map(({ digest }) => digest))]
+  const blobs = new Map(
+    digests.length === 0
+      ? []
+      : (await lockKnownBlobs(tx, repository.domain_id, repository.id, digests)).map((blob) => [blob.digest, blob]),
+  )
+  const childDigests = input.content.filter(({ role }) => role === 'child').map(({ digest }) => digest)
+  const manifests = new Map(
+    childDigests.length === 0
+      ? []
+      : (await findLivingManifests(tx, repository.id, childDigests)).map((child) => [child.digest, child]),
+  )
+
+  const edges: ReferenceEdge[] = []
+  const missingBlobs = new Set<Digest>()
+  const missingChildren = new Set<Digest>()
+  let largestChildBytes = 0
+  for (const { digest, role, mediaType, sizeBytes, mayBeForeign } of input.content) {
+    const child = role === 'child' ? manifests.get(digest) : undefined
+    const blob = blobs.get(digest)
+    if (child) {
+      largestChildBytes = Math.max(largestChildBytes, child.imageSizeBytes)
+      edges.push({ digest, role, mediaType, sizeBytes, kind: 'manifest' })
+    } else if (blob && (await canSee(tx, repository.id, blob, context))) {
+      if (blob.sizeBytes !== sizeBytes) {
+        throw registryError(
+          'size-mismatch',
+          `The manifest gives ${digest} a size of ${sizeBytes} bytes; it has ${blob.sizeBytes}.`,
+          { digest },
+        )
+      }
+      // An index entry that is a blob: BuildKit's cache export lists layers.
+      edges.push({ digest, role, mediaType, sizeBytes, kind: 'blob' })
+    } else if (mayBeForeign) {
+      edges.push({ digest, role, mediaType, sizeBytes, kind: 'foreign' })
+    } else if (role === 'child') {
+      missingChildren.add(digest)
+    } else {
+      missingBlobs.add(digest)
+    }
+  }
+  if (missingBlobs.size > 0) {
+    throw registryError(
+      'manifest-blob-unknown',
+      `Layers with digests '[${[...missingBlobs].join(', ')}]' required for pushing image into repository with name '${input.name}' in the registry with id '${context.accountId}' do not exist`,
+      { digests: [...missingBlobs] },
+    )
+  }
+  if (missingChildren.size > 0) {
+    throw registryError(
+      'manifest-child-unknown',
+      `Images with digests '[${[...missingChildren].join(', ')}]' required for pushing image into repository with name '${input.name}' in the registry with id '${context.accountId}' do not exist`,
+      { digests: [...missingChildren] },
+    )
+  }
+  return { edges, imageSizeBytes: input.kind === 'index' ? largestChildBytes : input.contentSizeBytes }
+}
+
+async function canSee(
+  tx: Session,
+  repositoryId: number,
+  blob: { readonly id: number; readonly digest: Digest; readonly visibleSince: number | null },
+  context: CommandContext,
+): Promise<boolean> {
+  if (blob.visibleSince !== null) return true
+  // A client may have been told that the repository has it just before the image that held it was deleted: that
+  // answer was a promise, and the bytes are still there.
+  if (!(await isHeldByTrash(tx, repositoryId, blob.digest))) return false
+  await showBlob(tx, repositoryId, blob.id, context.nowMs)
+  return true
+}
+
+function newRow(
+  repository: RepositoryRow,
+  input: PutManifestInput,
+  checked: CheckedContent,
+  context: CommandContext,
+): Pick<
+  ManifestRow,
+  | 'repository_id'
+  | 'digest'
+  | 'media_type'
+  | 'kind'
+  | 'artifact_type'
+  | 'size_bytes'
+  | 'image_size_bytes'
+  | 'subject_digest'
+  | 'annotations'
+  | 'pushed_at'
+  | 'pushed_by'
+> {
+  return {
+    repository_id: repository.id,
+    digest: digestToBytes(input.digest),
+    media_type: input.mediaType,
+    kind: input.kind,
+    artifact_type: input.artifactType ?? null,
+    size_bytes: input.bytes.byteLength,
+    image_size_bytes: checked.imageSizeBytes,
+    subject_digest: input.subject === undefined ? null : digestToBytes(input.subject),
+    annotations: input.subject === undefined ? null : JSON.stringify(input.annotations),
+    pushed_at: context.nowMs,
+    pushed_by: context.actorArn,
+  }
+}
+
+async function pointTag(
+  tx: Session,
+  repository: RepositoryRow,
+  tag: string,
+  manifestId: number,
+  input: PutManifestInput,
+  context: CommandContext,
+): Promise<void> {
+  const previous = await findTag(tx, repository.id, tag)
+  if (previous?.manifestId === manifestId) return
+  await putTag(tx, repository.id, tag, manifestId, context.nowMs)
+  await recordTagChange(tx, context, {
+    repositoryId: repository.id,
+    name: tag,
+    digest: digestToBytes(input.digest),
+    previousDigest: previous ? digestToBytes(previous.digest) : null,
+  })
+  if (previous) {
+    await suspect(tx, {
+      kind: 'manifest',
+      repositoryId: repository.id,
+      subjectId: previous.manifestId,
+      reason: 'tag moved',
+      now: context.nowMs,
+    })
+  }
+}

@@ -1,0 +1,133 @@
+import { defineCommand } from '../../storage/metadata/command.ts'
+import {
+  deleteResourceTag,
+  holdsManifests,
+  insertRepositoryRow,
+  resourceTagsOf,
+  trashRepositoryRow,
+  updateMutability,
+  upsertResourceTag,
+  type RepositoryRow,
+} from '../../storage/metadata/stores/repository-store.ts'
+import { suspect } from '../../storage/metadata/stores/review-queue.ts'
+import { audit, lockRepository, trashRetentionMs } from '../change.ts'
+import { registryError } from '../errors.ts'
+
+/** The one blob domain there is until repositories can name a key of their own. */
+const defaultDomainId = 1
+/** ECR's quota of resource tags. */
+const maxResourceTags = 50
+
+export const createRepository = defineCommand({
+  name: 'create-repository',
+  durability: 'durable',
+  async run(
+    tx,
+    input: {
+      name: string
+      tagMutability: string
+      mutabilityFilters: readonly string[]
+      scanOnPush: boolean
+      tags: Readonly<Record<string, string>>
+    },
+    context,
+  ): Promise<RepositoryRow> {
+    const row = await insertRepositoryRow(tx, {
+      registry_id: context.registryId,
+      domain_id: defaultDomainId,
+      name: input.name,
+      created_at: context.nowMs,
+      created_by: context.actorArn,
+      tag_mutability: input.tagMutability,
+      mutability_filters: JSON.stringify(input.mutabilityFilters),
+      scan_on_push: input.scanOnPush ? 1 : 0,
+      encryption_type: 'AES256',
+    })
+    if (!row) {
+      throw registryError(
+        'repository-exists',
+        `The repository with name '${input.name}' already exists in the registry with id '${context.accountId}'`,
+      )
+    }
+    for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
+    await audit(tx, context, input.name, 'CreateRepository', {
+      imageTagMutability: input.tagMutability,
+      tags: input.tags,
+    })
+    return row
+  },
+})
+
+export const deleteRepository = defineCommand({
+  name: 'delete-repository',
+  durability: 'durable',
+  async run(tx, input: { name: string; force: boolean; trashBatch: string }, context): Promise<RepositoryRow> {
+    const row = await lockRepository(tx, context, input.name)
+    if (!input.force && (await holdsManifests(tx, row.id))) {
+      throw registryError(
+        'repository-not-empty',
+        `The repository with name '${input.name}' in registry with id '${context.accountId}' cannot be deleted because it still contains images`,
+      )
+    }
+    // Trashed whole: its images, tags and settings stay as they are beneath it, out of sight.
+    await trashRepositoryRow(tx, row.id, {
+      now: context.nowMs,
+      purgeAfter: context.nowMs + trashRetentionMs,
+      by: context.actorArn,
+      batch: input.trashBatch,
+    })
+    await suspect(tx, {
+      kind: 'repository',
+      repositoryId: row.id,
+      subjectId: row.id,
+      reason: 'repository deleted',
+      now: context.nowMs,
+      delayMs: trashRetentionMs,
+    })
+    await audit(tx, context, input.name, 'DeleteRepository', { force: input.force })
+    return row
+  },
+})
+
+export const putTagMutability = defineCommand({
+  name: 'put-tag-mutability',
+  durability: 'durable',
+  async run(
+    tx,
+    input: { name: string; mode: string; filters: readonly string[] },
+    context,
+  ): Promise<RepositoryRow> {
+    const { id } = await lockRepository(tx, context, input.name)
+    const row = await updateMutability(tx, id, input.mode, JSON.stringify(input.filters))
+    await audit(tx, context, input.name, 'PutImageTagMutability', {
+      imageTagMutability: input.mode,
+      imageTagMutabilityExclusionFilters: input.filters,
+    })
+    return row
+  },
+})
+
+export const tagResource = defineCommand({
+  name: 'tag-resource',
+  durability: 'durable',
+  async run(tx, input: { name: string; tags: Readonly<Record<string, string>> }, context): Promise<void> {
+    const row = await lockRepository(tx, context, input.name)
+    const existing = await resourceTagsOf(tx, row.id)
+    const keys = new Set([...Object.keys(existing), ...Object.keys(input.tags)])
+    if (keys.size > maxResourceTags) {
+      throw registryError('too-many-tags', `A repository has at most ${maxResourceTags} tags.`)
+    }
+    for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
+    await audit(tx, context, input.name, 'TagResource', { tags: input.tags })
+  },
+})
+
+export const untagResource = defineCommand({
+  name: 'untag-resource',
+  durability: 'durable',
+  async run(tx, input: { name: string; keys: readonly string[] }, context): Promise<void> {
+    const row = await lockRepository(tx, context, input.name)
+    for (const key of input.keys) await deleteResourceTag(tx, row.id, key)
+    await audit(tx, context, input.name, 'UntagResource', { tagKeys: input.keys })
+  },
+})

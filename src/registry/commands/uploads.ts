@@ -1,0 +1,147 @@
+import { defineCommand } from '../../storage/metadata/command.ts'
+import { insertLocatedBlob, lockLocatedBlob, showBlob } from '../../storage/metadata/stores/blob-index.ts'
+import { blobPromiseMs, postponeBlobReviews, suspect } from '../../storage/metadata/stores/review-queue.ts'
+import {
+  deleteUpload,
+  deleteUploadAtEpoch,
+  findUpload,
+  insertUpload,
+  saveUploadProgress,
+  takeUpload,
+  type LivingUpload,
+} from '../../storage/metadata/stores/upload-store.ts'
+import type { Digest } from '../../values/index.ts'
+import { audit, readRepository } from '../change.ts'
+import { registryError } from '../errors.ts'
+
+/** A session that nobody writes to ends after `lifetimeMs`; every write begins it anew. */
+interface Lifetime {
+  readonly lifetimeMs: number
+}
+
+export function uploadUnknown(uploadId: string) {
+  return registryError('upload-unknown', `The upload ${uploadId} is unknown or has expired.`, { uploadId })
+}
+
+export const beginUpload = defineCommand({
+  name: 'begin-upload',
+  durability: 'process',
+  async run(tx, input: Lifetime & { name: string; uploadId: string; store: string; bootId: string }, context): Promise<void> {
+    const repository = await readRepository(tx, context, input.name)
+    await insertUpload(tx, {
+      id: input.uploadId,
+      repositoryId: repository.id,
+      store: input.store,
+      bootId: input.bootId,
+      now: context.nowMs,
+      by: context.actorArn,
+      expiresAt: context.nowMs + input.lifetimeMs,
+    })
+  },
+})
+
+/**
+ * Makes the caller the session's one writer; whoever wrote before can no longer save what it writes. Throws
+ * `upload-unknown`, and `upload-range-invalid` when `expectedOffset` is not where the session stands or another
+ * writer was quicker.
+ */
+export const takeUploadSession = defineCommand({
+  name: 'take-upload-session',
+  durability: 'process',
+  async run(
+    tx,
+    input: Lifetime & { name: string; uploadId: string; expectedOffset: number | undefined },
+    context,
+  ): Promise<LivingUpload> {
+    const upload = await findUpload(tx, context.registryId, input.name, input.uploadId, context.nowMs)
+    if (!upload) throw uploadUnknown(input.uploadId)
+    if (input.expectedOffset !== undefined && input.expectedOffset !== upload.size_bytes) {
+      throw rangeInvalid(input.uploadId, upload.size_bytes)
+    }
+    const taken = await takeUpload(tx, input.uploadId, upload.writer_epoch, context.nowMs + input.lifetimeMs)
+    if (!taken) throw rangeInvalid(input.uploadId, upload.size_bytes)
+    return { ...taken, domainId: upload.domainId }
+  },
+})
+
+export function rangeInvalid(uploadId: string, sizeBytes: number) {
+  return registryError('upload-range-invalid', `The upload continues at byte ${sizeBytes}.`, { uploadId, sizeBytes })
+}
+
+export const saveProgress = defineCommand({
+  name: 'save-upload-progress',
+  durability: 'process',
+  run(
+    tx,
+    input: Lifetime & { uploadId: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; shortParts: number; bootId: string },
+    context,
+  ): Promise<boolean> {
+    return saveUploadProgress(tx, {
+      id: input.uploadId,
+      epoch: input.epoch,
+      sizeBytes: input.sizeBytes,
+      sha256: input.sha256,
+      shortParts: input.shortParts,
+      bootId: input.bootId,
+      expiresAt: context.nowMs + input.lifetimeMs,
+    })
+  },
+})
+
+export type CompletionOutcome = 'published' | 'already-there' | 'needs-publication'
+
+/**
+ * Turns an upload whose bytes are verified, and durable under `published` unless the blob is known, into a blob of
+ * the repository. `needs-publication`: the blob was thought known and is not; nothing was changed.
+ */
+export const completeUpload = defineCommand({
+  name: 'complete-upload',
+  durability: 'durable',
+  async run(
+    tx,
+    input: {
+      name: string
+      uploadId: string
+      epoch: number
+      digest: Digest
+      sizeBytes: number
+      store: string
+      published: { key: string; generation: string } | undefined
+    },
+    context,
+  ): Promise<CompletionOutcome> {
+    const { digest, sizeBytes, published, store } = input
+    const repository = await readRepository(tx, context, input.name)
+    const known = await lockLocatedBlob(tx, repository.domain_id, digest)
+    if (!known && !published) return 'needs-publication'
+    if (!(await deleteUploadAtEpoch(tx, input.uploadId, input.epoch))) throw uploadUnknown(input.uploadId)
+    const now = context.nowMs
+    const { blobId, inserted } =
+      known || !published
+        ? { blobId: known?.id ?? 0, inserted: false }
+        : await insertLocatedBlob(tx, { domainId: repository.domain_id, digest, sizeBytes, store, ...published, now })
+    await showBlob(tx, repository.id, blobId, now)
+    await suspect(tx, { kind: 'repository-blob', repositoryId: repository.id, subjectId: blobId, reason: 'uploaded', now })
+    if (!inserted) {
+      await postponeBlobReviews(tx, { blobId, repositoryId: repository.id, until: now + blobPromiseMs })
+    }
+    await audit(tx, context, input.name, 'CompleteLayerUpload', { layerDigest: digest, sizeBytes })
+    return inserted ? 'published' : 'already-there'
+  },
+})
+
+export const cancelUpload = defineCommand({
+  name: 'cancel-upload',
+  durability: 'process',
+  async run(tx, input: { uploadId: string }): Promise<boolean> {
+    return deleteUpload(tx, input.uploadId)
+  },
+})
+
+export const expireUpload = defineCommand({
+  name: 'expire-upload',
+  durability: 'process',
+  async run(tx, input: { uploadId: string; epoch: number }): Promise<boolean> {
+    return deleteUploadAtEpoch(tx, input.uploadId, input.epoch)
+  },
+})

@@ -1,0 +1,38 @@
+import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
+
+/** Every expected failure of the registry's rules. Each edge answers all of them from one total table. */
+export type RegistryErrorCode =
+  | 'repository-unknown'
+  | 'repository-exists'
+  | 'repository-not-empty'
+  | 'manifest-unknown'
+  | 'manifest-blob-unknown'
+  | 'manifest-child-unknown'
+  | 'manifest-too-large'
+  | 'manifest-referenced'
+  | 'tag-unknown'
+  | 'tag-immutable'
+  | 'image-exists'
+  | 'digest-mismatch'
+  | 'size-mismatch'
+  | 'blob-unknown'
+  | 'blob-referenced'
+  | 'upload-unknown'
+  | 'upload-range-invalid'
+  | 'upload-busy'
+  | 'upload-empty'
+  | 'upload-part-too-small'
+  | 'layer-exists'
+  | 'page-invalid'
+  | 'too-many-tags'
+  | 'parameter-invalid'
+  | 'limit-exceeded'
+  | 'write-conflict'
+
+export function registryError(
+  code: RegistryErrorCode,
+  message: string,
+  detail?: ErrorDetail,
+): PlatformError<RegistryErrorCode> {
+  return new PlatformError(code, message, { detail })
+}

@@ -1,0 +1,200 @@
+import type { IdSource } from '../internal/ids.ts'
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import {
+  findPayloadByDigest,
+  findPayloadByTag,
+  findPullableByDigest,
+  findPullableByTag,
+  listReferrerRows,
+} from '../storage/metadata/stores/manifest-store.ts'
+import { listTagNames } from '../storage/metadata/stores/tag-store.ts'
+import {
+  digestAlgorithm,
+  digestFromBytes,
+  digestOf,
+  isForeignLayerMediaType,
+  parseManifest,
+  type Digest,
+  type ParsedManifest,
+  type Tag,
+} from '../values/index.ts'
+import { readRepository } from './change.ts'
+import { deleteImages, deleteTag } from './commands/delete-images.ts'
+import { putManifest, type NamedContent } from './commands/put-manifest.ts'
+import { commandContext, type RequestContext } from './context.ts'
+import { registryError } from './errors.ts'
+import { parseIdPosition, toPage } from './paging.ts'
+import type { PullClock } from './pull-clock.ts'
+import { registryOf } from './repositories.ts'
+import type { NewManifest, Registry } from './types.ts'
+
+export type ManifestOperations = Pick<
+  Registry,
+  | 'getManifest'
+  | 'headManifest'
+  | 'putManifest'
+  | 'deleteTag'
+  | 'deleteManifest'
+  | 'deleteImages'
+  | 'listTags'
+  | 'listReferrers'
+>
+
+/** The most a manifest may have: what clients are ready to read (OCI distribution-spec, "Pushing Manifests"). */
+export const maxManifestBytes = 4 * 1024 * 1024
+/** ECR's quota of tags for one image; here of one push. */
+const maxTagsPerPush = 1000
+
+export function manifestOperations(deps: {
+  database: MetadataDatabase
+  ids: IdSource
+  pullClock: PullClock
+}): ManifestOperations {
+  const { database, ids, pullClock } = deps
+
+  /** Says which of repository and image is missing; only refusals pay for the second look. */
+  const explainAbsence = async (context: RequestContext, name: string): Promise<Error> => {
+    await readRepository(database.reader, registryOf(context), name)
+    return registryError('manifest-unknown', 'Requested image not found')
+  }
+
+  return {
+    async getManifest(context, name, reference) {
+      const found =
+        reference.kind === 'tag'
+          ? await findPayloadByTag(database.reader, context.registry.id, name, reference.tag)
+          : await findPayloadByDigest(database.reader, context.registry.id, name, reference.digest)
+      if (!found) throw await explainAbsence(context, name)
+      pullClock.record(found.id, context.clock.now())
+      return found
+    },
+
+    async headManifest(context, name, reference) {
+      const found =
+        reference.kind === 'tag'
+          ? await findPullableByTag(database.reader, context.registry.id, name, reference.tag)
+          : await findPullableByDigest(database.reader, context.registry.id, name, reference.digest)
+      if (!found) throw await explainAbsence(context, name)
+      return found
+    },
+
+    async putManifest(context, name, input) {
+      if (input.bytes.length > maxManifestBytes) {
+        throw registryError('manifest-too-large', `A manifest has at most ${maxManifestBytes} bytes.`)
+      }
+      const parsed = parseManifest(input.bytes, input.declaredMediaType)
+      const digest = checkedDigest(input)
+      const tags = tagsOf(input)
+      await database.execute(
+        putManifest,
+        {
+          name,
+          digest,
+          bytes: input.bytes,
+          mediaType: parsed.mediaType,
+          kind: parsed.kind,
+          artifactType: parsed.artifactType,
+          contentSizeBytes: parsed.contentSizeBytes,
+          subject: parsed.subject?.digest,
+          annotations: parsed.annotations,
+          content: namedContent(parsed),
+          tags,
+          refuseRepeat: input.via === 'ecr',
+        },
+        commandContext(context),
+      )
+      return { digest, mediaType: parsed.mediaType, subject: parsed.subject?.digest, tags }
+    },
+
+    async deleteTag(context, name, tag) {
+      await database.execute(deleteTag, { name, tag }, commandContext(context))
+    },
+
+    async deleteManifest(context, name, digest) {
+      const [outcome] = await database.execute(
+        deleteImages,
+        { name, identifiers: [{ digest }], trashBatch: ids.uuid() },
+        commandContext(context),
+      )
+      if (outcome?.kind === 'referenced') {
+        throw registryError(
+          'manifest-referenced',
+          `Requested image referenced by manifest list: [${outcome.by.join(', ')}]`,
+          { by: outcome.by },
+        )
+      }
+      if (outcome?.kind !== 'deleted') throw registryError('manifest-unknown', 'Requested image not found')
+    },
+
+    async deleteImages(context, name, identifiers) {
+      return database.execute(
+        deleteImages,
+        { name, identifiers: [...identifiers], trashBatch: ids.uuid() },
+        commandContext(context),
+      )
+    },
+
+    async listTags(context, name, page) {
+      const repository = await readRepository(database.reader, registryOf(context), name)
+      const names = await listTagNames(database.reader, repository.id, page.after ?? '', page.limit + 1)
+      return toPage(names, page.limit, (tag) => tag as Tag, (tag) => tag)
+    },
+
+    async listReferrers(context, name, subject, { artifactType, page }) {
+      const repository = await readRepository(database.reader, registryOf(context), name)
+      const rows = await listReferrerRows(database.reader, {
+        repositoryId: repository.id,
+        subject,
+        artifactType,
+        after: parseIdPosition(page.after),
+        limit: page.limit + 1,
+      })
+      return toPage(
+        rows,
+        page.limit,
+        (row) => ({
+          mediaType: row.media_type,
+          digest: digestFromBytes(row.digest),
+          sizeBytes: row.size_bytes,
+          artifactType: row.artifact_type ?? undefined,
+          annotations: JSON.parse(row.annotations ?? '{}') as Record<string, string>,
+        }),
+        (row) => String(row.id),
+      )
+    },
+  }
+}
+
+/** The digest of the bytes, by the algorithm the client uses. Throws `digest-mismatch` when it names another. */
+function checkedDigest(input: NewManifest): Digest {
+  const { reference, expectedDigest, bytes } = input
+  const named = reference?.kind === 'digest' ? reference.digest : expectedDigest
+  const digest = digestOf(bytes, named === undefined ? 'sha256' : digestAlgorithm(named))
+  for (const expected of [named, expectedDigest]) {
+    if (expected !== undefined && expected !== digest) {
+      throw registryError('digest-mismatch', `The manifest's digest is ${digest}, not ${expected}.`, { digest, expected })
+    }
+  }
+  return digest
+}
+
+function tagsOf(input: NewManifest): Tag[] {
+  const tags = new Set<Tag>(input.tags)
+  if (input.reference?.kind === 'tag') tags.add(input.reference.tag)
+  if (tags.size > maxTagsPerPush) {
+    throw registryError('limit-exceeded', `One push sets at most ${maxTagsPerPush} tags.`)
+  }
+  return [...tags]
+}
+
+function namedContent(parsed: ParsedManifest): NamedContent[] {
+  const content: NamedContent[] = []
+  const add = (role: NamedContent['role'], descriptor: ParsedManifest['layers'][number]): void => {
+    const { digest, mediaType, sizeBytes } = descriptor
+    content.push({ role, digest, mediaType, sizeBytes, mayBeForeign: isForeignLayerMediaType(mediaType) })
+  }
+  if (parsed.config) add('config', parsed.config)
+  for (const layer of parsed.layers) add('layer', layer)
+  for (const child of parsed.children) add('child', child)
+  return content
+}

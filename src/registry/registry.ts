@@ -1,0 +1,22 @@
+import { blobOperations } from './blobs.ts'
+import { imageOperations } from './images.ts'
+import { manifestOperations } from './manifests.ts'
+import type { PullClock } from './pull-clock.ts'
+import { repositoryOperations } from './repositories.ts'
+import type { Registry } from './types.ts'
+import { uploadOperations, type UploadDependencies } from './uploads.ts'
+
+export interface RegistryDependencies extends UploadDependencies {
+  readonly pullClock: PullClock
+}
+
+/** The registry's operations over a database and a blob store. */
+export function createRegistry(deps: RegistryDependencies): Registry {
+  return {
+    ...repositoryOperations(deps),
+    ...manifestOperations(deps),
+    ...imageOperations(deps),
+    ...blobOperations(deps),
+    ...uploadOperations(deps),
+  }
+}

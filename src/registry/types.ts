@@ -1,0 +1,254 @@
+import type { Readable } from 'node:stream'
+import type { OpenBlob } from '../storage/blobs/blob-store.ts'
+import type { Digest } from '../values/digest.ts'
+import type { Reference, Tag } from '../values/reference.ts'
+import type { RepositoryName } from '../values/repository-name.ts'
+import type { RequestContext } from './context.ts'
+
+/** A page of a keyset listing: `after` is the last key of the previous page, not necessarily a living one. */
+export interface PageRequest {
+  readonly limit: number
+  readonly after?: string | undefined
+}
+
+/** `next` is the `after` of the following page; absent on the last one. */
+export interface Page<Item> {
+  readonly items: Item[]
+  readonly next: string | undefined
+}
+
+export type TagMutability = 'MUTABLE' | 'IMMUTABLE' | 'MUTABLE_WITH_EXCLUSION' | 'IMMUTABLE_WITH_EXCLUSION'
+
+export interface Repository {
+  readonly id: number
+  readonly registryId: number
+  readonly name: RepositoryName
+  readonly createdAt: number
+  readonly tagMutability: TagMutability
+  /** Wildcard patterns (`*` = any run of characters) of the `_WITH_EXCLUSION` modes. */
+  readonly mutabilityFilters: readonly string[]
+  readonly scanOnPush: boolean
+  readonly encryptionType: 'AES256'
+}
+
+export interface NewRepository {
+  readonly name: RepositoryName
+  readonly tagMutability: TagMutability
+  readonly mutabilityFilters: readonly string[]
+  readonly scanOnPush: boolean
+  readonly tags: Readonly<Record<string, string>>
+}
+
+export interface StoredManifest {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly sizeBytes: number
+}
+
+export interface ManifestWithBytes extends StoredManifest {
+  /** Exactly the bytes that were pushed. */
+  readonly bytes: Buffer
+}
+
+export interface NewManifest {
+  readonly bytes: Buffer
+  /** The Content-Type or imageManifestMediaType it was sent with. */
+  readonly declaredMediaType: string | undefined
+  /** A tag to point at it, or the digest it must have. Absent: push by digest only. */
+  readonly reference?: Reference | undefined
+  /** Further tags set in the same change. */
+  readonly tags?: readonly Tag[] | undefined
+  /** The digest it must have, where the caller names one beside the reference. */
+  readonly expectedDigest?: Digest | undefined
+  /** 'ecr': re-putting the same digest and tag is `image-exists`; 'oci': it succeeds (unless immutable). */
+  readonly via: 'oci' | 'ecr'
+}
+
+export interface PutManifestResult {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly subject: Digest | undefined
+  readonly tags: readonly Tag[]
+}
+
+export interface ReferrerDescriptor {
+  readonly mediaType: string
+  readonly digest: Digest
+  readonly sizeBytes: number
+  readonly artifactType: string | undefined
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+export type ImageStatus = 'ACTIVE' | 'ARCHIVED' | 'ACTIVATING'
+
+export interface ImageDetail {
+  readonly digest: Digest
+  readonly tags: readonly Tag[]
+  readonly mediaType: string
+  readonly artifactType: string | undefined
+  /** Config and layers of an image; the largest child of an index. */
+  readonly imageSizeBytes: number
+  readonly pushedAt: number
+  readonly lastPulledAt: number | undefined
+  readonly subject: Digest | undefined
+  readonly status: ImageStatus
+  readonly lastArchivedAt: number | undefined
+  readonly lastActivatedAt: number | undefined
+}
+
+/** One row of ListImages: a tagged image appears once per tag. */
+export interface ImageListing {
+  readonly digest: Digest
+  readonly tag: Tag | undefined
+}
+
+export interface ImageFilter {
+  readonly tagStatus: 'TAGGED' | 'UNTAGGED' | 'ANY'
+  /** Default ACTIVE, as ECR's listings. */
+  readonly imageStatus: ImageStatus | 'ANY'
+}
+
+/** How a caller names an image: either or both; with both the tag must point at the digest. */
+export interface ImageIdentifier {
+  readonly digest?: Digest | undefined
+  readonly tag?: Tag | undefined
+}
+
+export type DeleteImageOutcome =
+  | { readonly kind: 'deleted'; readonly digest: Digest; readonly tags: readonly Tag[]; readonly imageDeleted: boolean }
+  | { readonly kind: 'not-found' }
+  | { readonly kind: 'tag-digest-mismatch' }
+  | { readonly kind: 'referenced'; readonly by: readonly Digest[] }
+
+export interface BlobInfo {
+  readonly digest: Digest
+  readonly sizeBytes: number
+}
+
+export interface UploadSession {
+  readonly id: string
+  /** Bytes acknowledged so far; the next byte expected. */
+  readonly sizeBytes: number
+  readonly createdAt: number
+}
+
+export type UploadBody = Readable | AsyncIterable<Uint8Array>
+
+export interface AppendRequest {
+  readonly body: UploadBody
+  /** Where the sender says its first byte goes; absent for a streamed body (appended at the end). */
+  readonly expectedOffset?: number | undefined
+  /** Bytes the sender promised; a body of another length leaves the session where it was, resumable. */
+  readonly contentLengthBytes?: number | undefined
+  /** One of ECR's parts: all but the last must have 5 MiB, which `completeUpload` sees to (`upload-part-too-small`). */
+  readonly isPart?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface CompleteRequest {
+  readonly digest: Digest
+  /** A last chunk, or the whole blob of a monolithic upload. */
+  readonly last?: AppendRequest | undefined
+  /** 'ecr' refuses a layer that the repository already has (`layer-exists`). */
+  readonly refuseExisting?: boolean | undefined
+}
+
+/**
+ * The registry's operations: the one write path. Every edge (OCI, ECR, command line, background work) calls
+ * these and nothing below them. All of them throw `PlatformError` with a `RegistryErrorCode`, `ValueErrorCode`
+ * or `StorageErrorCode`; a repository that is not there is always `repository-unknown`.
+ */
+export interface Registry {
+  createRepository(context: RequestContext, input: NewRepository): Promise<Repository>
+  findRepository(context: RequestContext, name: RepositoryName): Promise<Repository | undefined>
+  getRepository(context: RequestContext, name: RepositoryName): Promise<Repository>
+  listRepositories(context: RequestContext, page: PageRequest): Promise<Page<Repository>>
+  /** Moves the repository whole into the trash. Throws `repository-not-empty` without `force`. */
+  deleteRepository(context: RequestContext, name: RepositoryName, options: { force: boolean }): Promise<Repository>
+  putTagMutability(
+    context: RequestContext,
+    name: RepositoryName,
+    mode: TagMutability,
+    filters: readonly string[],
+  ): Promise<Repository>
+  tagResource(context: RequestContext, name: RepositoryName, tags: Readonly<Record<string, string>>): Promise<void>
+  untagResource(context: RequestContext, name: RepositoryName, keys: readonly string[]): Promise<void>
+  listResourceTags(context: RequestContext, name: RepositoryName): Promise<Record<string, string>>
+
+  /** Throws `manifest-unknown`. Records the pull. */
+  getManifest(context: RequestContext, name: RepositoryName, reference: Reference): Promise<ManifestWithBytes>
+  headManifest(context: RequestContext, name: RepositoryName, reference: Reference): Promise<StoredManifest>
+  putManifest(context: RequestContext, name: RepositoryName, input: NewManifest): Promise<PutManifestResult>
+  /** OCI: removes the tag only; the image stays, by digest. Throws `tag-unknown`. */
+  deleteTag(context: RequestContext, name: RepositoryName, tag: Tag): Promise<void>
+  /** OCI: trashes the image with all its tags. Throws `manifest-unknown`, `manifest-referenced`. */
+  deleteManifest(context: RequestContext, name: RepositoryName, digest: Digest): Promise<void>
+  /** ECR: a tag alone removes the tag, and the image with its last tag; a digest removes the image. One outcome per identifier. */
+  deleteImages(
+    context: RequestContext,
+    name: RepositoryName,
+    identifiers: readonly ImageIdentifier[],
+  ): Promise<DeleteImageOutcome[]>
+  listTags(context: RequestContext, name: RepositoryName, page: PageRequest): Promise<Page<Tag>>
+  listReferrers(
+    context: RequestContext,
+    name: RepositoryName,
+    subject: Digest,
+    options: { artifactType?: string | undefined; page: PageRequest },
+  ): Promise<Page<ReferrerDescriptor>>
+  listImages(
+    context: RequestContext,
+    name: RepositoryName,
+    options: { filter: ImageFilter; page: PageRequest },
+  ): Promise<Page<ImageListing>>
+  describeImages(
+    context: RequestContext,
+    name: RepositoryName,
+    options: { filter: ImageFilter; page: PageRequest },
+  ): Promise<Page<ImageDetail>>
+  /** One entry per identifier, `undefined` where there is no such (visible) image. */
+  describeImagesById(
+    context: RequestContext,
+    name: RepositoryName,
+    identifiers: readonly ImageIdentifier[],
+  ): Promise<(ImageDetail | undefined)[]>
+
+  /** A positive answer is a promise: the blob stays for at least an hour. */
+  statBlob(context: RequestContext, name: RepositoryName, digest: Digest): Promise<BlobInfo | undefined>
+  /** Throws `blob-unknown`, or `blob-missing` when the bytes are gone. The caller closes what it gets. */
+  openBlob(context: RequestContext, name: RepositoryName, digest: Digest): Promise<BlobInfo & { content: OpenBlob }>
+  /** As `openBlob`, for a link that was given out: the link is the permission. Throws `blob-unknown`, `blob-missing`. */
+  openLinkedBlob(link: {
+    registryId: number
+    repositoryId: number
+    digest: Digest
+    nowMs: number
+  }): Promise<BlobInfo & { content: OpenBlob }>
+  /** True when some manifest of the repository uses the blob (ECR serves only those layers by URL). */
+  isBlobReferenced(context: RequestContext, name: RepositoryName, digest: Digest): Promise<boolean>
+  /**
+   * Makes a blob of `from` visible in `name`. Without `from`: of any repository of the registry for which
+   * `mayRead` says yes. False when there is none: the client then uploads.
+   */
+  mountBlob(
+    context: RequestContext,
+    name: RepositoryName,
+    digest: Digest,
+    source: { from: RepositoryName } | { anyReadable: (name: RepositoryName) => boolean },
+  ): Promise<boolean>
+  /** Throws `blob-unknown`, `blob-referenced`. */
+  deleteBlob(context: RequestContext, name: RepositoryName, digest: Digest): Promise<void>
+
+  beginUpload(context: RequestContext, name: RepositoryName): Promise<UploadSession>
+  /** Throws `upload-unknown`. */
+  getUpload(context: RequestContext, name: RepositoryName, uploadId: string): Promise<UploadSession>
+  /**
+   * Throws `upload-unknown`, `upload-range-invalid` (with detail.sizeBytes: where to continue; also when another
+   * writer holds the session), `body-aborted`, `size-mismatch`.
+   */
+  appendUpload(context: RequestContext, name: RepositoryName, uploadId: string, request: AppendRequest): Promise<UploadSession>
+  /** Durable when it returns. Throws as `appendUpload`, and `digest-mismatch` (the session is gone then). */
+  completeUpload(context: RequestContext, name: RepositoryName, uploadId: string, request: CompleteRequest): Promise<BlobInfo>
+  /** Throws `upload-unknown`. */
+  cancelUpload(context: RequestContext, name: RepositoryName, uploadId: string): Promise<void>
+}

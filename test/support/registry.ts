@@ -1,0 +1,128 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { ensureRegistry, rootPrincipal } from '../../src/iam/index.ts'
+import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
+import type { Clock } from '../../src/internal/clock.ts'
+import { systemIds } from '../../src/internal/ids.ts'
+import { createRegistry, type Registry, type RequestContext } from '../../src/registry/index.ts'
+import { PullClock } from '../../src/registry/pull-clock.ts'
+import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
+import type { CommandContext } from '../../src/storage/metadata/command.ts'
+import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
+import { migrateMetadata, type MetadataTarget } from '../../src/storage/metadata/migrate.ts'
+import { openMetadata } from '../../src/storage/metadata/open.ts'
+import { findRegistryId } from '../../src/storage/metadata/stores/repository-store.ts'
+import { parseAccountId, parseDigest, parseRegion, parseRepositoryName, type Digest } from '../../src/values/index.ts'
+import { createDatabase } from './postgres.ts'
+
+export const databases = ['sqlite', 'postgres'] as const
+export type DatabaseKind = (typeof databases)[number]
+
+/** A clock that stands still until it is moved. */
+export class ManualClock implements Clock {
+  #now: number
+  constructor(now = Date.UTC(2026, 0, 1)) {
+    this.#now = now
+  }
+  now(): number {
+    return this.#now
+  }
+  advance(ms: number): void {
+    this.#now += ms
+  }
+}
+
+export interface RegistryFixture {
+  readonly registry: Registry
+  readonly database: MetadataDatabase
+  readonly blobStore: BlobStore
+  readonly pullClock: PullClock
+  readonly clock: ManualClock
+  readonly context: RequestContext
+  readonly dataDir: string
+  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number }
+  upload(repository: string, bytes: Buffer): Promise<Digest>
+  stop(): Promise<void>
+}
+
+const uploadLifetimeMs = 60 * 60 * 1000
+
+/** The registry over a real database and real files, without an edge. */
+export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'stowage-registry-'))
+  const target: MetadataTarget =
+    kind === 'sqlite' ? { file: join(dataDir, 'stowage.db') } : { url: (await createDatabase()).url }
+  await migrateMetadata(target, { check: false })
+  const database = await openMetadata(target, {
+    catalogueUrl: new URL('../../src/commands.ts', import.meta.url).href,
+    onFatal: (error) => {
+      throw error
+    },
+    onConnectionLost: () => undefined,
+  })
+  const clock = new ManualClock()
+  const accountId = parseAccountId('000000000000')
+  const region = parseRegion('us-east-1')
+  const commandContext = (): CommandContext => ({
+    nowMs: clock.now(),
+    actorArn: 'arn:aws:iam::000000000000:root',
+    registryId: 0,
+    accountId,
+    region,
+    requestId: 'test',
+    sourceIp: '127.0.0.1',
+    userAgent: 'test',
+    protocol: 'system',
+  })
+  await database.execute(ensureRegistry, { accountId, region }, commandContext())
+  const id = await findRegistryId(database.reader, accountId, region)
+  if (id === undefined) throw new Error('the registry was just made')
+
+  const blobStore = await openFilesystemBlobStore({ dataDir, bytesInFlight: new BytesInFlight() })
+  const pullClock = new PullClock(database, commandContext, (error) => {
+    throw error
+  })
+  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs }
+  const registry = createRegistry({ database, blobStore, ids: systemIds, pullClock, ...uploadDependencies })
+  const context: RequestContext = {
+    actor: rootPrincipal(accountId, 'AKIATESTTESTTESTTEST'),
+    registry: { id, accountId, region },
+    requestId: 'test',
+    sourceIp: '127.0.0.1',
+    userAgent: 'test',
+    protocol: 'oci',
+    clock,
+  }
+  return {
+    registry,
+    database,
+    blobStore,
+    pullClock,
+    clock,
+    context,
+    dataDir,
+    uploadDependencies,
+    async upload(repository, bytes) {
+      const name = parseRepositoryName(repository)
+      const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`)
+      const { id: uploadId } = await registry.beginUpload(context, name)
+      await registry.completeUpload(context, name, uploadId, { digest, last: { body: bytesOf(bytes) } })
+      return digest
+    },
+    async stop() {
+      await pullClock.flush()
+      await blobStore.close()
+      await database.close()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+/** A body of these chunks. */
+// eslint-disable-next-line @typescript-eslint/require-await -- bodies are asynchronous, these bytes are at hand
+export async function* bytesOf(...chunks: Buffer[]): AsyncGenerator<Buffer> {
+  yield* chunks
+}
+
