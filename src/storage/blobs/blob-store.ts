@@ -18,7 +18,8 @@ export interface OpenBlob {
   read(range?: BlobRange): AsyncIterable<Buffer>
   /**
    * Writes the range to `sink`, as fast as it takes it, and leaves `sink` open. Resolves when the sink has taken
-   * the last byte. Throws `body-aborted` as soon as the sink is closed or fails or `signal` fires; whatever it
+   * the last byte. The sink must be done with a buffer when it calls a write back, since the memory is then used again:
+   * sockets and HTTP responses are, a `PassThrough` is not (`read` gives buffers that may be kept). Throws `body-aborted` as soon as the sink is closed or fails or `signal` fires; whatever it
    * throws, the blob is closed by then and no memory is held.
    */
   pump(sink: Writable, range: BlobRange, signal: AbortSignal): Promise<void>

@@ -1,17 +1,19 @@
-import { Kysely, PostgresDialect, SqliteDialect } from 'kysely'
+import { Kysely, PostgresDialect, SqliteAdapter, SqliteDialect } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { storageError } from '../errors.ts'
 import { migrations } from './migrations/index.ts'
 import { newPool, translate } from './postgres/database.ts'
-import { openSqlite } from './sqlite/connection.ts'
+import { openSqlite, translateSqliteError } from './sqlite/connection.ts'
 import type { DialectName } from './statement.ts'
 
 /** Where the metadata lives: a file, or a PostgreSQL database. */
 export type MetadataTarget = { readonly file: string } | { readonly url: string }
 
 export interface MigrationReport {
-  /** Names applied by this call, or with `check` the ones that would be. */
+  /** Names that were waiting before this call. */
   readonly pending: string[]
+  /** Names applied by it: none with `check`. */
+  readonly applied: string[]
 }
 
 /**
@@ -28,13 +30,14 @@ export async function migrateMetadata(target: MetadataTarget, options: { check: 
     const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(known) } })
     if (options.check) {
       const all = await migrator.getMigrations()
-      return { pending: all.filter(({ executedAt }) => executedAt === undefined).map(({ name }) => name) }
+      return { pending: all.filter(({ executedAt }) => executedAt === undefined).map(({ name }) => name), applied: [] }
     }
     const { error, results } = await migrator.migrateToLatest()
     if (error !== undefined) throw error
-    return { pending: (results ?? []).map(({ migrationName }) => migrationName) }
+    const applied = (results ?? []).map(({ migrationName }) => migrationName)
+    return { pending: applied, applied }
   } catch (error) {
-    const translated = translate(error)
+    const translated = dialect === 'sqlite' ? translateSqliteError(error) : translate(error)
     if (translated !== error) throw translated
     const message = error instanceof Error ? error.message : String(error)
     if (message.startsWith('corrupted migrations')) {
@@ -55,18 +58,32 @@ function postgresKysely(url: string): Kysely<unknown> {
   return new Kysely({ dialect: new PostgresDialect({ pool }) })
 }
 
+/** SQLite rolls back its DDL like everything else, which Kysely does not count on: a migration killed half-way leaves no trace. */
+class TransactionalSqliteAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
+}
+
+class TransactionalSqliteDialect extends SqliteDialect {
+  override createAdapter(): SqliteAdapter {
+    return new TransactionalSqliteAdapter()
+  }
+}
+
 /** Kysely's SQLite dialect expects the face of another driver; this is that face over node:sqlite. */
 function sqliteKysely(file: string): Kysely<unknown> {
   const database = openSqlite(file, { readOnly: false })
   database.exec('pragma journal_mode = wal; pragma synchronous = full')
   return new Kysely({
-    dialect: new SqliteDialect({
+    dialect: new TransactionalSqliteDialect({
       database: {
         close: () => {
           database.close()
         },
         prepare: (sql) => {
-          const statement = database.prepare(sql)
+          // Kysely looks at what has been applied inside the transaction that applies: it must be alone there.
+          const statement = database.prepare(sql === 'begin' ? 'begin immediate' : sql)
           type Values = Parameters<typeof statement.all>
           return {
             reader: statement.columns().length > 0,

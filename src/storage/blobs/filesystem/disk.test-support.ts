@@ -47,9 +47,7 @@ export class TestDisk {
     },
     write: async (descriptor, buffers, position) => {
       this.#meet('write', this.#pathOf(descriptor))
-      const first = buffers[0]
-      const cut = this.writeLimitBytes < Number.POSITIVE_INFINITY && first !== undefined
-      return nodeDisk.write(descriptor, cut ? [first.subarray(0, this.writeLimitBytes)] : buffers, position)
+      return nodeDisk.write(descriptor, firstBytes(buffers, this.writeLimitBytes), position)
     },
     truncate: async (descriptor, sizeBytes) => {
       this.#meet('truncate', this.#pathOf(descriptor))
@@ -97,4 +95,15 @@ export class TestDisk {
     if (path === undefined) throw new Error('a closed descriptor was used')
     return path
   }
+}
+
+function firstBytes(buffers: readonly Uint8Array[], limitBytes: number): Uint8Array[] {
+  let leftBytes = limitBytes
+  const first: Uint8Array[] = []
+  for (const buffer of buffers) {
+    if (leftBytes <= 0) break
+    first.push(buffer.subarray(0, leftBytes))
+    leftBytes -= buffer.length
+  }
+  return first
 }

@@ -1,6 +1,7 @@
 import { link, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
+import { Writable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
 import { isPlatformError } from '../../../internal/platform-error.ts'
@@ -120,8 +121,8 @@ describe('the filesystem store', () => {
   })
 
   it('finishes writes that the system cuts short', async () => {
-    const bytes = sampleBytes(50_000)
-    testDisk.writeLimitBytes = 777
+    const bytes = sampleBytes(1_500_000)
+    testDisk.writeLimitBytes = 100_001
 
     const key = await push(bytes)
 
@@ -130,6 +131,24 @@ describe('the filesystem store', () => {
     await blob.pump(sink, { start: 0, endExclusive: blob.sizeBytes }, new AbortController().signal)
     await blob.close()
     expect(pumped().equals(bytes)).toBe(true)
+  })
+
+  it('never writes into a buffer that a broken receiver may still send', async () => {
+    const key = await push(sampleBytes(mebibyte))
+    const other = await push(Buffer.alloc(mebibyte), '0b8a5e0e-6a1c-4c3e-9a0f-000000000002')
+    const range = { start: 0, endExclusive: mebibyte }
+    const broken = Promise.withResolvers<Buffer>()
+    const caller = new AbortController()
+    const pumping = (await store.open(key)).pump(new Writable({ write: broken.resolve }), range, caller.signal)
+    const held = await broken.promise
+    caller.abort()
+    await expect(pumping).rejects.toMatchObject({ code: 'body-aborted' })
+
+    const blob = await store.open(other)
+    await blob.pump(collector().sink, range, new AbortController().signal)
+    await blob.close()
+
+    expect(held.equals(sampleBytes(mebibyte))).toBe(true)
   })
 
   it.each(['', '.', '..', '../x', 'a/b', 'A', '.hidden'])('refuses the domain %j', async (domain) => {
@@ -318,12 +337,13 @@ describe('the filesystem store', () => {
       expect((await stat(join(dataDir, 'backup'))).nlink).toBe(1)
     })
 
-    it('leaves alone what is no upload', async () => {
-      await writeFile(join(dataDir, 'uploads', 'lost+found'), '')
+    it('leaves alone what is no upload and no domain', async () => {
+      await push(sampleBytes(10))
+      for (const directory of ['uploads', 'blobs']) await writeFile(join(dataDir, directory, 'lost+found'), '')
 
       await store.recover(nobody)
 
-      expect(await filesBelow(dataDir)).toEqual(['uploads/lost+found'])
+      expect((await filesBelow(dataDir)).toSorted()).toEqual(['blobs/lost+found', 'uploads/lost+found'])
     })
   })
 })

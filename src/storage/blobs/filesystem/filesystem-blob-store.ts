@@ -1,4 +1,5 @@
 import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
+import { isPlatformError } from '../../../internal/platform-error.ts'
 import type { Digest, DigestAlgorithm } from '../../../values/digest.ts'
 import { storageError } from '../../errors.ts'
 import type {
@@ -217,7 +218,8 @@ class FilesystemBlobStore implements BlobStore {
     try {
       descriptor = await this.#openUpload(path)
     } catch (error) {
-      if ((await this.#sizeOf(place.path)) !== sizeBytes) throw error
+      const isGone = isPlatformError(error, 'upload-missing')
+      if (!isGone || (await this.#sizeOf(place.path)) !== sizeBytes) throw error
       return false
     }
     return this.#closing(descriptor, 'publish', async () => {

@@ -18,6 +18,10 @@ export function isUploadId(text: string): boolean {
   return uploadIdPattern.test(text)
 }
 
+export function isDomain(text: string): boolean {
+  return domainPattern.test(text)
+}
+
 /** The generation of what an upload publishes: its id, without what a file name need not carry. */
 export function generationOf(uploadId: string): string {
   return uploadId.replaceAll('-', '')
@@ -55,7 +59,7 @@ export class Layout {
 
   /** Throws for a domain that is no path segment: domains come from the configuration, never from a request. */
   blobPlace(domain: string, digest: Digest, generation: string): BlobPlace {
-    if (!domainPattern.test(domain)) throw new Error('a blob domain must be one plain lower-case path segment')
+    if (!isDomain(domain)) throw new Error('a blob domain must be one plain lower-case path segment')
     const algorithm = digestAlgorithm(digest)
     const hex = digestHex(digest)
     const shard = hex.slice(0, 2)
@@ -76,7 +80,7 @@ export class Layout {
     if (domain === undefined || algorithm === undefined || fileName === undefined || more.length > 0) return undefined
     const [hex, generation] = fileName.split('.')
     const digest = `${algorithm}:${hex ?? ''}`
-    if (!domainPattern.test(domain) || !generationPattern.test(generation ?? '') || !isDigest(digest)) return undefined
+    if (!isDomain(domain) || !generationPattern.test(generation ?? '') || !isDigest(digest)) return undefined
     const place = this.blobPlace(domain, digest, generation ?? '')
     return place.key === key ? place : undefined
   }

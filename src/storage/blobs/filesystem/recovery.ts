@@ -4,7 +4,7 @@ import type { RecoveryQuestions, RecoveryReport } from '../blob-store.ts'
 import type { Disk, FileFacts } from './disk.ts'
 import { systemCode } from './disk-error.ts'
 import { fsyncDirectory } from './durable-directories.ts'
-import { generationOf, isUploadId, type BlobPlace, type Layout } from './layout.ts'
+import { generationOf, isDomain, isUploadId, type BlobPlace, type Layout } from './layout.ts'
 
 export interface RecoveryOptions {
   readonly disk: Disk
@@ -25,7 +25,8 @@ export interface RecoveryOptions {
 export async function recoverUploads(options: RecoveryOptions): Promise<RecoveryReport> {
   const { disk, layout } = options
   const counts = { discardedUploads: 0, keptUploads: 0, committedUploads: 0, withdrawnBlobs: 0, unmatchedUploads: 0 }
-  const domains = await disk.readdir(layout.blobsDir)
+  // Where the directory is a volume of its own, it also has entries that are no domain.
+  const domains = (await disk.readdir(layout.blobsDir)).filter(isDomain)
   for (const uploadId of await disk.readdir(layout.uploadsDir)) {
     if (!isUploadId(uploadId)) continue
     for (const outcome of await recoverUpload(options, uploadId, domains)) counts[outcome] += 1
@@ -73,7 +74,7 @@ async function findPublication(
     const digest = await hashFile(path, facts.sizeBytes, algorithm)
     for (const domain of domains) {
       const place = layout.blobPlace(domain, digest, generationOf(uploadId))
-      if (place !== undefined && (await exists(disk, place.path))) return place
+      if (await exists(disk, place.path)) return place
     }
   }
   return undefined

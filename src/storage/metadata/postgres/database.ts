@@ -161,7 +161,7 @@ function stateOf(error: unknown): string | undefined {
 }
 
 /**
- * Connection trouble, shutdowns and a full disk are storage failures; everything else is either the domain's own
+ * Connection trouble, refused logins, shutdowns and a full disk are storage failures; everything else is either the domain's own
  * (passed through) or a fault of the program. Messages of the driver can name the host and never the password.
  */
 export function translate(error: unknown): unknown {
@@ -171,7 +171,7 @@ export function translate(error: unknown): unknown {
     return storageError('storage-full', 'the database server has no space left', { cause: error })
   }
   const message = error instanceof Error ? error.message : String(error)
-  const networkTrouble = state !== undefined && /^(E[A-Z]+|08...|57P0.|53300)$/.test(state)
+  const networkTrouble = state !== undefined && /^(ECONN[A-Z]+|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08...|28...|3D000|57P0.|53300)$/.test(state)
   const driverTrouble = /terminat|timeout|Connection|connect/i.test(message) && state === undefined
   if (networkTrouble || driverTrouble) {
     return storageError('storage-unavailable', `the database cannot be reached: ${message}`, { cause: error })

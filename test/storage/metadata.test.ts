@@ -1,0 +1,245 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { defineCommand, type CommandContext } from '../../src/storage/metadata/command.ts'
+import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
+import { lockDataFolder } from '../../src/storage/metadata/folder-lock.ts'
+import { migrateMetadata, type MetadataTarget } from '../../src/storage/metadata/migrate.ts'
+import { openMetadata } from '../../src/storage/metadata/open.ts'
+import { createDatabase, startPostgres } from '../support/postgres.ts'
+import { databases, type DatabaseKind } from '../support/registry.ts'
+import { run } from '../support/run.ts'
+import { projectDir } from '../support/tools.ts'
+
+/*
+ * The catalogue that the SQLite writer's thread loads is a module; these tests bring one of their own, so that a
+ * command can fail at will.
+ */
+const catalogue = `
+import { defineCommand } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/command.ts')).href}'
+import { PlatformError } from '${pathToFileURL(join(projectDir, 'src/internal/platform-error.ts')).href}'
+const insert = (tx, name) => tx.query(tx.builder.insertInto('setting').values({ name, value: '1' }))
+export const commands = [
+  defineCommand({ name: 'put', durability: 'durable', async run(tx, { name, fail }) {
+    await insert(tx, name)
+    if (fail) throw new PlatformError('refused', 'as asked', { detail: { name } })
+    return name
+  } }),
+  defineCommand({ name: 'put-lightly', durability: 'process', run: (tx, { name }) => insert(tx, name) }),
+  defineCommand({ name: 'trip', durability: 'durable', async run() { throw new TypeError('a fault of the program') } }),
+]
+`
+
+interface PutInput {
+  readonly name: string
+  readonly fail: boolean
+}
+/** Only names and durability matter here on SQLite; PostgreSQL runs these themselves. */
+async function loadCommands(url: string) {
+  const { commands } = (await import(/* @vite-ignore */ url)) as { commands: ReturnType<typeof defineCommand>[] }
+  const [put, putLightly, trip] = commands
+  if (!put || !putLightly || !trip) throw new Error('the catalogue has three commands')
+  return { put, putLightly, trip }
+}
+
+const context: CommandContext = {
+  nowMs: 0,
+  actorArn: '',
+  registryId: 0,
+  accountId: '',
+  region: '',
+  requestId: '',
+  sourceIp: '',
+  userAgent: '',
+  protocol: 'system',
+}
+
+let dir: string
+let catalogueUrl: string
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'stowage-metadata-'))
+  const file = join(dir, 'catalogue.mjs')
+  writeFileSync(file, catalogue)
+  catalogueUrl = pathToFileURL(file).href
+})
+afterEach(() => rm(dir, { recursive: true, force: true }))
+
+async function newTarget(kind: DatabaseKind): Promise<MetadataTarget> {
+  return kind === 'sqlite' ? { file: join(dir, 'stowage.db') } : { url: (await createDatabase()).url }
+}
+
+async function open(target: MetadataTarget): Promise<MetadataDatabase> {
+  return openMetadata(target, {
+    catalogueUrl,
+    onFatal: (error) => {
+      throw error
+    },
+    onConnectionLost: () => undefined,
+  })
+}
+
+const names = async (database: MetadataDatabase): Promise<string[]> =>
+  (await database.reader.query(database.reader.builder.selectFrom('setting').select('name').orderBy('name'))).map(
+    ({ name }) => name,
+  )
+
+describe.each(databases)('write commands on %s', (kind) => {
+  let database: MetadataDatabase
+
+  beforeEach(async () => {
+    const target = await newTarget(kind)
+    await migrateMetadata(target, { check: false })
+    database = await open(target)
+  })
+  afterEach(() => database.close())
+
+  it('undo only themselves when they fail, also among others at the same moment', async () => {
+    const { put, trip } = await loadCommands(catalogueUrl)
+    const inputs: PutInput[] = Array.from({ length: 20 }, (_, n) => ({ name: `n${String(n).padStart(2, '0')}`, fail: n % 5 === 3 }))
+
+    const results = await Promise.allSettled([
+      ...inputs.map((input) => database.execute(put, input, context)),
+      database.execute(trip, {}, context),
+    ])
+
+    const kept = inputs.filter(({ fail }) => !fail).map(({ name }) => name)
+    expect(await names(database)).toEqual(kept)
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(kept.length)
+    expect(results[3]).toMatchObject({ reason: { code: 'refused', message: 'as asked', detail: { name: 'n03' } } })
+    expect(results.at(-1)).toMatchObject({ reason: { message: 'a fault of the program' } })
+  })
+
+  it('are seen by readers as soon as they are answered', async () => {
+    const { put } = await loadCommands(catalogueUrl)
+
+    for (let n = 0; n < 20; n += 1) {
+      await database.execute(put, { name: `n${String(n).padStart(2, '0')}`, fail: false }, context)
+      expect(await names(database)).toHaveLength(n + 1)
+    }
+  })
+
+  it('wait for the disk unless they say that they need not', async () => {
+    const { put, putLightly } = await loadCommands(catalogueUrl)
+    const before = { ...database.counters }
+
+    await database.execute(putLightly, { name: 'a' }, context)
+    await database.execute(put, { name: 'b', fail: false }, context)
+
+    expect(database.counters.commits - before.commits).toBe(2)
+    expect(database.counters.durableCommits - before.durableCommits).toBe(1)
+  })
+
+  it('show one moment to a snapshot', async () => {
+    const { put } = await loadCommands(catalogueUrl)
+    const count = await database.snapshot(async (session) => {
+      const query = session.builder.selectFrom('setting').select('name')
+      const first = await session.query(query)
+      await database.execute(put, { name: 'meanwhile', fail: false }, context)
+      return [first.length, (await session.query(query)).length]
+    })
+
+    expect(count).toEqual([0, 0])
+    expect(await names(database)).toEqual(['meanwhile'])
+  })
+})
+
+describe('commits on SQLite', () => {
+  it('are shared by commands that come together', async () => {
+    const target = await newTarget('sqlite')
+    await migrateMetadata(target, { check: false })
+    const database = await open(target)
+    const { put } = await loadCommands(catalogueUrl)
+
+    await Promise.all(Array.from({ length: 200 }, (_, n) => database.execute(put, { name: `n${n}`, fail: false }, context)))
+
+    expect(database.counters.commits).toBeLessThan(50)
+    await database.close()
+  })
+})
+
+describe.each(databases)('migrations on %s', (kind) => {
+  it('run once however many processes start together', async () => {
+    const target = await newTarget(kind)
+
+    expect((await migrateMetadata(target, { check: true })).pending).toEqual(['0001-foundation'])
+    const script = `
+      import { migrateMetadata } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/migrate.ts')).href}'
+      const { applied } = await migrateMetadata(${JSON.stringify(target)}, { check: false })
+      console.log(applied.join())`
+    const outputs = await Promise.all(
+      [1, 2, 3].map(async () => (await run(process.execPath, ['--input-type=module', '-e', script])).stdout.trim()),
+    )
+
+    expect(outputs.sort()).toEqual(['', '', '0001-foundation'])
+    expect((await migrateMetadata(target, { check: true })).pending).toEqual([])
+  })
+})
+
+describe('migrations', () => {
+  it('refuse a database of a newer Stowage before anything is touched', async () => {
+    const file = join(dir, 'stowage.db')
+    await migrateMetadata({ file }, { check: false })
+    const raw = new DatabaseSync(file)
+    raw.exec(`insert into kysely_migration (name, timestamp) values ('9999-from-the-future', '')`)
+    raw.close()
+
+    await expect(migrateMetadata({ file }, { check: false })).rejects.toMatchObject({ code: 'storage-unavailable' })
+  })
+})
+
+describe('the lock of a data folder', () => {
+  it('is held by one process, and ends with it however it ends', async () => {
+    const script = `
+      import { lockDataFolder } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/folder-lock.ts')).href}'
+      lockDataFolder(${JSON.stringify(dir)})
+      console.log('locked')
+      setInterval(() => undefined, 1000)`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(child.stdout, 'data')
+
+    expect(() => lockDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const lock = lockDataFolder(dir)
+    lock.release()
+    lockDataFolder(dir).release()
+  })
+})
+
+describe('a PostgreSQL server that goes away', () => {
+  it('is an error while it is gone, and is used again when it is back', async () => {
+    const cluster = await startPostgres()
+    try {
+      const { url } = await createDatabase(cluster.url)
+      await migrateMetadata({ url }, { check: false })
+      const database = await open({ url })
+      const { put } = await loadCommands(catalogueUrl)
+      await database.execute(put, { name: 'a', fail: false }, context)
+
+      const terminate = `select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and application_name = 'stowage'`
+      const { default: pg } = await import('pg')
+      const admin = new pg.Client({ connectionString: cluster.url })
+      await admin.connect()
+      await admin.query(terminate)
+      await admin.end()
+      await new Promise((resolve) => setTimeout(resolve, 200))
+
+      await database.execute(put, { name: 'b', fail: false }, context)
+      expect(await names(database)).toEqual(['a', 'b'])
+      cluster.kill('SIGKILL')
+      // The backends notice the death of their postmaster a moment later.
+      const answer = () => database.ping().then(() => 'ok', (error: unknown) => (error as { code?: string }).code)
+      await expect.poll(answer, { timeout: 10_000 }).toBe('storage-unavailable')
+      await database.close()
+    } finally {
+      await cluster.stop().catch(() => undefined)
+    }
+  })
+})
