@@ -98,6 +98,7 @@ interface ManifestPullTable {
 interface ManifestReferenceTable {
   manifest_id: number
   position: number
+  /** The manifest's, repeated for the index. */
   repository_id: number
   digest: Bytes
   /** `manifest`, `blob`, or `foreign` (named, but its bytes live elsewhere). */

@@ -98,7 +98,7 @@ const statements = [
   `create table manifest_reference (
     manifest_id {int} not null references manifest,
     position {int} not null,
-    repository_id {int} not null references repository,
+    repository_id {int} not null,
     digest {bytes} not null,
     kind text not null,
     role text not null,
@@ -177,6 +177,7 @@ const statements = [
     created_by text not null,
     expires_at {int} not null
   ) {endKeyed}`,
+  `create index upload_session_repository on upload_session (repository_id)`,
   `create index upload_session_expiry on upload_session (expires_at)`,
 
   `create table review (

@@ -1,0 +1,210 @@
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { ensureRegistry, replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
+import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
+import { systemIds } from '../../src/internal/ids.ts'
+import { commandContext, createRegistry, type RequestContext } from '../../src/registry/index.ts'
+import { PullClock } from '../../src/registry/pull-clock.ts'
+import { expireUploads } from '../../src/registry/uploads.ts'
+import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
+import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
+import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
+import { Session } from '../../src/storage/metadata/session.ts'
+import { SqliteConnection } from '../../src/storage/metadata/sqlite/connection.ts'
+import { accessKeysOf, findAccessKeyRow, iamGeneration } from '../../src/storage/metadata/stores/access-key-store.ts'
+import { isKeyLocated } from '../../src/storage/metadata/stores/blob-index.ts'
+import { accountExists, findRegistryId } from '../../src/storage/metadata/stores/repository-store.ts'
+import { isOpenUpload } from '../../src/storage/metadata/stores/upload-store.ts'
+import {
+  digestOf,
+  mediaTypes,
+  parseAccountId,
+  parseRegion,
+  parseRepositoryName,
+  parseTag,
+  type Digest,
+} from '../../src/values/index.ts'
+import { bytesOf, ManualClock } from '../support/registry.ts'
+
+/*
+ * A page costs the page and a look-up an index, whatever the size of the tables: no statement that the registry's
+ * operations run may scan one. SQLite says how it would run each.
+ */
+
+const statements = new Set<string>()
+let dir: string
+let raw: DatabaseSync
+let blobStore: BlobStore
+
+/** One connection for everything, in this thread, that remembers what it was asked. */
+function recordingDatabase(file: string): MetadataDatabase {
+  raw = new DatabaseSync(file)
+  const connection = new SqliteConnection(raw, () => undefined)
+  const session = new Session({
+    dialect: 'sqlite',
+    run(sql, values, reuse) {
+      statements.add(sql)
+      return connection.run(sql, values, reuse)
+    },
+  })
+  return {
+    dialect: 'sqlite',
+    counters: { statements: 0, commits: 0, durableCommits: 0 },
+    reader: session,
+    snapshot: (read) => read(session),
+    execute: (command, input, context) => command.run(session, input, context),
+    ping: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  }
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'stowage-plans-'))
+  const file = join(dir, 'stowage.db')
+  await migrateMetadata({ file }, { check: false })
+  const database = recordingDatabase(file)
+  const clock = new ManualClock()
+  const accountId = parseAccountId('000000000000')
+  const region = parseRegion('us-east-1')
+  blobStore = await openFilesystemBlobStore({ dataDir: dir, bytesInFlight: new BytesInFlight() })
+  const pullClock = new PullClock(database, () => commandContext(context), (error) => {
+    throw error
+  })
+  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000 }
+  const registry = createRegistry({ ...uploads, pullClock })
+  let context: RequestContext = {
+    actor: rootPrincipal(accountId, 'AKIA'),
+    registry: { id: 1, accountId, region },
+    requestId: '',
+    sourceIp: '',
+    userAgent: '',
+    protocol: 'oci',
+    clock,
+  }
+  const run = commandContext(context)
+  await database.execute(ensureRegistry, { accountId, region }, run)
+  context = { ...context, registry: { id: (await findRegistryId(database.reader, accountId, region)) ?? 0, accountId, region } }
+  await accountExists(database.reader, accountId)
+  const root = 'arn:aws:iam::000000000000:root'
+  const key = { accountId, principalArn: root, accessKeyId: 'AKIA', secretSealed: 'x' }
+  await database.execute(replaceRootAccessKey, key, commandContext(context))
+  await accessKeysOf(database.reader, root)
+  await findAccessKeyRow(database.reader, 'AKIA')
+  await iamGeneration(database.reader)
+  await isKeyLocated(database.reader, 'filesystem', 'x')
+  await isOpenUpload(database.reader, 'x', 0)
+
+  const name = parseRepositoryName('plans/one')
+  const other = parseRepositoryName('plans/two')
+  const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: { a: 'b' } } as const
+  for (const each of [name, other]) await registry.createRepository(context, { name: each, ...settings })
+  await registry.listRepositories(context, { limit: 10, after: 'a' })
+  await registry.putTagMutability(context, name, 'MUTABLE', [])
+  await registry.tagResource(context, name, { c: 'd' })
+  await registry.untagResource(context, name, ['c'])
+  await registry.listResourceTags(context, name)
+
+  const upload = async (bytes: Buffer): Promise<Digest> => {
+    const digest = digestOf(bytes)
+    const { id } = await registry.beginUpload(context, name)
+    await registry.appendUpload(context, name, id, { body: bytesOf(bytes), expectedOffset: 0 })
+    await registry.getUpload(context, name, id)
+    await registry.completeUpload(context, name, id, { digest, refuseExisting: false })
+    return digest
+  }
+  const config = await upload(Buffer.from('{}'))
+  await upload(Buffer.from('{}'))
+  const cancelled = await registry.beginUpload(context, name)
+  await registry.cancelUpload(context, name, cancelled.id)
+  await registry.beginUpload(context, name)
+  clock.advance(2000)
+  await expireUploads(uploads, context)
+
+  const image = (seed: string, extra = {}): Buffer =>
+    Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: mediaTypes.ociManifest,
+        config: { mediaType: mediaTypes.ociConfig, digest: config, size: 2 },
+        layers: [],
+        annotations: { seed: createHash('sha256').update(seed).digest('hex') },
+        ...extra,
+      }),
+    )
+  const put = (bytes: Buffer, tag?: string) =>
+    registry.putManifest(context, name, {
+      bytes,
+      declaredMediaType: undefined,
+      reference: tag === undefined ? undefined : { kind: 'tag', tag: parseTag(tag) },
+      via: 'oci',
+    })
+  const { digest } = await put(image('a'), 'v1')
+  await put(image('b'), 'v1')
+  await put(image('a'), 'v2')
+  const child = { mediaType: mediaTypes.ociManifest, digest, size: image('a').length }
+  const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [child] }))
+  const indexed = await put(index, 'multi')
+  await put(image('c', { subject: child, artifactType: 'x/y' }))
+  await registry.getManifest(context, name, { kind: 'tag', tag: parseTag('v1') })
+  await registry.getManifest(context, name, { kind: 'digest', digest })
+  await registry.headManifest(context, name, { kind: 'tag', tag: parseTag('v1') })
+  await registry.headManifest(context, name, { kind: 'digest', digest })
+  await pullClock.flush()
+  await registry.listTags(context, name, { limit: 2 })
+  await registry.listReferrers(context, name, digest, { page: { limit: 2 } })
+  await registry.listReferrers(context, name, digest, { artifactType: 'x/y', page: { limit: 2 } })
+  for (const tagStatus of ['ANY', 'TAGGED', 'UNTAGGED'] as const) {
+    for (const imageStatus of ['ANY', 'ACTIVE'] as const) {
+      const filter = { tagStatus, imageStatus }
+      await registry.listImages(context, name, { filter, page: { limit: 2 } })
+      await registry.describeImages(context, name, { filter, page: { limit: 2 } })
+    }
+  }
+  await registry.describeImagesById(context, name, [{ digest }, { tag: parseTag('v1') }])
+  await registry.statBlob(context, name, config)
+  await (await registry.openBlob(context, name, config)).content.close()
+  await registry.isBlobReferenced(context, name, config)
+  await registry.mountBlob(context, other, config, { from: name })
+  await registry.mountBlob(context, other, config, { anyReadable: () => true })
+  await registry.deleteBlob(context, other, config)
+  await registry.deleteTag(context, name, parseTag('v2'))
+  await registry.deleteManifest(context, name, indexed.digest)
+  await registry.deleteImages(context, name, [{ digest }, { tag: parseTag('v1') }])
+  await put(image('a'), 'v1')
+  await registry.deleteRepository(context, name, { force: true })
+})
+
+afterAll(async () => {
+  await blobStore.close()
+  raw.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+it('no statement scans a table', () => {
+  const scans: string[] = []
+  for (const sql of statements) {
+    const plan = raw.prepare(`explain query plan ${sql}`).all() as { detail: string }[]
+    for (const { detail } of plan) {
+      if (detail.startsWith('SCAN') && detail !== 'SCAN CONSTANT ROW') scans.push(`${detail}: ${sql}`)
+    }
+  }
+
+  expect(statements.size).toBeGreaterThan(60)
+  expect(scans).toEqual([])
+})
+
+it('no listing sorts more than it shows', () => {
+  const sorts: string[] = []
+  for (const sql of statements) {
+    if (!sql.includes(' limit ')) continue
+    const plan = raw.prepare(`explain query plan ${sql}`).all() as { detail: string }[]
+    // The tags of one image at a time are sorted; its images come from the index in their order.
+    for (const { detail } of plan) if (detail === 'USE TEMP B-TREE FOR ORDER BY') sorts.push(sql)
+  }
+
+  expect(sorts).toEqual([])
+})
