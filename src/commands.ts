@@ -1,8 +1,9 @@
-import { ensureRegistry, replaceRootAccessKey } from './iam/commands.ts'
+import { replaceRootAccessKey } from './iam/commands.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
 import { deleteImages, deleteTag } from './registry/commands/delete-images.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
+import { ensureRegistry } from './registry/commands/registries.ts'
 import {
   createRepository,
   deleteRepository,
@@ -15,6 +16,7 @@ import {
   cancelUpload,
   completeUpload,
   expireUpload,
+  releaseWriters,
   saveProgress,
   takeUploadSession,
 } from './registry/commands/uploads.ts'
@@ -41,5 +43,6 @@ export const commands: readonly AnyCommand[] = [
   completeUpload,
   cancelUpload,
   expireUpload,
+  releaseWriters,
   recordPulls,
 ]

@@ -6,17 +6,6 @@ import {
   upsertAccessKey,
 } from '../storage/metadata/stores/access-key-store.ts'
 import { recordAudit } from '../storage/metadata/stores/change-log.ts'
-import { insertAccount, insertRegistry } from '../storage/metadata/stores/repository-store.ts'
-
-/** Brings an account and its registry of a region into being. Idempotent. */
-export const ensureRegistry = defineCommand({
-  name: 'ensure-registry',
-  durability: 'durable',
-  async run(tx, input: { accountId: string; region: string }, context): Promise<void> {
-    await insertAccount(tx, input.accountId, context.nowMs)
-    await insertRegistry(tx, input.accountId, input.region, context.nowMs)
-  },
-})
 
 /** Makes this the one access key of an account's root; the ones before it end at once. */
 export const replaceRootAccessKey = defineCommand({

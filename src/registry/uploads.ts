@@ -48,6 +48,8 @@ interface Writing {
 
 export function uploadOperations(deps: UploadDependencies): UploadOperations {
   const { database, blobStore, ids, bootId, uploadLifetimeMs: lifetimeMs } = deps
+  // The name of this process among those that share the uploads.
+  const writer = ids.uuid()
 
   const find = async (context: RequestContext, name: string, uploadId: string): Promise<LivingUpload> => {
     const upload = await findUpload(database.reader, context.registry.id, name, uploadId, context.clock.now())
@@ -63,7 +65,7 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     uploadId: string,
     expectedOffset: number | undefined,
   ): Promise<Writing> => {
-    const input = { name, uploadId, expectedOffset, lifetimeMs }
+    const input = { name, uploadId, writer, expectedOffset, lifetimeMs }
     let upload: LivingUpload
     try {
       upload = await database.execute(commands.takeUploadSession, input, commandContext(context))
@@ -260,4 +262,3 @@ export async function expireUploads(deps: UploadDependencies, context: RequestCo
 function toSession(upload: LivingUpload): UploadSession {
   return { id: upload.id, sizeBytes: upload.size_bytes, createdAt: upload.created_at }
 }
-

@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { defineCommand, type CommandContext } from '../../src/storage/metadata/command.ts'
+import type { CommandContext, defineCommand } from '../../src/storage/metadata/command.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
-import { lockDataFolder } from '../../src/storage/metadata/folder-lock.ts'
+import { lockDataFolder, shareDataFolder } from '../../src/storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget } from '../../src/storage/metadata/migrate.ts'
 import { openMetadata } from '../../src/storage/metadata/open.ts'
 import { createDatabase, startPostgres } from '../support/postgres.ts'
@@ -197,19 +197,36 @@ describe('migrations', () => {
 describe('the lock of a data folder', () => {
   it('is held by one process, and ends with it however it ends', async () => {
     const script = `
-      import { lockDataFolder } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/folder-lock.ts')).href}'
-      lockDataFolder(${JSON.stringify(dir)})
+      import { lockDataFolder, shareDataFolder } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/folder-lock.ts')).href}'
+      const lock = lockDataFolder(${JSON.stringify(dir)})
       console.log('locked')
-      setInterval(() => undefined, 1000)`
+      setInterval(() => lock, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(child.stdout, 'data')
 
-    expect(() => lockDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
-    child.kill('SIGKILL')
-    await once(child, 'exit')
+    try {
+      expect(() => lockDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
+    } finally {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
     const lock = lockDataFolder(dir)
     lock.release()
     lockDataFolder(dir).release()
+  })
+
+  it('tells a process that shares it whether it is alone', () => {
+    const first = shareDataFolder(dir)
+    expect(first.isAlone).toBe(true)
+    first.share()
+    const second = shareDataFolder(dir)
+    expect(second.isAlone).toBe(false)
+    expect(() => lockDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
+    first.release()
+    second.release()
+    const third = shareDataFolder(dir)
+    expect(third.isAlone).toBe(true)
+    third.release()
   })
 })
 

@@ -2,11 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createHash } from 'node:crypto'
-import { ensureRegistry, rootPrincipal } from '../../src/iam/index.ts'
+import { rootPrincipal } from '../../src/iam/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import type { Clock } from '../../src/internal/clock.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { createRegistry, type Registry, type RequestContext } from '../../src/registry/index.ts'
+import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
 import type { CommandContext } from '../../src/storage/metadata/command.ts'
@@ -121,7 +122,6 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
 }
 
 /** A body of these chunks. */
-// eslint-disable-next-line @typescript-eslint/require-await -- bodies are asynchronous, these bytes are at hand
 export async function* bytesOf(...chunks: Buffer[]): AsyncGenerator<Buffer> {
   yield* chunks
 }

@@ -51,18 +51,30 @@ export const deleteImages = defineCommand({
     context,
   ): Promise<DeleteImageOutcome[]> {
     const repository = await lockRepository(tx, context, input.name)
-    const outcomes: DeleteImageOutcome[] = []
-    for (const identifier of input.identifiers) {
-      outcomes.push(await deleteOne(tx, repository, identifier, input.trashBatch, context))
+    const outcomes = new Map<number, DeleteImageOutcome>()
+    let waiting = input.identifiers.map((identifier, position) => ({ identifier, position }))
+    // An image may be named before the index that lists it: what is still referenced gets another turn as long as
+    // something else of the call went.
+    for (let progress = true; progress && waiting.length > 0; ) {
+      progress = false
+      const referenced: typeof waiting = []
+      for (const turn of waiting) {
+        const outcome = await deleteOne(tx, repository, turn.identifier, input.trashBatch, context)
+        outcomes.set(turn.position, outcome)
+        if (outcome.kind === 'referenced') referenced.push(turn)
+        else if (outcome.kind === 'deleted') progress = true
+      }
+      waiting = referenced
     }
-    const deleted = outcomes.filter((outcome) => outcome.kind === 'deleted')
+    const inOrder = input.identifiers.flatMap((_, position) => outcomes.get(position) ?? [])
+    const deleted = inOrder.filter((outcome) => outcome.kind === 'deleted')
     if (deleted.length > 0) {
       await audit(tx, context, input.name, 'BatchDeleteImage', {
         imageIds: deleted.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags })),
         trashBatch: input.trashBatch,
       })
     }
-    return outcomes
+    return inOrder
   },
 })
 

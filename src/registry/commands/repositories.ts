@@ -32,6 +32,7 @@ export const createRepository = defineCommand({
     },
     context,
   ): Promise<RepositoryRow> {
+    if (Object.keys(input.tags).length > maxResourceTags) throw tooManyTags()
     const row = await insertRepositoryRow(tx, {
       registry_id: context.registryId,
       domain_id: defaultDomainId,
@@ -114,9 +115,7 @@ export const tagResource = defineCommand({
     const row = await lockRepository(tx, context, input.name)
     const existing = await resourceTagsOf(tx, row.id)
     const keys = new Set([...Object.keys(existing), ...Object.keys(input.tags)])
-    if (keys.size > maxResourceTags) {
-      throw registryError('too-many-tags', `A repository has at most ${maxResourceTags} tags.`)
-    }
+    if (keys.size > maxResourceTags) throw tooManyTags()
     for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
     await audit(tx, context, input.name, 'TagResource', { tags: input.tags })
   },
@@ -131,3 +130,7 @@ export const untagResource = defineCommand({
     await audit(tx, context, input.name, 'UntagResource', { tagKeys: input.keys })
   },
 })
+
+function tooManyTags() {
+  return registryError('too-many-tags', `A repository has at most ${maxResourceTags} tags.`)
+}

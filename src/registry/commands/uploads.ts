@@ -6,6 +6,7 @@ import {
   deleteUploadAtEpoch,
   findUpload,
   insertUpload,
+  releaseUploadWriters,
   saveUploadProgress,
   takeUpload,
   type LivingUpload,
@@ -42,7 +43,7 @@ export const beginUpload = defineCommand({
 
 /**
  * Makes the caller the session's one writer; whoever wrote before can no longer save what it writes. Throws
- * `upload-unknown`, and `upload-range-invalid` when `expectedOffset` is not where the session stands or another
+ * `upload-unknown`, also where a writer of another process has not come back, and `upload-range-invalid` when `expectedOffset` is not where the session stands or another
  * writer was quicker.
  */
 export const takeUploadSession = defineCommand({
@@ -50,7 +51,7 @@ export const takeUploadSession = defineCommand({
   durability: 'process',
   async run(
     tx,
-    input: Lifetime & { name: string; uploadId: string; expectedOffset: number | undefined },
+    input: Lifetime & { name: string; uploadId: string; writer: string; expectedOffset: number | undefined },
     context,
   ): Promise<LivingUpload> {
     const upload = await findUpload(tx, context.registryId, input.name, input.uploadId, context.nowMs)
@@ -58,9 +59,25 @@ export const takeUploadSession = defineCommand({
     if (input.expectedOffset !== undefined && input.expectedOffset !== upload.size_bytes) {
       throw rangeInvalid(input.uploadId, upload.size_bytes)
     }
-    const taken = await takeUpload(tx, input.uploadId, upload.writer_epoch, context.nowMs + input.lifetimeMs)
+    // A writer in another process may still be at it, and nothing here can stop it from writing into the file.
+    if (upload.writer !== null && upload.writer !== input.writer) throw uploadUnknown(input.uploadId)
+    const taken = await takeUpload(tx, {
+      id: input.uploadId,
+      epoch: upload.writer_epoch,
+      writer: input.writer,
+      expiresAt: context.nowMs + input.lifetimeMs,
+    })
     if (!taken) throw rangeInvalid(input.uploadId, upload.size_bytes)
     return { ...taken, domainId: upload.domainId }
+  },
+})
+
+/** At the start of the only process that uses the upload files: whoever was writing is dead. */
+export const releaseWriters = defineCommand({
+  name: 'release-upload-writers',
+  durability: 'process',
+  async run(tx): Promise<void> {
+    await releaseUploadWriters(tx)
   },
 })
 

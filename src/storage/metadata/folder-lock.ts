@@ -3,29 +3,73 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { PlatformError } from '../../internal/platform-error.ts'
 
+/*
+ * Who uses a data folder. Node has no flock, and a file with a process number outlives its process; SQLite's own
+ * locks on a small file are kernel locks that die with the process that holds them, kill -9 included.
+ */
+
 export interface FolderLock {
   release(): void
 }
 
+export interface SharedFolder extends FolderLock {
+  /** True when no other process uses the folder: what it left behind may be settled now, before `share`. */
+  readonly isAlone: boolean
+  /** Lets other processes in, and keeps them from believing that they are alone. */
+  share(): void
+}
+
+/** The longest another process may be busy settling the folder; it looks at unfinished uploads only. */
+const shareTimeoutMs = 60_000
+
 /**
- * Takes a data folder for this process. Node has no flock, and a file with a process number outlives its process;
- * SQLite's own lock on a small file is a kernel lock that dies with the process that holds it, kill -9 included.
+ * Takes a data folder for this process alone.
  *
  * Throws `data-dir-in-use`.
  */
 export function lockDataFolder(dataDir: string): FolderLock {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const lock = new DatabaseSync(join(dataDir, 'serve.lock'), { timeout: 0 })
-  try {
-    // Nothing is ever written: the lock is the point, and a rollback journal takes it on the file itself.
-    lock.exec('pragma journal_mode = delete; pragma locking_mode = exclusive; begin exclusive')
-  } catch (error) {
+  const lock = openLock(dataDir)
+  if (!tryExclusive(lock)) {
     lock.close()
-    throw new PlatformError('data-dir-in-use', `another Stowage process is serving ${dataDir}`, { cause: error })
+    throw new PlatformError('data-dir-in-use', `another Stowage process is serving ${dataDir}`)
   }
   return {
     release: () => {
       lock.close()
     },
+  }
+}
+
+/** Uses a data folder beside other processes, which then have their metadata elsewhere. */
+export function shareDataFolder(dataDir: string): SharedFolder {
+  const lock = openLock(dataDir)
+  const isAlone = tryExclusive(lock)
+  const share = (): void => {
+    if (lock.isTransaction) lock.exec('rollback')
+    // A transaction that has read something holds a shared lock until it ends.
+    lock.exec(`pragma busy_timeout = ${shareTimeoutMs}; begin; select count(*) from sqlite_schema`)
+  }
+  if (!isAlone) share()
+  return {
+    isAlone,
+    share,
+    release: () => {
+      lock.close()
+    },
+  }
+}
+
+function openLock(dataDir: string): DatabaseSync {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  // Nothing is ever written: the locks are the point, and with the default journal they are on the file itself.
+  return new DatabaseSync(join(dataDir, 'serve.lock'), { timeout: 0 })
+}
+
+function tryExclusive(lock: DatabaseSync): boolean {
+  try {
+    lock.exec('begin exclusive')
+    return true
+  } catch {
+    return false
   }
 }

@@ -162,6 +162,8 @@ interface UploadSessionTable {
   repository_id: number
   store: string
   writer_epoch: number
+  /** The process that is writing; null once it has saved how far it came. */
+  writer: string | null
   size_bytes: number
   /** Of the first `size_bytes`, when one process hashed them all in order; else null and re-hashed. */
   sha256_so_far: Bytes | null

@@ -169,6 +169,7 @@ const statements = [
     repository_id {int} not null references repository,
     store text not null,
     writer_epoch {int} not null,
+    writer text,
     size_bytes {int} not null,
     sha256_so_far {bytes},
     short_parts {int} not null,

@@ -28,7 +28,6 @@ export class SqliteConnection implements Connection {
     this.#onStatement = onStatement
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- the interface is that of databases that answer later
   async run(sql: string, values: readonly unknown[], reuse: boolean): Promise<QueryResult> {
     this.#onStatement()
     try {

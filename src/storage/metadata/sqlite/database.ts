@@ -13,8 +13,8 @@ const snapshotConnections = 2
 const maxWaitingCommands = 10_000
 
 interface Waiting {
-  resolve(value: unknown): void
-  reject(error: unknown): void
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
 }
 
 export interface SqliteOptions {
@@ -80,8 +80,6 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
     broken ??= error
   })
   await ready.promise
-  // From here on the server, not the writer, keeps the process alive.
-  worker.unref()
 
   const readConnection = openReader()
   const idle: SqliteConnection[] = Array.from({ length: snapshotConnections }, openReader)
@@ -125,7 +123,6 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
 
     async close() {
       if (!broken) {
-        worker.ref()
         worker.postMessage('close')
       }
       await closed.promise

@@ -64,10 +64,10 @@ export async function insertUpload(
   await tx.change(insert, upload)
 }
 
-const takeEpoch = statement<{ id: string; epoch: number; expiresAt: number }>()((db, p) =>
+const takeEpoch = statement<{ id: string; epoch: number; writer: string; expiresAt: number }>()((db, p) =>
   db
     .updateTable('upload_session')
-    .set((eb) => ({ writer_epoch: eb('writer_epoch', '+', 1), expires_at: p.expiresAt }))
+    .set((eb) => ({ writer_epoch: eb('writer_epoch', '+', 1), writer: p.writer, expires_at: p.expiresAt }))
     .where('id', '=', p.id)
     .where('writer_epoch', '=', p.epoch)
     .returningAll(),
@@ -76,11 +76,9 @@ const takeEpoch = statement<{ id: string; epoch: number; expiresAt: number }>()(
 /** Becomes the session's one writer, by compare-and-set: undefined when somebody else did first. */
 export function takeUpload(
   tx: Session,
-  id: string,
-  epoch: number,
-  expiresAt: number,
+  take: { id: string; epoch: number; writer: string; expiresAt: number },
 ): Promise<UploadRow | undefined> {
-  return tx.first(takeEpoch, { id, epoch, expiresAt })
+  return tx.first(takeEpoch, take)
 }
 
 const progress = statement<{
@@ -94,7 +92,14 @@ const progress = statement<{
 }>()((db, p) =>
   db
     .updateTable('upload_session')
-    .set({ size_bytes: p.sizeBytes, sha256_so_far: p.sha256, short_parts: p.shortParts, boot_id: p.bootId, expires_at: p.expiresAt })
+    .set({
+      writer: null,
+      size_bytes: p.sizeBytes,
+      sha256_so_far: p.sha256,
+      short_parts: p.shortParts,
+      boot_id: p.bootId,
+      expires_at: p.expiresAt,
+    })
     .where('id', '=', p.id)
     .where('writer_epoch', '=', p.epoch),
 )
@@ -121,6 +126,13 @@ export async function deleteUpload(tx: Session, id: string): Promise<boolean> {
 /** Ends a session if this writer still holds it. */
 export async function deleteUploadAtEpoch(tx: Session, id: string, epoch: number): Promise<boolean> {
   return (await tx.change(removeAtEpoch, { id, epoch })) > 0
+}
+
+const release = statement()((db) => db.updateTable('upload_session').set({ writer: null }).where('writer', 'is not', null))
+
+/** Forgets writers that are known to be dead: nobody will write under their name any more. */
+export async function releaseUploadWriters(tx: Session): Promise<void> {
+  await tx.change(release, {})
 }
 
 const expired = statement<{ now: number; limit: number }>()((db, p) =>

@@ -1,0 +1,12 @@
+export { hostAndPort, isLoopback, normalizeIp, type ListenAddress, type NetworkRange } from './address.ts'
+export { rootCredentialPath, selfSignedPaths, type SelfSignedPaths } from './data-paths.ts'
+export { configError, type ConfigErrorCode } from './errors.ts'
+export { exitCodes } from './exit-codes.ts'
+export { loadConfig, unknownSettings, type Environment } from './load.ts'
+export {
+  createRootCredentialFile,
+  generateRootCredential,
+  readRootCredentialFile,
+  type RootCredentialFile,
+} from './root-credential-file.ts'
+export type { Config, RootCredential, TlsConfig } from './schema.ts'

@@ -1,0 +1,372 @@
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { parseAccountId, parseRegion } from '../values/account.ts'
+import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type NetworkRange } from './address.ts'
+
+/*
+ * The one description of every setting: types, defaults, environment names and docs/reference/config.md all
+ * come from it. A default is written as its text in the environment, so that it passes the same checks.
+ */
+
+export type SettingGroup = 'Listening' | 'Storage' | 'Identity' | 'Names' | 'Limits' | 'Operation'
+
+export interface SettingNotes {
+  /** The environment variable. */
+  readonly env: string
+  readonly group: SettingGroup
+  /** What a value looks like, for the reference. */
+  readonly form: string
+  readonly description: string
+  /** The reference's words for "unset", where there is no default. */
+  readonly unset?: string
+  /** Never shown, not even in the error that refuses it. */
+  readonly secret?: boolean
+}
+
+/** What the schema's fields say about themselves. */
+export const settingNotes = z.registry<SettingNotes>()
+
+const day = 24 * 60 * 60 * 1000
+
+/** Longer than any of these has a use; also keeps them inside what a timer can hold (2^31 - 1 ms). */
+const maxDurationMs = 14 * day
+
+function parsed<T>(parse: (text: string) => T | undefined, message: string): z.ZodType<T, string> {
+  return z.string().transform((text, context) => {
+    const value = parse(text)
+    if (value !== undefined) return value
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  })
+}
+
+/** As `parsed`, for the parsers of src/values, which throw. */
+function valueOf<T>(parse: (text: string) => T, message: string): z.ZodType<T, string> {
+  return parsed((text) => {
+    try {
+      return parse(text)
+    } catch {
+      return undefined
+    }
+  }, message)
+}
+
+function wholeNumber(min: number, max: number, unit: string): z.ZodType<number, string> {
+  const message = `write a whole number of ${unit} from ${min} to ${max}`
+  return parsed((text) => {
+    const value = /^\d{1,15}$/u.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? value : undefined
+  }, message)
+}
+
+const flag = parsed((text) => {
+  if (['true', '1', 'yes', 'on'].includes(text.toLowerCase())) return true
+  if (['false', '0', 'no', 'off'].includes(text.toLowerCase())) return false
+  return undefined
+}, 'write true or false')
+
+function parsePublicUrl(text: string): string | undefined {
+  const url = URL.parse(text)
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return undefined
+  const bare = url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '' && url.password === ''
+  return bare ? url.origin : undefined
+}
+
+const maxDomainLength = 253
+
+function parseDomain(text: string): string | undefined {
+  const domain = text.toLowerCase()
+  const labels = domain.split('.')
+  const valid = domain.length <= maxDomainLength && labels.every((label) => /^(?!-)[a-z0-9-]{1,63}(?<!-)$/u.test(label))
+  return valid ? domain : undefined
+}
+
+function parseRanges(text: string): readonly NetworkRange[] | undefined {
+  const ranges = text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')
+    .map(parseNetworkRange)
+  return ranges.every((range) => range !== undefined) ? ranges : undefined
+}
+
+const path = z.string().transform((text) => resolve(text))
+
+export const settings = z.object({
+  listen: parsed(parseListenAddress, 'write host:port with an IP address or localhost, such as 127.0.0.1:5050 or [::1]:5050')
+    .prefault('127.0.0.1:5050')
+    .register(settingNotes, {
+      env: 'STOWAGE_LISTEN',
+      group: 'Listening',
+      form: '`host:port`',
+      description:
+        'Where the server listens. An address beyond loopback also needs TLS or `STOWAGE_INSECURE_LISTEN`. Port 0 takes a free one.',
+    }),
+  tlsCert: path.optional().register(settingNotes, {
+    env: 'STOWAGE_TLS_CERT',
+    group: 'Listening',
+    form: 'path',
+    description:
+      'Certificate chain in PEM, leaf first. Needs `STOWAGE_TLS_KEY`. Both files are read again when they change, without a restart.',
+    unset: 'no TLS',
+  }),
+  tlsKey: path.optional().register(settingNotes, {
+    env: 'STOWAGE_TLS_KEY',
+    group: 'Listening',
+    form: 'path',
+    description: 'Private key of the certificate, in PEM, without a passphrase.',
+    unset: 'no TLS',
+  }),
+  tlsSelfSigned: flag.prefault('false').register(settingNotes, {
+    env: 'STOWAGE_TLS_SELF_SIGNED',
+    group: 'Listening',
+    form: '`true` or `false`',
+    description:
+      'Make an authority and a certificate in `<data>/tls/` and serve TLS with it. `stowage trust` tells how clients learn to trust it.',
+  }),
+  insecureListen: flag.prefault('false').register(settingNotes, {
+    env: 'STOWAGE_INSECURE_LISTEN',
+    group: 'Listening',
+    form: '`true` or `false`',
+    description:
+      'Allow plain HTTP beyond loopback: for a TLS-terminating proxy in front, or a network you trust. Passwords and images cross it in the clear.',
+  }),
+  trustedProxies: parsed(parseRanges, 'write addresses or CIDR ranges with commas between them, such as 10.0.0.0/8,192.168.1.7')
+    .prefault('')
+    .register(settingNotes, {
+      env: 'STOWAGE_TRUSTED_PROXIES',
+      group: 'Listening',
+      form: 'CIDR list',
+      description:
+        'Peers whose `X-Forwarded-For`, `-Proto` and `-Host` are believed. From anybody else these headers are ignored.',
+      unset: 'nobody',
+    }),
+
+  publicUrl: parsed(parsePublicUrl, 'write a URL of scheme and host only, such as https://registry.example.com')
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_PUBLIC_URL',
+      group: 'Names',
+      form: 'URL',
+      description: 'How clients reach the server; used where an answer must hold an absolute address.',
+      unset: 'the host and scheme of each request',
+    }),
+  registryDomain: parsed(parseDomain, 'write a host name without scheme, port or path, such as registry.example.com')
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_REGISTRY_DOMAIN',
+      group: 'Names',
+      form: 'host name',
+      description: 'The domain of host names that select a registry: `<account>.dkr.ecr.<region>.<domain>`. Any other host selects the registry of whoever asks.',
+      unset: 'any domain will do in such a name',
+    }),
+  accountId: valueOf(parseAccountId, 'write 12 digits').prefault('000000000000').register(settingNotes, {
+    env: 'STOWAGE_ACCOUNT_ID',
+    group: 'Names',
+    form: '12 digits',
+    description: 'The account that the root credential belongs to.',
+  }),
+  region: valueOf(parseRegion, 'write 2 to 25 lower-case letters, digits and "-", such as us-east-1')
+    .prefault('us-east-1')
+    .register(settingNotes, {
+      env: 'STOWAGE_REGION',
+      group: 'Names',
+      form: 'region name',
+      description: 'The region of the default registry.',
+    }),
+
+  dataDir: path.prefault('./data').register(settingNotes, {
+    env: 'STOWAGE_DATA_DIR',
+    group: 'Storage',
+    form: 'path',
+    description: 'The data folder: blobs, the SQLite database, keys, the generated root credential. One process serves it at a time.',
+  }),
+  databaseUrl: parsed(
+    (text) => (/^postgres(ql)?:$/u.test(URL.parse(text)?.protocol ?? '') ? text : undefined),
+    'write a PostgreSQL URL, such as postgres://stowage:PASSWORD@db.example.com:5432/stowage, or unset it to use SQLite in the data folder',
+  )
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_DATABASE_URL',
+      group: 'Storage',
+      form: '`postgres://…`',
+      description: 'The PostgreSQL database of the metadata. Servers that share one must share the keyring and the blobs too.',
+      unset: 'SQLite in the data folder',
+      secret: true,
+    }),
+
+  rootAccessKeyId: z
+    .string()
+    .regex(/^\w{4,128}$/u, 'write 4 to 128 letters, digits and underscores')
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_ROOT_ACCESS_KEY_ID',
+      group: 'Identity',
+      form: 'access key id',
+      description: 'Access key id of the root principal. Needs `STOWAGE_ROOT_SECRET_ACCESS_KEY`.',
+      unset: 'generated at the first start, kept in `<data>/root-credentials.json`',
+    }),
+  rootSecretAccessKey: z
+    .string()
+    .regex(/^[\x21-\x7e]{16,128}$/u, 'write 16 to 128 printable ASCII characters without spaces')
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_ROOT_SECRET_ACCESS_KEY',
+      group: 'Identity',
+      form: 'secret',
+      description: 'Secret access key of the root principal.',
+      unset: 'generated with the access key id',
+      secret: true,
+    }),
+  keyring: z.string().optional().register(settingNotes, {
+    env: 'STOWAGE_KEYRING',
+    group: 'Identity',
+    form: 'path, or JSON',
+    description:
+      "The keys that seal tokens and stored secrets: a file's path, or the keyring itself. `stowage keyring create` makes one. Required with `STOWAGE_DATABASE_URL` unless the data folder has one.",
+    unset: '`<data>/keys/keyring.json`, made at the first start',
+    secret: true,
+  }),
+  metricsToken: z
+    .string()
+    .regex(/^[\x21-\x7e]{16,256}$/u, 'write 16 to 256 printable ASCII characters without spaces')
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_METRICS_TOKEN',
+      group: 'Identity',
+      form: 'secret',
+      description: 'The bearer token that `GET /metrics` asks for.',
+      unset: 'only the loopback address may read `/metrics`',
+      secret: true,
+    }),
+
+  uploadExpiryMs: wholeNumber(60_000, maxDurationMs, 'milliseconds').prefault(String(day)).register(settingNotes, {
+    env: 'STOWAGE_UPLOAD_EXPIRY_MS',
+    group: 'Limits',
+    form: 'milliseconds',
+    description: 'An upload session that nobody touched for this long is dropped with its bytes.',
+  }),
+  uploadIdleTimeoutMs: wholeNumber(100, maxDurationMs, 'milliseconds').prefault('60000').register(settingNotes, {
+    env: 'STOWAGE_UPLOAD_IDLE_TIMEOUT_MS',
+    group: 'Limits',
+    form: 'milliseconds',
+    description:
+      'A request body that brings next to nothing for this long is ended. There is no limit on how long a body that flows may take.',
+  }),
+  downloadIdleTimeoutMs: wholeNumber(100, maxDurationMs, 'milliseconds').prefault('60000').register(settingNotes, {
+    env: 'STOWAGE_DOWNLOAD_IDLE_TIMEOUT_MS',
+    group: 'Limits',
+    form: 'milliseconds',
+    description: 'A client that takes nothing of its answer for this long is disconnected.',
+  }),
+  maxConnections: wholeNumber(1, 1_000_000, 'connections').prefault('10000').register(settingNotes, {
+    env: 'STOWAGE_MAX_CONNECTIONS',
+    group: 'Limits',
+    form: 'number',
+    description: "Connections beyond this are closed at once. Keep it below the process's limit of open files.",
+  }),
+
+  drainTimeoutMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('25000').register(settingNotes, {
+    env: 'STOWAGE_DRAIN_TIMEOUT_MS',
+    group: 'Operation',
+    form: 'milliseconds',
+    description:
+      'How long a stopping server waits for requests in flight. The default stays below the 30 s that Kubernetes gives a pod.',
+  }),
+  logLevel: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .prefault('info')
+    .register(settingNotes, {
+      env: 'STOWAGE_LOG_LEVEL',
+      group: 'Operation',
+      form: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+      description: 'The least severe lines that are logged. Requests are logged at `info`; successful health, readiness and metrics requests at `debug`.',
+    }),
+  logFormat: z
+    .enum(['auto', 'json', 'text'])
+    .prefault('auto')
+    .register(settingNotes, {
+      env: 'STOWAGE_LOG_FORMAT',
+      group: 'Operation',
+      form: '`auto`, `json` or `text`',
+      description: 'One JSON object a line, or lines for people. `auto`: text on a terminal, JSON elsewhere.',
+    }),
+})
+
+type Settings = z.output<typeof settings>
+
+export type TlsConfig =
+  | { readonly mode: 'off' }
+  | { readonly mode: 'files'; readonly certFile: string; readonly keyFile: string }
+  | { readonly mode: 'self-signed' }
+
+export interface RootCredential {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
+type PairedSetting = 'tlsCert' | 'tlsKey' | 'tlsSelfSigned' | 'rootAccessKeyId' | 'rootSecretAccessKey'
+
+/** What the program runs with: every setting checked, and those that only make sense together put together. */
+export type Config = Readonly<Omit<Settings, PairedSetting>> & {
+  readonly tls: TlsConfig
+  /** The configured root credential; undefined where the platform keeps one of its own in the data folder. */
+  readonly rootCredential: RootCredential | undefined
+}
+
+export type SettingName = keyof typeof settings.shape
+
+export function notesOf(name: SettingName): SettingNotes {
+  const notes = settingNotes.get(settings.shape[name])
+  if (notes === undefined) throw new Error(`the setting ${name} says nothing about itself`)
+  return notes
+}
+
+export const settingNames = Object.keys(settings.shape) as readonly SettingName[]
+
+export const configSchema = settings
+  .superRefine((value, context) => {
+    const refuse = (name: SettingName, message: string): void =>
+      context.addIssue({ code: 'custom', path: [name], message })
+
+    if (value.tlsCert !== undefined && value.tlsKey === undefined) refuse('tlsKey', 'is missing: STOWAGE_TLS_CERT needs its key')
+    if (value.tlsKey !== undefined && value.tlsCert === undefined) refuse('tlsCert', 'is missing: STOWAGE_TLS_KEY needs its certificate')
+    if (value.tlsSelfSigned && (value.tlsCert !== undefined || value.tlsKey !== undefined)) {
+      refuse('tlsSelfSigned', 'cannot be combined with STOWAGE_TLS_CERT and STOWAGE_TLS_KEY: keep one or the other')
+    }
+    if (value.rootAccessKeyId !== undefined && value.rootSecretAccessKey === undefined) {
+      refuse('rootSecretAccessKey', 'is missing: set it beside STOWAGE_ROOT_ACCESS_KEY_ID, or unset both to have a pair generated')
+    }
+    if (value.rootSecretAccessKey !== undefined && value.rootAccessKeyId === undefined) {
+      refuse('rootAccessKeyId', 'is missing: set it beside STOWAGE_ROOT_SECRET_ACCESS_KEY, or unset both to have a pair generated')
+    }
+    const plain = value.tlsCert === undefined && value.tlsKey === undefined && !value.tlsSelfSigned
+    if (plain && !value.insecureListen && !isLoopback(value.listen.host)) {
+      refuse('listen', insecureListenText(hostAndPort(value.listen.host, value.listen.port)))
+    }
+  })
+  .transform((value): Config => {
+    const { tlsCert, tlsKey, tlsSelfSigned, rootAccessKeyId, rootSecretAccessKey, ...rest } = value
+    return {
+      ...rest,
+      tls: tlsOf(tlsCert, tlsKey, tlsSelfSigned),
+      rootCredential:
+        rootAccessKeyId === undefined || rootSecretAccessKey === undefined
+          ? undefined
+          : { accessKeyId: rootAccessKeyId, secretAccessKey: rootSecretAccessKey },
+    }
+  })
+
+function tlsOf(certFile: string | undefined, keyFile: string | undefined, selfSigned: boolean): TlsConfig {
+  if (certFile !== undefined && keyFile !== undefined) return { mode: 'files', certFile, keyFile }
+  return selfSigned ? { mode: 'self-signed' } : { mode: 'off' }
+}
+
+function insecureListenText(address: string): string {
+  return [
+    `would listen on ${address} without TLS, so passwords and images could be read and changed on the way. Choose one:`,
+    '    1. serve TLS: STOWAGE_TLS_CERT and STOWAGE_TLS_KEY, or STOWAGE_TLS_SELF_SIGNED=true to have a certificate made',
+    '    2. stay on this machine: STOWAGE_LISTEN=127.0.0.1:5050',
+    '    3. accept plain HTTP, behind a proxy that does TLS or in a network you trust: STOWAGE_INSECURE_LISTEN=true',
+  ].join('\n')
+}

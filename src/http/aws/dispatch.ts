@@ -1,0 +1,359 @@
+import { hash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Logger } from 'pino'
+import type { AuthorizationRequest, Decision, Principal, ThrottleDecision } from '../../iam/index.ts'
+import { iamError } from '../../iam/errors.ts'
+import type { Clock } from '../../internal/clock.ts'
+import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
+import type { RegistryRef, RequestContext } from '../../registry/context.ts'
+import { parseAccountId, parseRegion, type AccountId, type Region } from '../../values/account.ts'
+import { acceptBody, type RequestMeta } from '../request-meta.ts'
+import { splitTarget } from './canonical-request.ts'
+import { AwsError, toAwsError, unexpectedError, type FailedOperation } from './errors.ts'
+import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion, type JsonVersion } from './protocols/json.ts'
+import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm } from './protocols/query.ts'
+import type { WireResponse } from './protocols/response.ts'
+import { encodeRestXmlError } from './protocols/rest-xml-error.ts'
+import { BodyBudget, declaredLength, decodeContent, readBody, requireDeclaredWithin } from './request-body.ts'
+import { Router, type Route } from './route.ts'
+import type { AwsCall, AwsOperation, AwsService } from './service.ts'
+import { checkInput, invalidParameter } from './shapes.ts'
+import { parseSignature, requireScopedTo, SigningKeys, verifySignature, type RequestSignature, type SignableRequest } from './sigv4.ts'
+import { unservedAnswer } from './unserved.ts'
+
+/** What a signature is checked against. */
+export interface SigningCredential {
+  readonly secretAccessKey: string
+  /** Temporary keys have one, and every request made with them has to show it. */
+  readonly sessionToken?: string | undefined
+  readonly principal: Principal
+  readonly status: 'active' | 'inactive'
+}
+
+export interface AwsHandlerOptions {
+  readonly services: readonly AwsService[]
+  readonly credentials: { findAccessKey(accessKeyId: string): Promise<SigningCredential | undefined> }
+  readonly throttle: {
+    check(sourceIp: string, keyId: string): ThrottleDecision
+    recordFailure(sourceIp: string, keyId: string): void
+    recordSuccess(sourceIp: string, keyId: string): void
+  }
+  authorize(request: AuthorizationRequest): Decision | Promise<Decision>
+  /**
+   * The registry a call works on unless its input names another: by the host if that names one, else the
+   * principal's own in the region it signed for. Throws a domain error where there is none.
+   */
+  resolveRegistry(request: { principal: Principal; region: Region; host: string }): Promise<RegistryRef>
+  readonly clock: Clock
+  readonly logger: Logger
+  /** For request bodies whose signature has not been checked, all requests together. */
+  readonly unverifiedBytesLimit?: number
+}
+
+/** AWS's own limit for the JSON and Query services that set none. */
+const defaultMaxBodyBytes = 1024 * 1024
+
+/** Two of the largest bodies there are (an UploadLayerPart of 20 MiB in base64) and small ones beside them. */
+const defaultUnverifiedBytesLimit = 64 * 1024 * 1024
+
+/** Longer ones than any SDK sends are cut: the text goes into audit records. */
+const longestUserAgent = 1024
+
+/** A request on its way through the dispatcher. */
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly meta: RequestMeta
+  readonly signable: SignableRequest
+  readonly route: Route
+  /** Filled in as it becomes known, for the texts of errors. */
+  operation: AwsOperation | undefined
+  facts: ErrorDetail
+}
+
+interface Verified {
+  readonly principal: Principal
+  readonly region: Region
+  /** As sent, still compressed if it was. */
+  readonly body: Buffer
+}
+
+/**
+ * The AWS endpoint: from an HTTP request to a service's operation and back, for every AWS protocol.
+ *
+ * What costs least is checked first: declared size, signature's form, scope and date, the key's existence;
+ * only then is the body read, and nothing in it is looked at before the signature was found right.
+ *
+ * The handler answers every request, errors included, and rejects only on a bug of its own.
+ */
+export function createAwsHandler(
+  options: AwsHandlerOptions,
+): (request: IncomingMessage, response: ServerResponse, meta: RequestMeta) => Promise<void> {
+  const { clock, logger, credentials, throttle } = options
+  const router = new Router(options.services)
+  const served = options.services.map((service) => service.name.toUpperCase())
+  const signingKeys = new SigningKeys()
+  const budget = new BodyBudget({ limitBytes: options.unverifiedBytesLimit ?? defaultUnverifiedBytesLimit })
+
+  return async (request, response, meta) => {
+    const signable = signableRequest(request, meta.host)
+    const route = router.route(signable)
+    if ('service' in route && typeof route.service !== 'string') meta.protocol = route.service.name
+    const exchange: Exchange = { request, response, meta, signable, route, operation: undefined, facts: {} }
+    let answer: WireResponse
+    try {
+      answer = await serve(exchange)
+    } catch (error) {
+      answer = failure(exchange, error)
+    }
+    send(exchange, answer)
+  }
+
+  async function serve(exchange: Exchange): Promise<WireResponse> {
+    const { route } = exchange
+    switch (route.kind) {
+      case 'json':
+        return serveJson(exchange, route)
+      case 'query':
+        return serveQuery(exchange, route)
+      case 'unserved':
+        return unserved(exchange, route)
+      case 'unknown':
+        throw iamError('unauthenticated', 'Missing Authentication Token')
+    }
+  }
+
+  function unserved({ signable, request, meta }: Exchange, route: Route & { kind: 'unserved' }): WireResponse {
+    const { path } = splitTarget(signable.target)
+    const { service, style } = route
+    return unservedAnswer({ service, style, jsonVersion: versionOf(request), path, requestId: meta.requestId }, served)
+  }
+
+  async function serveJson(exchange: Exchange, route: Route & { kind: 'json' }): Promise<WireResponse> {
+    const { service } = route
+    const operation = findOperation(service, route.operation)
+    if (operation === undefined) throw new AwsError('UnknownOperationException', 'Unknown operation', { status: 404 })
+    exchange.operation = operation
+    exchange.meta.operation = route.operation
+    return withVerifiedBody(exchange, service, operation.maxBodyBytes ?? defaultMaxBodyBytes, async (verified) => {
+      const body = await decodedBody(exchange, verified.body, operation.maxBodyBytes ?? defaultMaxBodyBytes)
+      const output = await run(exchange, service, operation, verified, decodeJson(body))
+      return encodeJsonResult(output, versionOf(exchange.request))
+    })
+  }
+
+  async function serveQuery(exchange: Exchange, route: Route & { kind: 'query' }): Promise<WireResponse> {
+    const { service } = route
+    return withVerifiedBody(exchange, service, defaultMaxBodyBytes, async (verified) => {
+      const isGet = exchange.request.method === 'GET'
+      const body = isGet
+        ? Buffer.from(splitTarget(exchange.signable.target).query, 'latin1')
+        : await decodedBody(exchange, verified.body, defaultMaxBodyBytes)
+      const form = parseQueryForm(body)
+      const action = form.action ?? ''
+      const operation = form.version === service.apiVersion ? findOperation(service, action) : undefined
+      if (operation === undefined) {
+        throw new AwsError('InvalidAction', 'Could not find the operation named by Action in the API version named by Version.')
+      }
+      exchange.operation = operation
+      exchange.meta.operation = action
+      const output = await run(exchange, service, operation, verified, decodeQueryInput(form, operation.input))
+      return encodeQueryResult(output, { action, xmlns: service.xmlns, requestId: exchange.meta.requestId })
+    })
+  }
+
+  /** Everything up to the right signature; then `use`, during which the body still counts as memory in use. */
+  async function withVerifiedBody(
+    exchange: Exchange,
+    service: AwsService,
+    limitBytes: number,
+    use: (verified: Verified) => Promise<WireResponse>,
+  ): Promise<WireResponse> {
+    const { request, response, signable, meta } = exchange
+    requireDeclaredWithin(request, limitBytes)
+    const signature = parseSignature(signable, clock.now())
+    requireScopedTo(signature, service.signingName)
+    const credential = await findCredential(signature, meta.sourceIp)
+
+    const release = await budget.reserve(declaredLength(request) ?? limitBytes)
+    try {
+      acceptBody(response)
+      const { bytes, sha256 } = await readBody(request, limitBytes)
+      try {
+        verifySignature(signature, signable, sha256, credential.secretAccessKey, signingKeys)
+      } catch (error) {
+        throttle.recordFailure(meta.sourceIp, signature.accessKeyId)
+        throw error
+      }
+      throttle.recordSuccess(meta.sourceIp, signature.accessKeyId)
+      meta.actorArn = credential.principal.arn
+      return await use({ principal: credential.principal, region: parseRegion(signature.scope.region), body: bytes })
+    } finally {
+      release()
+    }
+  }
+
+  async function findCredential(signature: RequestSignature, sourceIp: string): Promise<SigningCredential> {
+    const { accessKeyId } = signature
+    const decision = throttle.check(sourceIp, accessKeyId)
+    if (!decision.allowed) {
+      throw iamError('throttled', 'Too many wrong credentials.', { retryAfterMs: decision.retryAfterMs })
+    }
+    const credential = await credentials.findAccessKey(accessKeyId)
+    if (credential !== undefined && isSameToken(signature.sessionToken, credential.sessionToken)) {
+      if (credential.status === 'active') return credential
+      // A key that was taken away is no attempt at guessing, so the throttle does not count it.
+      throw iamError('access-key-unknown', 'The access key is not active.')
+    }
+    throttle.recordFailure(sourceIp, accessKeyId)
+    throw iamError('access-key-unknown', 'The access key is unknown, or the session token is not its own.')
+  }
+
+  async function run(
+    exchange: Exchange,
+    service: AwsService,
+    operation: AwsOperation,
+    verified: Verified,
+    decoded: unknown,
+  ): Promise<unknown> {
+    const { meta, request, response } = exchange
+    const { input, violations } = checkInput(operation.input, decoded)
+    exchange.facts = factsOf(decoded)
+    if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
+
+    const { principal, region } = verified
+    const registry = await options.resolveRegistry({ principal, region, host: meta.host })
+    exchange.facts = { ...exchange.facts, registryId: registry.accountId }
+    const context: RequestContext = {
+      actor: principal,
+      registry,
+      requestId: meta.requestId,
+      sourceIp: meta.sourceIp,
+      userAgent: (request.headers['user-agent'] ?? '').slice(0, longestUserAgent),
+      protocol: service.name,
+      clock,
+    }
+    const gone = new AbortController()
+    const onClose = (): void => gone.abort()
+    response.once('close', onClose)
+    try {
+      const call: AwsCall = {
+        context,
+        host: meta.host,
+        secure: meta.secure,
+        signal: gone.signal,
+        authorize: (action, resource) => requireAllowed(context, action, resource),
+      }
+      if (operation.openToEveryCaller !== true) {
+        await requireAllowed(context, operation.action, operation.resource(input, call))
+      }
+      return await operation.handler(call, input)
+    } finally {
+      response.off('close', onClose)
+    }
+  }
+
+  async function requireAllowed(context: RequestContext, action: string, resource: string): Promise<void> {
+    const accountId = ownerOf(resource) ?? context.registry.accountId
+    const decision = await options.authorize({ principal: context.actor, action, resource, accountId, context: {} })
+    if (!decision.allowed) throw iamError('access-denied', decision.message)
+  }
+
+  function failure(exchange: Exchange, error: unknown): WireResponse {
+    const { meta, route, operation, facts } = exchange
+    const names = errorNames(route)
+    const failed: FailedOperation = { names, errors: operation?.errors, facts }
+    const known = toAwsError(error, failed)
+    const answer = known ?? unexpectedError(names, error)
+    if (answer.status >= 500) {
+      logger.error({ err: error, requestId: meta.requestId, operation: meta.operation }, 'an AWS request failed')
+    } else if (isPlatformError(error, 'signature-mismatch')) {
+      // Behind a proxy the usual cause is another host than the one the client signed; this is where to see it.
+      logger.info({ reason: error.message, ...error.detail, requestId: meta.requestId }, 'a request signature was refused')
+    }
+    return encodeFailure(exchange, answer)
+  }
+
+  /** Does nothing where the client has gone. */
+  function send({ response, meta }: Exchange, answer: WireResponse): void {
+    if (response.headersSent || response.destroyed) return
+    const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
+    response.writeHead(answer.status, {
+      ...answer.headers,
+      'Content-Length': body.length,
+      'x-amzn-RequestId': meta.requestId,
+      // SDKs correct their clock by this, so it has to be the clock that signatures are judged by.
+      Date: new Date(clock.now()).toUTCString(),
+    })
+    response.end(body)
+  }
+}
+
+function signableRequest(request: IncomingMessage, host: string): SignableRequest {
+  const sent = request.headers.host
+  return {
+    method: request.method ?? '',
+    target: request.url ?? '/',
+    headers: request.headersDistinct,
+    // The host arrives in lower case, but was signed as it was written.
+    host: sent?.toLowerCase() === host ? sent : host,
+  }
+}
+
+async function decodedBody({ request }: Exchange, bytes: Buffer, limitBytes: number): Promise<Buffer> {
+  return decodeContent(bytes, request.headers['content-encoding'], limitBytes)
+}
+
+function findOperation(service: AwsService, name: string): AwsOperation | undefined {
+  return Object.hasOwn(service.operations, name) ? service.operations[name] : undefined
+}
+
+function isSameToken(given: string | undefined, expected: string | undefined): boolean {
+  if (given === undefined || expected === undefined) return given === expected
+  // Hashes have one length, and comparing them tells nothing about where two tokens differ.
+  return timingSafeEqual(hash('sha256', given, 'buffer'), hash('sha256', expected, 'buffer'))
+}
+
+/** What error texts repeat of an input: names only, never contents. */
+function factsOf(decoded: unknown): ErrorDetail {
+  const facts: Record<string, unknown> = {}
+  if (typeof decoded !== 'object' || decoded === null) return facts
+  for (const name of ['repositoryName', 'uploadId']) {
+    const value: unknown = Object.hasOwn(decoded, name) ? (decoded as Record<string, unknown>)[name] : undefined
+    if (typeof value === 'string') facts[name] = value
+  }
+  return facts
+}
+
+/** The account in an ARN; undefined for `*` and for ARNs without one. */
+function ownerOf(resource: string): AccountId | undefined {
+  const account = resource.split(':', 5)[4] ?? ''
+  return /^\d{12}$/.test(account) ? parseAccountId(account) : undefined
+}
+
+function versionOf(request: IncomingMessage): JsonVersion {
+  return jsonVersion(request.headers['content-type'])
+}
+
+function errorNames(route: Route): FailedOperation['names'] {
+  if (route.kind === 'json' || route.kind === 'query') return route.kind
+  return route.style === 'json' || route.style === 'rest-json' || route.style === 'cbor' ? 'json' : 'query'
+}
+
+function encodeFailure({ request, route, signable, meta }: Exchange, error: AwsError): WireResponse {
+  const { requestId } = meta
+  if (route.kind === 'query') return encodeQueryError(error, { xmlns: route.service.xmlns, requestId })
+  if (route.kind === 'json') return encodeJsonError(error, versionOf(request))
+  switch (route.style) {
+    case 'query':
+      return encodeQueryError(error, { requestId })
+    case 'ec2':
+      return encodeEc2Error(error, requestId)
+    case 'rest-xml':
+      return encodeRestXmlError(error, { resource: splitTarget(signable.target).path, requestId })
+    case 'json':
+    case 'rest-json':
+    case 'cbor':
+      return encodeJsonError(error, versionOf(request))
+  }
+}

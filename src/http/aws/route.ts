@@ -1,0 +1,75 @@
+import { claimedService, type SignableRequest } from './sigv4.ts'
+import { headerValues, queryParameters, splitTarget } from './canonical-request.ts'
+import type { AwsService, JsonService, QueryService } from './service.ts'
+import { serviceLabel, styleOf, type ErrorStyle } from './unserved.ts'
+
+/** Where a request goes, as far as its head tells. */
+export type Route =
+  | { readonly kind: 'json'; readonly service: JsonService; readonly operation: string }
+  /** The operation's name is in the form: in the body, or in the query string of a GET. */
+  | { readonly kind: 'query'; readonly service: QueryService }
+  | { readonly kind: 'unserved'; readonly service: string; readonly style: ErrorStyle }
+  /** Nothing names a service, and nobody signed. */
+  | { readonly kind: 'unknown'; readonly style: ErrorStyle }
+
+/** The services of a handler, by what requests name them. */
+export class Router {
+  readonly #byTargetPrefix = new Map<string, JsonService>()
+  readonly #bySigningName = new Map<string, AwsService>()
+
+  /** @throws Error where two services could not be told apart. */
+  constructor(services: readonly AwsService[]) {
+    for (const service of services) {
+      const taken = this.#bySigningName.has(service.signingName)
+      if (service.protocol === 'json') {
+        if (this.#byTargetPrefix.has(service.targetPrefix)) throw new Error(`two services take ${service.targetPrefix}`)
+        this.#byTargetPrefix.set(service.targetPrefix, service)
+      } else if (taken) {
+        throw new Error(`two services take requests signed for ${service.signingName}`)
+      }
+      if (!taken) this.#bySigningName.set(service.signingName, service)
+    }
+  }
+
+  /** Judges nothing: the signature may be missing or wrong. */
+  route(request: SignableRequest): Route {
+    const signingName = claimedService(request)
+    const { path, query } = splitTarget(request.target)
+    const [contentType = ''] = headerValues(request, 'content-type')
+    const [target] = headerValues(request, 'x-amz-target')
+
+    if (target !== undefined) {
+      const dot = target.lastIndexOf('.')
+      const prefix = dot === -1 ? '' : target.slice(0, dot)
+      const service = this.#byTargetPrefix.get(prefix) ?? (dot === -1 ? this.#jsonService(signingName) : undefined)
+      if (service !== undefined) return { kind: 'json', service, operation: target.slice(dot + 1) }
+      // A wrong prefix under a name that is served is as unknown as a wrong operation.
+      const named = this.#jsonService(signingName)
+      if (named !== undefined) return { kind: 'json', service: named, operation: '' }
+      return { kind: 'unserved', service: serviceLabel(signingName, prefix), style: 'json' }
+    }
+
+    const [smithyProtocol] = headerValues(request, 'smithy-protocol')
+    if (smithyProtocol === 'rpc-v2-cbor') {
+      return { kind: 'unserved', service: serviceLabel(signingName, /^\/service\/([^/]+)\//.exec(path)?.[1]), style: 'cbor' }
+    }
+
+    const parameters = request.method === 'GET' ? queryParameters(query) : []
+    const form =
+      contentType.toLowerCase().startsWith('application/x-www-form-urlencoded') ||
+      parameters.some((parameter) => parameter.name === 'Action')
+    const json = contentType.toLowerCase().startsWith('application/x-amz-json')
+    const service = signingName === undefined ? undefined : this.#bySigningName.get(signingName)
+    if (service?.protocol === 'query') return { kind: 'query', service }
+    if (service?.protocol === 'json') return { kind: 'json', service, operation: '' }
+
+    const style = styleOf(signingName, { form, json })
+    if (signingName !== undefined) return { kind: 'unserved', service: serviceLabel(signingName, undefined), style }
+    return { kind: 'unknown', style }
+  }
+
+  #jsonService(signingName: string | undefined): JsonService | undefined {
+    const service = signingName === undefined ? undefined : this.#bySigningName.get(signingName)
+    return service?.protocol === 'json' ? service : undefined
+  }
+}

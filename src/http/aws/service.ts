@@ -1,0 +1,70 @@
+import type { RequestContext } from '../../registry/context.ts'
+import type { AwsError, AwsErrorForm, WireCode } from './errors.ts'
+import type { Shape, Violation } from './shapes.ts'
+
+/** A verified, decoded request, as an operation sees it beside its input. */
+export interface AwsCall {
+  readonly context: RequestContext
+  /** The host and port the client addressed, for answers that name this server. */
+  readonly host: string
+  /** True if the client's own connection is encrypted. */
+  readonly secure: boolean
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal
+  /**
+   * Requires a right beyond the operation's own, such as `ecr:TagResource` for a repository with tags.
+   * @throws PlatformError 'access-denied'
+   */
+  authorize(action: string, resource: string): Promise<void>
+}
+
+/** An operation of an AWS service: everything about it that the dispatcher has to know. */
+export interface AwsOperation<I = unknown, O = unknown> {
+  /** The IAM action it needs, such as `ecr:PutImage`. */
+  readonly action: string
+  /** The ARN it needs the action on, or `*`. */
+  resource(input: NoInfer<I>, call: AwsCall): string
+  readonly input: Shape<I>
+  /**
+   * Does the work. The output is encoded as it is: dates, bytes and maps in the protocol's way, undefined
+   * members left out. Throws domain errors, or an AwsError where ECR has a text of its own.
+   */
+  handler(call: AwsCall, input: NoInfer<I>): Promise<O>
+  /** The largest request body, compressed or not; 1 MiB where it says nothing. */
+  readonly maxBodyBytes?: number
+  /** Domain errors that mean something else here than in the common table. */
+  readonly errors?: Partial<Record<WireCode, AwsErrorForm>>
+  /** For operations that any authenticated caller may use whatever the policies say, like GetCallerIdentity. */
+  readonly openToEveryCaller?: true
+}
+
+/** Lets an operation be written with its input's type taken from its shape. */
+export function operation<I, O>(definition: AwsOperation<I, O>): AwsOperation {
+  return definition
+}
+
+interface ServiceBase {
+  /** Goes into the request context, metrics and logs. */
+  readonly name: RequestContext['protocol']
+  /** The service in a signature's credential scope. */
+  readonly signingName: string
+  /** By name; unknown names get the protocol's "unknown operation". */
+  readonly operations: Readonly<Record<string, AwsOperation>>
+  /** How broken constraints are answered; as ECR does where it is absent. */
+  readonly invalidInput?: (violations: readonly Violation[]) => AwsError
+}
+
+export interface JsonService extends ServiceBase {
+  readonly protocol: 'json'
+  /** What precedes the operation's name in X-Amz-Target, without the dot. */
+  readonly targetPrefix: string
+}
+
+export interface QueryService extends ServiceBase {
+  readonly protocol: 'query'
+  /** The Version parameter, e.g. `2011-06-15`. */
+  readonly apiVersion: string
+  readonly xmlns: string
+}
+
+export type AwsService = JsonService | QueryService

@@ -1,0 +1,46 @@
+import { ecrTokenLifetimeMs, issueEcrToken, type Keyring } from '../../../../iam/index.ts'
+import type { Clock } from '../../../../internal/clock.ts'
+import { operation, type AwsOperation } from '../../service.ts'
+import { structure } from '../../shapes.ts'
+import type { Addresses } from './addresses.ts'
+import { registryIds } from './shapes.ts'
+import { contextOf, everyRepositoryResource } from './target.ts'
+
+/** The user name that goes with every token; it names nobody. */
+const tokenUser = 'AWS'
+
+/** What docker logs in with. */
+export function authorizationOperations(deps: {
+  readonly keyring: Keyring
+  readonly clock: Clock
+  readonly addresses: Addresses
+}): Record<string, AwsOperation> {
+  const { keyring, clock, addresses } = deps
+  return {
+    GetAuthorizationToken: operation({
+      action: 'ecr:GetAuthorizationToken',
+      resource: () => '*',
+      input: structure({ registryIds }),
+      async handler(call, input) {
+        const { actor, registry } = call.context
+        const ids = [...new Set(input.registryIds ?? [registry.accountId])]
+        for (const registryId of ids) {
+          if (registryId === registry.accountId) continue
+          // A token opens no more than its owner may do; the answer would still claim that there is such a registry.
+          await call.authorize('ecr:GetAuthorizationToken', everyRepositoryResource({ registryId }, call))
+          contextOf({ registryId }, call)
+        }
+        const issuedAt = clock.now()
+        const expiresAt = issuedAt + ecrTokenLifetimeMs
+        const password = issueEcrToken(keyring, { principal: actor, region: registry.region, issuedAt, expiresAt })
+        return {
+          authorizationData: ids.map(() => ({
+            authorizationToken: Buffer.from(`${tokenUser}:${password}`).toString('base64'),
+            expiresAt: new Date(expiresAt),
+            proxyEndpoint: addresses.proxyEndpoint(call),
+          })),
+        }
+      },
+    }),
+  }
+}

@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest'
+import { textKeyring, SteppedClock, testStart } from '../../../../iam/iam.test-support.ts'
+import { rootPrincipal } from '../../../../iam/index.ts'
+import type { Registry } from '../../../../registry/index.ts'
+import { parseAccountId, parseRegion } from '../../../../values/index.ts'
+import type { AwsCall } from '../../service.ts'
+import { createStsService } from '../sts/index.ts'
+import { createEcrService } from './index.ts'
+
+const clock = new SteppedClock(testStart)
+// What is asked here is settled before a registry is: none is needed.
+const registry = {} as Registry
+const { operations } = createEcrService({ registry, keyring: await textKeyring(), clock })
+
+const accountId = parseAccountId('111122223333')
+const region = parseRegion('eu-west-1')
+const call: AwsCall = {
+  context: {
+    actor: rootPrincipal(accountId, 'AKIAEXAMPLE'),
+    registry: { id: 1, accountId, region },
+    requestId: 'request',
+    sourceIp: '127.0.0.1',
+    userAgent: 'test',
+    protocol: 'ecr',
+    clock,
+  },
+  host: 'localhost',
+  secure: false,
+  signal: new AbortController().signal,
+  authorize: async () => undefined,
+}
+
+const repository = `arn:aws:ecr:${region}:${accountId}:repository/team/app`
+const everyRepository = `arn:aws:ecr:${region}:${accountId}:repository/*`
+
+/** The resource of each operation, for an input that names the repository team/app where it can name one. */
+const resources: Readonly<Record<string, string>> = {
+  GetAuthorizationToken: '*',
+  CreateRepository: repository,
+  DescribeRepositories: everyRepository,
+  DeleteRepository: repository,
+  PutImageTagMutability: repository,
+  ListImages: repository,
+  DescribeImages: repository,
+  BatchGetImage: repository,
+  BatchDeleteImage: repository,
+  PutImage: repository,
+  BatchCheckLayerAvailability: repository,
+  InitiateLayerUpload: repository,
+  UploadLayerPart: repository,
+  CompleteLayerUpload: repository,
+  GetDownloadUrlForLayer: repository,
+  TagResource: repository,
+  UntagResource: repository,
+  ListTagsForResource: repository,
+  DescribeRegistry: '*',
+}
+
+describe('the operations of ECR', () => {
+  it('are these', () => {
+    expect(Object.keys(operations).toSorted()).toEqual(Object.keys(resources).toSorted())
+  })
+
+  it.each(Object.entries(operations))('%s says which action on which resource it needs', (name, operation) => {
+    const input = { repositoryName: 'team/app', resourceArn: repository }
+
+    expect(operation.action).toBe(`ecr:${name}`)
+    expect(operation.resource(input, call)).toBe(resources[name])
+    expect(operation.openToEveryCaller).toBeUndefined()
+  })
+
+  it.each(Object.entries(operations).filter(([name]) => resources[name] !== '*'))(
+    '%s needs it in the registry that its input names',
+    (_, operation) => {
+      const foreign = repository.replace(accountId, '999988887777')
+      const input = { registryId: '999988887777', repositoryName: 'team/app', resourceArn: foreign }
+
+      expect(operation.resource(input, call)).toContain(':999988887777:repository/')
+    },
+  )
+})
+
+it('the one operation of STS is open to every caller', () => {
+  const { GetCallerIdentity, ...others } = createStsService().operations
+
+  expect(GetCallerIdentity).toMatchObject({ action: 'sts:GetCallerIdentity', openToEveryCaller: true })
+  expect(others).toEqual({})
+})

@@ -1,0 +1,41 @@
+import type { Keyring } from '../../../../iam/index.ts'
+import type { Clock } from '../../../../internal/clock.ts'
+import type { Registry } from '../../../../registry/index.ts'
+import type { AwsService } from '../../service.ts'
+import { createAddresses, type AddressSettings } from './addresses.ts'
+import { authorizationOperations } from './authorization.ts'
+import { imageOperations } from './images.ts'
+import { layerOperations } from './layers.ts'
+import { PageTokens } from './page-token.ts'
+import { registryOperations } from './registry.ts'
+import { repositoryOperations } from './repositories.ts'
+import { resourceTagOperations } from './resource-tags.ts'
+
+export interface EcrServiceDependencies extends AddressSettings {
+  readonly registry: Registry
+  readonly keyring: Keyring
+  readonly clock: Clock
+  /** How long a layer's download link is good for; an hour without it, as with ECR. */
+  readonly downloadUrlLifetimeMs?: number | undefined
+}
+
+/** Amazon ECR, API version 2015-09-21, over a registry. */
+export function createEcrService(deps: EcrServiceDependencies): AwsService {
+  const { registry, keyring, clock, downloadUrlLifetimeMs } = deps
+  const addresses = createAddresses(deps)
+  const pageTokens = new PageTokens(keyring)
+  return {
+    name: 'ecr',
+    protocol: 'json',
+    signingName: 'ecr',
+    targetPrefix: 'AmazonEC2ContainerRegistry_V20150921',
+    operations: {
+      ...authorizationOperations({ keyring, clock, addresses }),
+      ...registryOperations(),
+      ...repositoryOperations({ registry, addresses, pageTokens }),
+      ...resourceTagOperations({ registry }),
+      ...imageOperations({ registry, pageTokens }),
+      ...layerOperations({ registry, keyring, clock, addresses, downloadUrlLifetimeMs }),
+    },
+  }
+}

@@ -1,0 +1,137 @@
+import { isPlatformError } from '../../../../internal/platform-error.ts'
+import { parseRepositoryName, parseTag } from '../../../../values/index.ts'
+import {
+  boolean,
+  enumeration,
+  integer,
+  list,
+  pattern,
+  required,
+  simplePattern,
+  string,
+  structure,
+  type Input,
+} from '../../shapes.ts'
+
+/*
+ * The constraints of ECR's model (ecr-2015-09-21). No client checks all of them, so that they are checked here.
+ */
+
+/** The model's most and default number of results in a page. */
+const maxPageSize = 1000
+export const defaultPageSize = 100
+
+/** The most ids, names or digests in one call. */
+const maxBatchSize = 100
+
+export const repositoryName = string({
+  min: 2,
+  max: 256,
+  pattern: pattern(
+    '[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*',
+    parses(parseRepositoryName, 'repository-name-invalid'),
+  ),
+})
+
+export const registryId = string({ pattern: simplePattern(/^[0-9]{12}$/, '[0-9]{12}') })
+
+/** What ECR calls a digest. Fewer texts are one: others are names of things that are not there. */
+export const digestPattern = simplePattern(/^[a-zA-Z0-9\-_+.]+:[a-fA-F0-9]+$/, '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+')
+
+/** Longer than any digest there is; the model bounds only the digests of batches, and those more generously. */
+const maxDigestLength = 1000
+
+export const digest = string({ min: 1, max: maxDigestLength, pattern: digestPattern })
+
+/** Tags of OCI registries: what cannot be pushed by one protocol cannot be pushed by the other. */
+export const tagPattern = pattern('[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}', parses(parseTag, 'tag-invalid'))
+
+export const imageTag = string({ min: 1, max: 300, pattern: tagPattern })
+
+export const maxResults = integer({ min: 1, max: maxPageSize })
+
+/** Several times the longest that is given out. */
+export const nextToken = string({ max: 4096 })
+
+export const repositoryNames = list(repositoryName, { min: 1, max: maxBatchSize })
+
+export const registryIds = list(registryId, { min: 1, max: 10 })
+
+/** For calls that answer for each image: a bad id is that image's failure, not the call's. */
+export const batchImageIds = list(structure({ imageDigest: string(), imageTag: string() }), {
+  min: 1,
+  max: maxBatchSize,
+})
+
+/** For calls that fail as a whole. */
+export const imageIds = list(structure({ imageDigest: digest, imageTag }), { min: 1, max: maxBatchSize })
+
+/** For calls that answer for each layer: a bad digest is that layer's failure. */
+export const batchLayerDigests = list(string({ max: maxDigestLength }), { min: 1, max: maxBatchSize })
+
+export const layerDigests = list(digest, { min: 1, max: maxBatchSize })
+
+export const acceptedMediaTypes = list(string(), { min: 1, max: maxBatchSize })
+
+/** The registry's own limit is in bytes; this one, of the model, is in characters. */
+export const maxManifestCharacters = 4_194_304
+
+export const imageManifest = string({ min: 1, max: maxManifestCharacters })
+
+export const uploadId = string({
+  pattern: simplePattern(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/),
+})
+
+export const partByte = integer({ min: 0 })
+
+export const maxLayerPartBytes = 20_971_520
+
+export const imageTagMutability = enumeration([
+  'IMMUTABLE',
+  'MUTABLE',
+  'MUTABLE_WITH_EXCLUSION',
+  'IMMUTABLE_WITH_EXCLUSION',
+])
+
+export const exclusionFilters = list(
+  structure({
+    filterType: required(enumeration(['WILDCARD'])),
+    filter: required(string({ min: 1, max: 128, pattern: simplePattern(/^[0-9a-zA-Z._*-]{1,128}$/) })),
+  }),
+  { min: 1, max: 5 },
+)
+
+export const imageScanningConfiguration = structure({ scanOnPush: boolean() })
+
+export const encryptionConfiguration = structure({
+  encryptionType: required(enumeration(['AES256', 'KMS', 'KMS_DSSE'])),
+  kmsKey: string({ max: 2048 }),
+})
+
+/** Lengths and counts of tags have exceptions of their own, which the operations throw. */
+export const resourceTags = list(structure({ Key: required(string()), Value: required(string()) }))
+
+export const imagesFilter = structure({
+  tagStatus: enumeration(['TAGGED', 'UNTAGGED', 'ANY']),
+  imageStatus: enumeration(['ACTIVE', 'ARCHIVED', 'ACTIVATING', 'ANY']),
+})
+
+/** What names a repository in most calls. */
+export const repositoryMembers = { registryId, repositoryName: required(repositoryName) }
+
+export type ExclusionFilters = Input<typeof exclusionFilters>
+export type ResourceTags = Input<typeof resourceTags>
+export type ImagesFilter = Input<typeof imagesFilter>
+export type BatchImageId = Input<typeof batchImageIds>[number]
+
+function parses(parse: (text: string) => unknown, code: string): (text: string) => boolean {
+  return (text) => {
+    try {
+      parse(text)
+      return true
+    } catch (error) {
+      if (isPlatformError(error, code)) return false
+      throw error
+    }
+  }
+}

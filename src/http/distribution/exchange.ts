@@ -1,0 +1,18 @@
+import type { RequestContext } from '../../registry/context.ts'
+import type { Registry } from '../../registry/types.ts'
+import type { IdSource } from '../../internal/ids.ts'
+import type { HttpExchange } from './answer.ts'
+import type { ManifestBodies } from './manifest-body.ts'
+import type { Query } from './query.ts'
+import type { RepositoryName } from '../../values/repository-name.ts'
+
+/** A request that is known, allowed and parsed, with what its handler needs. */
+export interface Exchange extends HttpExchange {
+  readonly query: Query
+  readonly context: RequestContext
+  readonly registry: Registry
+  readonly ids: IdSource
+  readonly manifestBodies: ManifestBodies
+  /** Whether the caller may pull from another repository of the same registry. */
+  readonly mayPullFrom: (repository: RepositoryName) => boolean
+}

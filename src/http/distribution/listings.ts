@@ -1,0 +1,46 @@
+import type { Page } from '../../registry/types.ts'
+import type { RepositoryName } from '../../values/repository-name.ts'
+import { answerJson } from './answer.ts'
+import type { Exchange } from './exchange.ts'
+import { pageParameters } from './query.ts'
+
+export async function listRepositories(exchange: Exchange): Promise<void> {
+  const window = pageParameters(exchange.query)
+  const page = window.limit === 0 ? emptyPage : await exchange.registry.listRepositories(exchange.context, window)
+  await answerJson(
+    exchange,
+    200,
+    { repositories: page.items.map(({ name }) => name) },
+    nextPage('/v2/_catalog', window.limit, page.next),
+  )
+}
+
+export async function listTags(exchange: Exchange, repository: RepositoryName): Promise<void> {
+  const { registry, context, query } = exchange
+  const window = pageParameters(query)
+  // An empty page still has to tell a repository from none.
+  if (window.limit === 0) await registry.getRepository(context, repository)
+  const page = window.limit === 0 ? emptyPage : await registry.listTags(context, repository, window)
+  await answerJson(
+    exchange,
+    200,
+    { name: repository, tags: page.items },
+    nextPage(`/v2/${repository}/tags/list`, window.limit, page.next),
+  )
+}
+
+const emptyPage: Page<never> = { items: [], next: undefined }
+
+/** The `Link` to the page after this one. Relative, so that it holds behind every proxy. RFC 8288. */
+export function nextPage(
+  path: string,
+  limit: number,
+  next: string | undefined,
+  parameters: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  if (next === undefined) return {}
+  const query = Object.entries({ n: String(limit), last: next, ...parameters }).map(
+    ([name, value]) => `${name}=${encodeURIComponent(value)}`,
+  )
+  return { Link: `<${path}?${query.join('&')}>; rel="next"` }
+}

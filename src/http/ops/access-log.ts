@@ -1,0 +1,95 @@
+import type { Logger } from 'pino'
+import type { RequestMeta } from '../request-meta.ts'
+
+/** What is known of an exchange when it has ended. */
+export interface ExchangeRecord {
+  readonly meta: RequestMeta
+  readonly method: string
+  /** The request target as it came. */
+  readonly target: string
+  readonly status: number
+  /** Bytes of body that arrived, also those that nobody read. */
+  readonly bytesIn: number
+  /** Bytes of the answer that the connection took, headers included. */
+  readonly bytesOut: number
+  readonly durationMs: number
+  readonly userAgent: string | undefined
+  /** True if the connection ended before the answer did. */
+  readonly aborted: boolean
+}
+
+const maxPathLength = 1024
+const maxUserAgentLength = 256
+const hidden = 'REDACTED'
+
+/**
+ * Query parameters whose values may be read by whoever reads logs. All others are hidden, since signatures,
+ * session tokens and upload state come in parameters too, under names that clients and later versions choose.
+ */
+const shownParameters: ReadonlySet<string> = new Set([
+  'action',
+  'artifacttype',
+  'digest',
+  'digest-algorithm',
+  'from',
+  'last',
+  'mount',
+  'n',
+  'ns',
+  'tag',
+  'version',
+  'x-amz-algorithm',
+  'x-amz-date',
+  'x-amz-expires',
+  'x-amz-signedheaders',
+])
+
+/** Links that carry their own permission; see `/_stowage/layers/` in server.ts. */
+const bearerPathPrefix = '/_stowage/layers/'
+
+/** A request target without anything in it that opens a door. */
+export function loggedPath(target: string): string {
+  const mark = target.indexOf('?')
+  const path = mark === -1 ? target : target.slice(0, mark)
+  const shownPath = path.startsWith(bearerPathPrefix) ? `${bearerPathPrefix}${hidden}` : path
+  const query = mark === -1 ? '' : `?${target.slice(mark + 1).split('&').map(loggedParameter).join('&')}`
+  return bounded(shownPath + query, maxPathLength)
+}
+
+function loggedParameter(text: string): string {
+  const equals = text.indexOf('=')
+  if (equals === -1) return text === '' || shownParameters.has(text.toLowerCase()) ? text : hidden
+  const name = text.slice(0, equals)
+  return shownParameters.has(name.toLowerCase()) ? text : `${bounded(name, 64)}=${hidden}`
+}
+
+/** Successful probes come every few seconds and say nothing. */
+function isQuietProbe(record: ExchangeRecord): boolean {
+  return record.meta.protocol === 'ops' && record.status < 400
+}
+
+/** Writes the one line that each request gets. */
+export function logExchange(logger: Logger, record: ExchangeRecord): void {
+  const { meta } = record
+  const line = {
+    requestId: meta.requestId,
+    method: record.method,
+    path: loggedPath(record.target),
+    status: record.status,
+    bytesIn: record.bytesIn,
+    bytesOut: record.bytesOut,
+    durationMs: record.durationMs,
+    sourceIp: meta.sourceIp,
+    ...(record.userAgent === undefined ? {} : { userAgent: bounded(record.userAgent, maxUserAgentLength) }),
+    ...(meta.actorArn === undefined ? {} : { actorArn: meta.actorArn }),
+    ...(meta.protocol === undefined ? {} : { protocol: meta.protocol }),
+    ...(meta.operation === undefined ? {} : { operation: meta.operation }),
+    ...(record.aborted ? { aborted: true } : {}),
+  }
+  if (isQuietProbe(record)) logger.debug(line, 'request')
+  else logger.info(line, 'request')
+}
+
+function bounded(text: string, maxLength: number): string {
+  return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text
+}

@@ -1,0 +1,68 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+
+/** What every edge is told about a request beside the request itself. */
+export interface RequestMeta {
+  /** Sent as `X-Request-Id`, and the same in the access log, audit records and errors. */
+  readonly requestId: string
+  /** The client's IP address as far as trusted proxies vouch for it; IPv4 never in IPv6 spelling. */
+  readonly sourceIp: string
+  /** The host and port that the client asked for, in lower case; from `X-Forwarded-Host` only behind a trusted proxy. */
+  readonly host: string
+  /** True if the client's own connection is encrypted, by this server or by a trusted proxy. */
+  readonly secure: boolean
+  /** Milliseconds since the Unix epoch. */
+  readonly startedAt: number
+  /** The rest is for the access log: a handler fills in what it learns. */
+  actorArn?: string | undefined
+  protocol?: string | undefined
+  /** The operation's name at its edge, such as `PutImage` or `blob-upload-complete`. */
+  operation?: string | undefined
+}
+
+/**
+ * Answers one request. It writes the whole answer, errors included, before the promise is fulfilled; a rejection
+ * is a bug, which is logged and answered with status 500.
+ */
+export type EdgeHandler = (request: IncomingMessage, response: ServerResponse, meta: RequestMeta) => Promise<void>
+
+/** An incoming request that knows how much of its body has arrived. */
+export class EdgeRequest extends IncomingMessage {
+  bodyBytesReceived = 0
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (chunk instanceof Uint8Array) this.bodyBytesReceived += chunk.byteLength
+    return super.push(chunk, encoding)
+  }
+}
+
+/**
+ * A response whose client may be waiting for "100 Continue". Where the body is never accepted, Node closes the
+ * connection after the answer: the client may then send the body or leave it out, and nobody can tell which.
+ */
+export class EdgeResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
+  #awaitsContinue = false
+
+  /** True while the client holds its body back until it is asked for. */
+  get awaitsContinue(): boolean {
+    return this.#awaitsContinue
+  }
+
+  holdContinue(): void {
+    this.#awaitsContinue = true
+  }
+
+  acceptBody(): void {
+    if (!this.#awaitsContinue || this.headersSent || this.destroyed) return
+    this.#awaitsContinue = false
+    this.writeContinue()
+  }
+}
+
+/**
+ * Tells a client that waits for it ("Expect: 100-continue") to send its body. Every handler calls this right
+ * before it first reads a body, and not before it knows that it wants the body: a refused client is then spared
+ * the upload. Harmless for other clients and when repeated.
+ */
+export function acceptBody(response: ServerResponse): void {
+  if (response instanceof EdgeResponse) response.acceptBody()
+}

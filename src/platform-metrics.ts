@@ -1,0 +1,35 @@
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { BytesInFlight } from './internal/bytes-in-flight.ts'
+import type { DatabaseCounters } from './storage/metadata/database.ts'
+
+/** Metrics of what lies below the edges. The values are read when they are asked for. */
+export function platformMetrics(database: Readonly<DatabaseCounters>, bytesInFlight: BytesInFlight): Registry {
+  const registry = new Registry()
+  const counter = (name: string, help: string, read: () => number): void => {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset()
+        this.inc(read())
+      },
+    })
+  }
+  counter('stowage_database_statements_total', 'SQL statements run', () => database.statements)
+  counter('stowage_database_commits_total', 'Commits, each of one command or a group', () => database.commits)
+  counter(
+    'stowage_database_durable_commits_total',
+    'Commits that waited for the disk',
+    () => database.durableCommits,
+  )
+  new Gauge({
+    name: 'stowage_transfer_memory_bytes',
+    help: 'Bytes of blobs held in memory by transfers',
+    registers: [registry],
+    collect() {
+      this.set(bytesInFlight.inUseBytes)
+    },
+  })
+  return registry
+}

@@ -1,0 +1,310 @@
+import { mkdir, readFile } from 'node:fs/promises'
+import type { Logger } from 'pino'
+import { createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
+import { createAwsHandler } from './http/aws/dispatch.ts'
+import { createEcrService } from './http/aws/services/ecr/index.ts'
+import { createStsService } from './http/aws/services/sts/index.ts'
+import { createDistributionHandler, createLayerDownloadHandler } from './http/distribution/index.ts'
+import type { EdgeHandler } from './http/request-meta.ts'
+import {
+  AccessKeys,
+  authorize,
+  CredentialThrottle,
+  EcrTokenReader,
+  installRootCredential,
+  openKeyring,
+  rootPrincipal,
+  verifyLayerUrl,
+} from './iam/index.ts'
+import { BytesInFlight } from './internal/bytes-in-flight.ts'
+import type { Clock } from './internal/clock.ts'
+import type { IdSource } from './internal/ids.ts'
+import { isPlatformError, PlatformError } from './internal/platform-error.ts'
+import { platformMetrics } from './platform-metrics.ts'
+import { ensureRegistry } from './registry/commands/registries.ts'
+import { RegistryDirectory } from './registry/directory.ts'
+import { createRegistry, registryError, type RequestContext } from './registry/index.ts'
+import { PullClock } from './registry/pull-clock.ts'
+import { releaseWriters } from './registry/commands/uploads.ts'
+import { expireUploads } from './registry/uploads.ts'
+import { openFilesystemBlobStore } from './storage/blobs/index.ts'
+import type { CommandContext } from './storage/metadata/command.ts'
+import type { DatabaseCounters } from './storage/metadata/database.ts'
+import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
+import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
+import { metadataFile, openMetadata } from './storage/metadata/open.ts'
+import { isKeyLocated } from './storage/metadata/stores/blob-index.ts'
+import { isOpenUpload } from './storage/metadata/stores/upload-store.ts'
+import type { AccountId, Region } from './values/index.ts'
+
+export interface PlatformOptions {
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly ids: IdSource
+  /** Told when the metadata can no longer be written safely: the process must stop. */
+  readonly onFatal: (error: Error) => void
+}
+
+/** Everything the server is made of, running. */
+export interface Platform {
+  readonly distribution: EdgeHandler
+  readonly layerDownload: EdgeHandler
+  readonly aws: EdgeHandler
+  ready(): Promise<{ readonly ok: boolean; readonly reason?: string }>
+  /** In Prometheus' text format. */
+  metricsText(): Promise<string>
+  readonly rootCredential: {
+    readonly accessKeyId: string
+    readonly source: 'generated' | 'file' | 'environment'
+    readonly file?: string
+    readonly createdNow: boolean
+  }
+  /** What the database was asked so far, and the bytes all transfers hold: for metrics and tests. */
+  readonly counters: { readonly database: Readonly<DatabaseCounters>; readonly bytesInFlight: BytesInFlight }
+  /** Finishes background work and lets go of everything; requests must have ended. */
+  stop(): Promise<void>
+}
+
+/** How often sessions that nobody wrote to are looked for. */
+const expiryIntervalMs = 60_000
+
+function metadataTarget(config: Config): MetadataTarget {
+  return config.databaseUrl === undefined ? { file: metadataFile(config.dataDir) } : { url: config.databaseUrl }
+}
+
+/** Brings the database to this program's schema, or with `check` only says what that would do. */
+export async function migrateDatabase(config: Config, options: { check: boolean }): Promise<MigrationReport> {
+  const target = metadataTarget(config)
+  if (!('file' in target)) return reachable(target.url, () => migrateMetadata(target, options))
+  const lock = lockDataFolder(config.dataDir)
+  try {
+    return await migrateMetadata(target, options)
+  } finally {
+    lock.release()
+  }
+}
+
+/**
+ * Builds the platform and recovers what a crash left. Throws `data-dir-in-use`, `database-unavailable`, `storage-unavailable`, or one of
+ * the keyring's and the credential file's errors, each with what to do.
+ */
+export async function buildPlatform(config: Config, options: PlatformOptions): Promise<Platform> {
+  const releases: (() => Promise<void> | void)[] = []
+  const stop = async (): Promise<void> => {
+    for (const release of releases.splice(0).reverse()) await release()
+  }
+  try {
+    return await build(config, options, releases, stop)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function build(
+  config: Config,
+  { logger, clock, ids, onFatal }: PlatformOptions,
+  releases: (() => Promise<void> | void)[],
+  stop: () => Promise<void>,
+): Promise<Platform> {
+  const { dataDir, accountId, region } = config
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  const target = metadataTarget(config)
+  // On PostgreSQL several processes may share the folder: what one finds at its start may be another's work.
+  const folder = 'file' in target ? { isAlone: true, share: () => undefined, ...lockDataFolder(dataDir) } : shareDataFolder(dataDir)
+  releases.push(() => {
+    folder.release()
+  })
+
+  // A database that is there already was written with a keyring: one made up now could not open its secrets.
+  const check = () => migrateMetadata(target, { check: true })
+  const { pending } = 'file' in target ? await check() : await reachable(target.url, check)
+  const isNew = pending.includes('0001-foundation')
+  const keyring = await openKeyring({
+    dataDir,
+    keyring: config.keyring,
+    requireExisting: !isNew || config.databaseUrl !== undefined,
+    clock,
+    ids,
+  })
+  const { applied } = await migrateMetadata(target, { check: false })
+  if (applied.length > 0) logger.info({ migrations: applied }, 'database migrated')
+
+  const database = await openMetadata(target, {
+    catalogueUrl: new URL('./commands.ts', import.meta.url).href,
+    onFatal,
+    onConnectionLost: (error) => {
+      logger.warn({ err: error }, 'idle database connection lost')
+    },
+  })
+  releases.push(() => database.close())
+
+  const systemContext = (): CommandContext => ({
+    nowMs: clock.now(),
+    actorArn: 'arn:aws:iam::stowage:system',
+    registryId: home.id,
+    accountId,
+    region,
+    requestId: ids.uuid(),
+    sourceIp: '',
+    userAgent: 'stowage',
+    protocol: 'system',
+  })
+  // Before the first start there is no registry to name, and what is done for none names none.
+  const home = { id: 0 }
+  await database.execute(ensureRegistry, { accountId, region }, systemContext())
+  const directory = new RegistryDirectory(database, systemContext)
+  const homeRegistry = await directory.find(accountId, region)
+  if (!homeRegistry) throw new Error('the default registry was just made and is not there')
+  home.id = homeRegistry.id
+
+  const { credential, ...rootCredential } = await rootCredentialOf(config, clock, ids)
+  await installRootCredential({ database, keyring, context: systemContext() }, accountId, credential)
+
+  const bytesInFlight = new BytesInFlight()
+  const blobStore = await openFilesystemBlobStore({ dataDir, bytesInFlight })
+  releases.push(() => blobStore.close())
+  if (folder.isAlone) {
+    await database.execute(releaseWriters, {}, systemContext())
+    const recovered = await blobStore.recover({
+      isLocated: (key) => isKeyLocated(database.reader, blobStore.name, key),
+      isOpenSession: (uploadId) => isOpenUpload(database.reader, uploadId, clock.now()),
+    })
+    if (Object.values<number>({ ...recovered }).some((count) => count > 0)) logger.info(recovered, 'settled the uploads that the last process left')
+    folder.share()
+  }
+
+  const pullClock = new PullClock(database, systemContext, (error) => {
+    logger.error({ err: error }, 'pull times could not be written')
+  })
+  releases.push(() => pullClock.flush())
+  const registryDependencies = {
+    database,
+    blobStore,
+    ids,
+    pullClock,
+    bootId: await readBootId(ids),
+    uploadLifetimeMs: config.uploadExpiryMs,
+  }
+  const registry = createRegistry(registryDependencies)
+
+  const expiryContext = (): RequestContext => ({
+    actor: rootPrincipal(accountId, ''),
+    registry: homeRegistry,
+    requestId: ids.uuid(),
+    sourceIp: '',
+    userAgent: 'stowage',
+    protocol: 'system',
+    clock,
+  })
+  let expiring: Promise<void> = Promise.resolve()
+  const expiryTimer = setInterval(() => {
+    expiring = expireUploads(registryDependencies, expiryContext()).then(
+      (ended) => {
+        if (ended > 0) logger.info({ ended }, 'upload sessions expired')
+      },
+      (error: unknown) => {
+        logger.error({ err: error }, 'upload sessions could not be expired')
+      },
+    )
+  }, expiryIntervalMs)
+  expiryTimer.unref()
+  releases.push(async () => {
+    clearInterval(expiryTimer)
+    await expiring
+  })
+
+  const metrics = platformMetrics(database.counters, bytesInFlight)
+  const credentials = new AccessKeys(database, keyring)
+  const throttle = new CredentialThrottle({ clock })
+  const { publicUrl, registryDomain } = config
+
+  return {
+    distribution: createDistributionHandler({
+      registry,
+      clock,
+      ids,
+      logger,
+      tokens: new EcrTokenReader(keyring),
+      credentials,
+      throttle,
+      authorize,
+      findRegistry: (account, place) => directory.find(account, place),
+      defaultRegion: region,
+      publicUrl,
+      registryDomain,
+    }),
+    layerDownload: createLayerDownloadHandler({
+      clock,
+      ids,
+      logger,
+      verifyLayerUrl: (token, nowMs) => verifyLayerUrl(keyring, token, nowMs),
+      openLayer: ({ registryId, repositoryId, digest }) =>
+        registry.openLinkedBlob({ registryId, repositoryId, digest, nowMs: clock.now() }),
+    }),
+    aws: createAwsHandler({
+      services: [
+        createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
+        createStsService(),
+      ],
+      credentials,
+      throttle,
+      authorize,
+      async resolveRegistry({ principal, region: signedRegion }) {
+        const found = await directory.find(principal.accountId, signedRegion)
+        if (!found) throw unknownRegistry(principal.accountId, signedRegion)
+        return found
+      },
+      clock,
+      logger,
+    }),
+    async ready() {
+      try {
+        await database.ping()
+        return { ok: true }
+      } catch {
+        return { ok: false, reason: 'the metadata database does not answer' }
+      }
+    },
+    metricsText: () => metrics.metrics(),
+    rootCredential: { accessKeyId: credential.accessKeyId, ...rootCredential },
+    counters: { database: database.counters, bytesInFlight },
+    stop,
+  }
+}
+
+/** At start a database that cannot be reached is the operator's to mend: says which host it was. */
+async function reachable<Result>(databaseUrl: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!isPlatformError(error, 'storage-unavailable')) throw error
+    throw new PlatformError('database-unavailable', error.message, {
+      detail: { host: URL.parse(databaseUrl)?.host ?? '' },
+      cause: error,
+    })
+  }
+}
+
+async function rootCredentialOf(config: Config, clock: Clock, ids: IdSource) {
+  if (config.rootCredential) {
+    return { credential: config.rootCredential, source: 'environment', createdNow: false } as const
+  }
+  const kept = await readRootCredentialFile(config.dataDir)
+  if (kept) return { credential: kept, source: 'file', file: kept.file, createdNow: false } as const
+  const { credential, createdNow } = await createRootCredentialFile(config.dataDir, { ids, clock, replace: false })
+  return { credential, source: 'generated', file: credential.file, createdNow } as const
+}
+
+/** Linux names each start of the machine; elsewhere every start of the server counts as one, which only costs a hash. */
+async function readBootId(ids: IdSource): Promise<string> {
+  try {
+    return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()
+  } catch {
+    return ids.uuid()
+  }
+}
+
+function unknownRegistry(accountId: AccountId, region: Region): Error {
+  return registryError('repository-unknown', `There is no registry with id '${accountId}' in ${region}.`)
+}

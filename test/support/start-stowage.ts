@@ -1,0 +1,149 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Credentials } from './distribution-client.ts'
+import { baseEnv, run } from './run.ts'
+import { freePort, startServerProcess, type ServerExit } from './server-process.ts'
+import { createTempDir } from './temp-dir.ts'
+import { projectDir } from './tools.ts'
+
+export interface StowageOptions {
+  /** A PostgreSQL connection URL; default: SQLite in the data folder. */
+  readonly databaseUrl?: string
+  /** A folder that outlives this server, to start another one on it; default: one that `stop` removes. */
+  readonly dataDir?: string
+  /** To come back where clients expect it; default: a free one. */
+  readonly port?: number
+  /** The root keys, to come back with the same ones; default: new ones. */
+  readonly keys?: RootKeys
+  /** Further settings of the server, by their environment names. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export interface RootKeys {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
+export interface Stowage {
+  /** `http://localhost:<port>` */
+  readonly url: string
+  /** `localhost:<port>`, as it stands in front of a repository name. */
+  readonly registryHost: string
+  readonly port: number
+  readonly region: string
+  readonly keys: RootKeys
+  /** The root keys as a docker user name and password. */
+  readonly credentials: Credentials
+  /** What the aws command and boto3 need, and nothing of this machine's own AWS settings. */
+  readonly awsEnv: Readonly<Record<string, string>>
+  readonly dataDir: string
+  readonly pid: number
+  readonly exited: Promise<ServerExit>
+  /** The end of its standard output and error: JSON lines. */
+  logs(): string
+  /** The most memory it has held so far (Linux: VmHWM). */
+  peakMemoryBytes(): number
+  kill(signal: NodeJS.Signals): void
+  /**
+   * Sends SIGTERM, waits for it to drain, removes its data folder unless that was given.
+   * @throws when it does not end in time.
+   */
+  stop(): Promise<ServerExit>
+}
+
+const region = 'us-east-1'
+
+/**
+ * Starts the real entry point, `stowage serve`, as a child process and waits until it is ready.
+ * @throws with the server's output when it is not.
+ */
+export async function startStowage(options: StowageOptions = {}): Promise<Stowage> {
+  const port = options.port ?? (await freePort())
+  const ownDir = options.dataDir === undefined ? createTempDir('data') : undefined
+  const dataDir = options.dataDir ?? ownDir!.path
+  const keys = options.keys ?? createRootKeys()
+  const registryHost = `localhost:${port}`
+  const url = `http://${registryHost}`
+  try {
+    if (options.databaseUrl !== undefined && options.env?.['STOWAGE_KEYRING'] === undefined) await provideKeyring(dataDir)
+    const server = await startServerProcess({
+      name: 'stowage serve',
+      command: process.execPath,
+      args: ['src/cli.ts', 'serve'],
+      cwd: projectDir,
+      env: {
+        ...baseEnv(),
+        STOWAGE_LISTEN: `127.0.0.1:${port}`,
+        STOWAGE_DATA_DIR: dataDir,
+        STOWAGE_ROOT_ACCESS_KEY_ID: keys.accessKeyId,
+        STOWAGE_ROOT_SECRET_ACCESS_KEY: keys.secretAccessKey,
+        ...(options.databaseUrl === undefined ? {} : { STOWAGE_DATABASE_URL: options.databaseUrl }),
+        ...options.env,
+      },
+      ready: async () => (await fetch(`${url}/readyz`)).status === 200,
+    })
+    return {
+      url,
+      registryHost,
+      port,
+      region,
+      keys,
+      credentials: { username: keys.accessKeyId, password: keys.secretAccessKey },
+      awsEnv: awsEnv(url, keys),
+      dataDir,
+      pid: server.pid,
+      exited: server.exited,
+      logs: () => server.logs(),
+      peakMemoryBytes: () => peakMemoryBytes(server.pid),
+      kill: (signal) => {
+        server.kill(signal)
+      },
+      async stop() {
+        const exit = await server.stop()
+        ownDir?.remove()
+        return exit
+      },
+    }
+  } catch (error) {
+    ownDir?.remove()
+    throw error
+  }
+}
+
+/** A server on PostgreSQL makes no keyring by itself: another one may have sealed what is in the database. */
+async function provideKeyring(dataDir: string): Promise<void> {
+  const path = join(dataDir, 'keys/keyring.json')
+  if (existsSync(path)) return
+  const { stdout } = await run(process.execPath, ['src/cli.ts', 'keyring', 'create'], { cwd: projectDir })
+  mkdirSync(dirname(path), { mode: 0o700, recursive: true })
+  writeFileSync(path, stdout, { mode: 0o600 })
+}
+
+function createRootKeys(): RootKeys {
+  return {
+    accessKeyId: `AKIA${randomBytes(8).toString('hex').toUpperCase()}`,
+    secretAccessKey: randomBytes(30).toString('base64'),
+  }
+}
+
+function awsEnv(url: string, keys: RootKeys): Record<string, string> {
+  return {
+    AWS_ENDPOINT_URL: url,
+    AWS_ACCESS_KEY_ID: keys.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: keys.secretAccessKey,
+    AWS_REGION: region,
+    // Version 1 of the aws command and boto3 do not read AWS_REGION.
+    AWS_DEFAULT_REGION: region,
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_PAGER: '',
+  }
+}
+
+function peakMemoryBytes(pid: number): number {
+  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  if (kibibytes === undefined) throw new Error(`process ${pid} has ended, or this system does not tell its memory`)
+  return Number(kibibytes) * 1024
+}

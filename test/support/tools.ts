@@ -1,0 +1,61 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+export const projectDir = resolve(import.meta.dirname, '../..')
+
+export type Tool =
+  | 'docker'
+  | 'dockerd'
+  | 'skopeo'
+  | 'buildah'
+  | 'postgres'
+  | 'initdb'
+  | 'nginx'
+  | 'docker-registry'
+  | 'openssl'
+  | 'curl'
+  | 'wrk'
+  | 'strace'
+  | 'aws'
+  | 'python'
+
+/**
+ * The absolute path of a program the tests drive, installed first if this machine lacks it (the
+ * set-up script prints what it installs). Debian's own copy is preferred to another one in PATH: that
+ * is the version the tests are known to work with.
+ * @throws when it cannot be installed; a test never goes on without its client.
+ */
+export function ensureTool(tool: Tool): string {
+  if (tool === 'aws' || tool === 'python') {
+    // Quick when nothing is to be done, and the only one that can tell an outdated environment.
+    runSetup('setup-python.sh', [])
+    return join(projectDir, '.tools/python/bin', tool)
+  }
+  const present = findTool(tool)
+  if (present !== undefined) return present
+  runSetup('setup-tools.sh', [tool === 'dockerd' ? 'docker' : tool === 'initdb' ? 'postgres' : tool])
+  const installed = findTool(tool)
+  if (installed === undefined) throw new Error(`${tool} is still missing after scripts/setup-tools.sh`)
+  return installed
+}
+
+function findTool(tool: Tool): string | undefined {
+  const folders = tool === 'postgres' || tool === 'initdb' ? postgresFolders() : ['/usr/bin', '/usr/sbin']
+  return folders.map((folder) => join(folder, tool)).find((path) => existsSync(path))
+}
+
+/** Debian keeps each major version's server programs in a folder of its own; the newest comes first. */
+function postgresFolders(): string[] {
+  const parent = '/usr/lib/postgresql'
+  if (!existsSync(parent)) return []
+  return readdirSync(parent)
+    .sort((a, b) => Number(b) - Number(a))
+    .map((version) => join(parent, version, 'bin'))
+}
+
+function runSetup(script: string, args: readonly string[]): void {
+  const result = spawnSync(join(projectDir, 'scripts', script), args, { stdio: ['ignore', 'inherit', 'inherit'] })
+  if (result.error !== undefined) throw result.error
+  if (result.status !== 0) throw new Error(`scripts/${[script, ...args].join(' ')} failed; its output is above`)
+}
