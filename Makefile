@@ -1,0 +1,71 @@
+# Every target does its own set-up: it needs git, make and any Node >= 18 with npm, nothing else.
+# Node itself is pinned: scripts/node.sh installs it into .tools/ where the machine's is too old.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+with_node := ./scripts/with-node.sh
+installed := node_modules/.package-lock.json
+
+# Compiled code is kept between runs, so that a start costs milliseconds.
+export NODE_COMPILE_CACHE := $(CURDIR)/.cache/node
+
+.PHONY: run
+run: $(installed) ## Start Stowage on this machine (data in ./data)
+	@$(with_node) node src/cli.ts serve
+
+.PHONY: check
+check: static ## Types, lint, unit tests, generated documents: under a minute
+	@$(with_node) ./node_modules/.bin/vitest run --project unit
+
+.PHONY: test
+test: static ## Everything: check, protocols, real clients, crashes, OCI conformance where Go is installed
+	@./scripts/conformance.sh --if-possible
+	@$(with_node) ./node_modules/.bin/vitest run
+
+.PHONY: static types lint generated
+static: $(installed)
+	@$(MAKE) -j2 types lint generated
+
+types: $(installed)
+	@$(with_node) ./node_modules/.bin/tsc && echo "types: ok"
+
+lint: $(installed)
+	@$(with_node) ./node_modules/.bin/eslint --max-warnings 0 . && echo "lint: ok"
+
+generated: $(installed)
+	@$(with_node) ./scripts/generate.sh --check && echo "generated documents: ok"
+
+.PHONY: docs
+docs: $(installed) ## Write the generated documents anew
+	@$(with_node) ./scripts/generate.sh
+
+.PHONY: conformance
+conformance: $(installed) ## The OCI conformance suite against a fresh server, for versions 1.0 and 1.1 (needs Go)
+	@./scripts/conformance.sh
+
+.PHONY: bench
+bench: $(installed) ## Measure beside other registries and write bench/results.md
+	@$(with_node) node bench/main.ts
+
+.PHONY: demo
+demo: $(installed) ## Show an image's first minutes on a throw-away server
+	@$(with_node) node scripts/demo.ts
+
+.PHONY: image
+image: $(installed) ## Build the container image stowage:latest (needs a container engine)
+	@./scripts/build-image.sh
+
+.PHONY: clean
+clean: ## Remove what was built and installed; data/ stays
+	rm -rf node_modules .cache .tools dist
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(installed): package.json package-lock.json
+	@echo "installing dependencies" >&2
+	@$(with_node) npm ci --no-audit --no-fund --loglevel=error >&2
+	@touch $(installed)

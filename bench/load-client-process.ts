@@ -1,0 +1,54 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { Order, Report, RoundResult } from './load-client.ts'
+import type { Target } from './registry-client.ts'
+import type { Scale } from './workloads/workload.ts'
+
+/** A load client in a process of its own, for one workload. */
+export class LoadClientProcess {
+  readonly #child: ChildProcess
+
+  constructor() {
+    this.#child = fork(join(import.meta.dirname, 'load-client.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  }
+
+  /** Sets up what the workload needs on a server. Answers what is to be said about that server. */
+  async open(workload: string, target: Target, scale: Scale): Promise<string | undefined> {
+    return (await this.#order({ do: 'open', workload, target, scale }, 'open')).remark
+  }
+
+  /** Makes a round's content; `run` then does nothing but load the server. */
+  async prepare(target: string, round: number): Promise<void> {
+    await this.#order({ do: 'prepare', target, round }, 'prepare')
+  }
+
+  async run(): Promise<RoundResult> {
+    return this.#order({ do: 'run' }, 'run')
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const exited = once(this.#child, 'exit')
+    this.#child.disconnect()
+    await exited
+  }
+
+  async #order<Kind extends Report['did']>(order: Order, expected: Kind): Promise<Report & { did: Kind }> {
+    const ended = new AbortController()
+    const answered = once(this.#child, 'message', { signal: ended.signal }) as Promise<[Report]>
+    const exited = once(this.#child, 'exit', { signal: ended.signal }).then(() => {
+      throw new Error('the load client ended')
+    })
+    this.#child.send(order)
+    try {
+      const [report] = await Promise.race([answered, exited])
+      if (report.did === 'fail') throw new Error(`the load client failed\n${report.reason}`)
+      if (report.did !== expected) throw new Error(`the load client answered ${report.did} to ${expected}`)
+      return report as Report & { did: Kind }
+    } finally {
+      ended.abort()
+      await Promise.allSettled([answered, exited])
+    }
+  }
+}

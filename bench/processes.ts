@@ -1,0 +1,40 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+
+/** USER_HZ: what Linux shows to programs, whatever the kernel's own tick is. */
+const ticksPerSecond = 100
+
+/** CPU time a process has used so far, all its threads together, without its children. */
+export function cpuSecondsOf(pid: number): number {
+  const [userTicks, systemTicks] = statFields(pid)
+  return (userTicks! + systemTicks!) / ticksPerSecond
+}
+
+/** CPU time of this process's children that have ended. */
+export function endedChildrenCpuSeconds(): number {
+  const [, , userTicks, systemTicks] = statFields(process.pid)
+  return (userTicks! + systemTicks!) / ticksPerSecond
+}
+
+/** CPU time that anybody has used on this machine so far, and what the hypervisor kept from it. */
+export function machineCpuSeconds(): number {
+  const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.split(/\s+/).slice(1).map(Number)
+  return (user! + nice! + system! + irq! + softirq! + steal!) / ticksPerSecond
+}
+
+/** The most memory a process has held since `forgetPeakMemory`. */
+export function peakMemoryBytes(pid: number): number {
+  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  return Number(kibibytes) * 1024
+}
+
+export function forgetPeakMemory(pid: number): void {
+  // proc(5): 5 sets the peak to what is held now.
+  writeFileSync(`/proc/${pid}/clear_refs`, '5')
+}
+
+/** utime, stime, cutime and cstime of proc(5). */
+function statFields(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // The second field is the program's name, which may hold anything.
+  return text.slice(text.lastIndexOf(')') + 2).split(' ').slice(11, 15).map(Number)
+}

@@ -1,0 +1,48 @@
+import { defineConfig } from 'vitest/config'
+
+/** A single test of pure code or of one store; one that takes longer waits for something that will not come. */
+const unitTimeoutMs = 20_000
+
+/** Whole requests against a running server, on both databases. */
+const protocolTimeoutMs = 60_000
+
+/** Real clients, image builds and killed servers take their time on a small CI machine. */
+const processTimeoutMs = 180_000
+
+function project(name: string, groupOrder: number, timeoutMs: number, include: string[], fileParallelism = true) {
+  return {
+    test: {
+      name,
+      include,
+      pool: 'forks' as const,
+      // Every file may start servers and databases of its own: more workers than this only wait for each other.
+      maxWorkers: fileParallelism ? 2 : 1,
+      testTimeout: timeoutMs,
+      hookTimeout: timeoutMs,
+      // Groups run one after the other, so that what fails fast fails first.
+      sequence: { groupOrder },
+    },
+  }
+}
+
+export default defineConfig({
+  test: {
+    reporters: ['default', './scripts/closing-line-reporter.ts'],
+    // Runs once, whichever projects are asked for: they share its PostgreSQL.
+    globalSetup: ['test/support/global-setup.ts'],
+    projects: [
+      project('unit', 0, unitTimeoutMs, [
+        'src/**/*.test.ts',
+        'scripts/**/*.test.ts',
+        'test/registry/**/*.test.ts',
+        'test/storage/**/*.test.ts',
+        'test/repo/**/*.test.ts',
+        'test/support/**/*.test.ts',
+      ]),
+      project('protocol', 1, protocolTimeoutMs, ['test/storage/**/*.test.ts', 'test/registry/**/*.test.ts', 'test/distribution/**/*.test.ts', 'test/aws/**/*.test.ts']),
+      project('crash', 2, processTimeoutMs, ['test/crash/**/*.test.ts']),
+      // One file at a time: they share the machine's container engine.
+      project('clients', 3, processTimeoutMs, ['test/clients/**/*.test.ts'], false),
+    ],
+  },
+})
