@@ -10,7 +10,7 @@ import {
 import { systemClock } from '../internal/clock.ts'
 import { systemIds } from '../internal/ids.ts'
 import { exportLine } from './command-line.ts'
-import type { CommandIo } from './program.ts'
+import type { CommandIo } from './command-io.ts'
 
 /** Prints the root credential: the one place where its secret is shown, and only when asked. */
 export async function showCredentials(io: CommandIo, format: 'text' | 'export' | 'json'): Promise<number> {

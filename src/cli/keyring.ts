@@ -3,7 +3,7 @@ import { newKeyring, serializeKeyring } from '../iam/keyring-document.ts'
 import { openKeyring } from '../iam/keyring.ts'
 import { systemClock } from '../internal/clock.ts'
 import { systemIds } from '../internal/ids.ts'
-import type { CommandIo } from './program.ts'
+import type { CommandIo } from './command-io.ts'
 
 /** Prints a new keyring on standard output. */
 export async function createKeyring(io: CommandIo): Promise<number> {

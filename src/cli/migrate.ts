@@ -1,5 +1,5 @@
 import { exitCodes, loadConfig } from '../config/index.ts'
-import type { CommandIo } from './program.ts'
+import type { CommandIo } from './command-io.ts'
 
 /** Runs the pending migrations, or with `check` only names them. */
 export async function migrate(io: CommandIo, options: { readonly check: boolean }): Promise<number> {

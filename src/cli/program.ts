@@ -1,24 +1,9 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../config/exit-codes.ts'
-import type { Invocation } from './command-line.ts'
-
-/** What commands need of the process that runs them. */
-export interface CommandIo {
-  readonly stdout: { readonly isTTY?: boolean; write(text: string): unknown }
-  readonly stderr: { readonly isTTY?: boolean; write(text: string): unknown }
-  readonly invocation: Invocation
-}
+import { ownVersion, type CommandIo } from './command-io.ts'
 
 /** The examples are written to it; the same on every terminal, and in the tests. */
 const helpWidth = 120
-
-/** The version in package.json. */
-export function ownVersion(): string {
-  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
-}
 
 /**
  * The `stowage` command. Each command's code is loaded when it runs, so that help and short commands start fast.

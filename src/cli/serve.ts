@@ -1,7 +1,7 @@
 import { loadConfig, readRootCredentialFile, unknownSettings, type RootCredential } from '../config/index.ts'
 import { runServer, type ServerStarted } from '../main.ts'
 import { createLogger } from './log.ts'
-import { ownVersion, type CommandIo } from './program.ts'
+import { ownVersion, type CommandIo } from './command-io.ts'
 import { startupText } from './startup-text.ts'
 
 /** Serves until a signal. The start-up text goes to a terminal only; elsewhere the log says the same. */

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { exitCodes, hostAndPort, loadConfig, selfSignedPaths, type Config } from '../config/index.ts'
 import { programWords, shellWord } from './command-line.ts'
-import type { CommandIo } from './program.ts'
+import type { CommandIo } from './command-io.ts'
 
 export interface TrustOptions {
   /** Registry hosts; none means what the settings say. */

@@ -125,4 +125,3 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
 export async function* bytesOf(...chunks: Buffer[]): AsyncGenerator<Buffer> {
   yield* chunks
 }
-

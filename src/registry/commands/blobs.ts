@@ -69,4 +69,3 @@ export const deleteBlob = defineCommand({
     await audit(tx, context, input.name, 'BatchDeleteImage', { layerDigest: input.digest })
   },
 })
-

@@ -251,7 +251,7 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         const uploadId = await startUpload()
 
         const appending = store.append(uploadId, 0, thenSilence(bytes), { signal: caller.signal })
-        await setTimeout(20)
+        await expect.poll(() => store.uploadSize(uploadId)).toBe(bytes.length)
         caller.abort('shutting down')
 
         expect(await appending).toEqual({ writtenBytes: 30_000, aborted: true, reason: 'shutting down' })
