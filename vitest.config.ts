@@ -34,8 +34,6 @@ export default defineConfig({
       project('unit', 0, unitTimeoutMs, [
         'src/**/*.test.ts',
         'scripts/**/*.test.ts',
-        'test/registry/**/*.test.ts',
-        'test/storage/**/*.test.ts',
         'test/repo/**/*.test.ts',
         'test/support/**/*.test.ts',
       ]),

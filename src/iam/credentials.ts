@@ -8,7 +8,6 @@ import { replaceRootAccessKey } from './commands.ts'
 import { iamSetupError } from './errors.ts'
 import type { Keyring } from './keyring.ts'
 import type { Principal, PrincipalKind } from './principal.ts'
-import type { RootCredential } from './root-credential.ts'
 
 /** An access key with its secret in the clear: never logged, never sent. */
 export interface AccessKey {
@@ -89,7 +88,7 @@ function unsealSecret(keyring: Keyring, accessKeyId: string, sealed: string): st
 export async function installRootCredential(
   deps: { database: MetadataDatabase; keyring: Keyring; context: CommandContext },
   accountId: AccountId,
-  credential: RootCredential,
+  credential: { readonly accessKeyId: string; readonly secretAccessKey: string },
 ): Promise<void> {
   const { database, keyring, context } = deps
   const { accessKeyId, secretAccessKey } = credential

@@ -41,7 +41,6 @@ export type IamSetupErrorCode =
   | 'keyring-invalid'
   | 'keyring-unwritable'
   | 'keyring-mismatch'
-  | 'root-credential-invalid'
 
 export function iamSetupError(
   code: IamSetupErrorCode,

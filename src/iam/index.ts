@@ -13,12 +13,6 @@ export { openKeyring, type Keyring, type KeyringOptions } from './keyring.ts'
 export { signLayerUrl, verifyLayerUrl, type LayerUrlClaims } from './layer-url.ts'
 export { rootPrincipal, type Principal, type PrincipalKind } from './principal.ts'
 export {
-  generateRootCredential,
-  parseRootCredential,
-  type RootCredential,
-  type RootCredentialSettings,
-} from './root-credential.ts'
-export {
   CredentialThrottle,
   defaultThrottleLimits,
   type ThrottleDecision,

@@ -65,7 +65,10 @@ describe.each(databases)('kill -9 on %s', (kind) => {
           acknowledged.push(image)
         }
       })
-      await new Promise((resolve) => setTimeout(resolve, 200 + round * 130))
+      // In the middle of pushes, wherever that is: once some got through, after a while that differs each time.
+      const before = acknowledged.length
+      await expect.poll(() => acknowledged.length, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + pushers)
+      await new Promise((resolve) => setTimeout(resolve, round * 37))
       await kill(stowage)
       await Promise.all(pushing)
       stowage = await start()
