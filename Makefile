@@ -13,7 +13,7 @@ export NODE_COMPILE_CACHE := $(CURDIR)/.cache/node
 
 .PHONY: run
 run: $(installed) ## Start Stowage on this machine (data in ./data)
-	@$(with_node) node src/cli.ts serve
+	@$(with_node) node src/cli.ts serve --show-secret
 
 .PHONY: check
 check: static ## Types, lint, unit tests, generated documents: under a minute

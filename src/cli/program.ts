@@ -47,7 +47,7 @@ function addServe(program: Command, io: CommandIo, onExit: (exitCode: number) =>
     .command('serve')
     .description('Serve the registry until SIGTERM or SIGINT.')
     .option('-q, --quiet', 'print no start-up text, only the log')
-    .option('--show-secret', 'print the generated secret access key in the start-up text; only ever on a terminal')
+    .option('--show-secret', 'print the start-up text also where there is no terminal; on one, with the generated secret access key')
     .addHelpText(
       'after',
       `

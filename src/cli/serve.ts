@@ -4,7 +4,10 @@ import { createLogger } from './log.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { startupText } from './startup-text.ts'
 
-/** Serves until a signal. The start-up text goes to a terminal only; elsewhere the log says the same. */
+/**
+ * Serves until a signal. The start-up text goes to a terminal, or where it is asked for; elsewhere the log says the
+ * same. The secret goes to a terminal only.
+ */
 export async function serve(io: CommandIo, options: { readonly quiet: boolean; readonly showSecret: boolean }): Promise<number> {
   const config = loadConfig()
   const logger = createLogger(config, io.stdout)
@@ -12,9 +15,9 @@ export async function serve(io: CommandIo, options: { readonly quiet: boolean; r
 
   const atTerminal = io.stderr.isTTY === true
   const announce = async (started: ServerStarted): Promise<void> => {
-    if (options.quiet || !atTerminal) return
+    if (options.quiet || !(atTerminal || options.showSecret)) return
     const { accessKeyId, file, createdNow, source } = started.rootCredential
-    const shownSecret = options.showSecret ? await keptSecret(config.dataDir, accessKeyId) : undefined
+    const shownSecret = options.showSecret && atTerminal ? await keptSecret(config.dataDir, accessKeyId) : undefined
     const text = startupText({
       config,
       url: started.url,

@@ -35,6 +35,13 @@ export interface DistributionClient {
   close(): void
 }
 
+export interface DistributionClientOptions {
+  /** A certificate (PEM) to trust, for a URL with https. */
+  readonly ca?: string
+  /** The address to connect from, such as another one of 127.0.0.0/8 to be another client. */
+  readonly localAddress?: string
+}
+
 /**
  * An HTTP client for tests that need to see every status and header.
  * @param url where the registry is; a `path` may also be an absolute URL (as a Location may be).
@@ -42,7 +49,7 @@ export interface DistributionClient {
 export function createDistributionClient(
   url: string,
   auth: Credentials | null = null,
-  options: { readonly ca?: string } = {},
+  options: DistributionClientOptions = {},
 ): DistributionClient {
   const base = new URL(url)
   const secure = base.protocol === 'https:'
@@ -64,13 +71,15 @@ export function createDistributionClient(
       }
 
       const outgoing = (secure ? https : http).request({
-        hostname: target.hostname,
+        // Brackets belong to an IPv6 address in a URL only.
+        hostname: target.hostname.replace(/^\[|\]$/g, ''),
         port: target.port,
         // Verbatim: a URL object would resolve dot segments and re-encode what a test means to send.
         path: path.startsWith('/') ? path : target.pathname + target.search,
         method,
         headers,
         agent,
+        ...(options.localAddress === undefined ? {} : { localAddress: options.localAddress }),
         ...(request.signal === undefined ? {} : { signal: request.signal }),
       })
       const answered = new Promise<http.IncomingMessage>((resolve, reject) => {

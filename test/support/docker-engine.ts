@@ -10,6 +10,8 @@ import { ensureTool } from './tools.ts'
 export interface DockerEngine {
   /** For DOCKER_HOST. */
   readonly host: string
+  /** What stands in the place of /etc/docker/certs.d for this engine: `<registry host>/ca.crt` is trusted at once. */
+  readonly certsDir: string
   /** What the engine wrote so far. */
   logs(): string
 }
@@ -26,9 +28,20 @@ const startTimeoutMs = 60_000
 const stopTimeoutMs = 30_000
 
 /**
+ * Registry names that this engine, and nobody else on the machine, finds at ::1. Docker never verifies the
+ * certificate of a registry at 127.0.0.0/8, nor insists on one: what is to be seen of TLS can be seen at ::1 only.
+ */
+export const engineRegistryNames = [
+  'registry.test',
+  '000000000000.dkr.ecr.us-east-1.amazonaws.com',
+  '000000000000.dkr.ecr.eu-west-1.amazonaws.com',
+  '999999999999.dkr.ecr.us-east-1.amazonaws.com',
+] as const
+
+/**
  * The Docker engine of this test run. The first file that asks starts it; global-setup.ts ends it.
- * It has its own socket and folders and touches neither the machine's engine nor its network set-up
- * (containers run with `--network host` or `none`).
+ * It has its own socket and folders, /etc/hosts and /etc/docker included, and touches neither the machine's engine
+ * nor its network set-up (containers run with `--network host` or `none`).
  * @throws with the engine's output when it cannot start on this machine. Tests do not go on without it.
  */
 export async function useDockerEngine(): Promise<DockerEngine> {
@@ -77,6 +90,8 @@ export async function stopDockerEngine(runDir: string): Promise<void> {
 
 interface EnginePaths {
   readonly dir: string
+  readonly hosts: string
+  readonly settings: string
   readonly socket: string
   readonly pid: string
   readonly log: string
@@ -87,6 +102,8 @@ function enginePaths(runDir: string): EnginePaths {
   const dir = join(runDir, 'docker')
   return {
     dir,
+    hosts: join(dir, 'hosts'),
+    settings: join(dir, 'etc-docker'),
     socket: join(dir, 'engine.sock'),
     pid: join(dir, 'engine.pid'),
     log: join(dir, 'engine.log'),
@@ -96,10 +113,13 @@ function enginePaths(runDir: string): EnginePaths {
 
 async function startDockerEngine(paths: EnginePaths): Promise<void> {
   const dockerd = ensureTool('dockerd')
+  writeFileSync(paths.hosts, `${readFileSync('/etc/hosts', 'utf8')}\n::1 ${engineRegistryNames.join(' ')}\n`)
+  mkdirSync(join(paths.settings, 'certs.d'), { recursive: true })
   const log = openSync(paths.log, 'a')
   const child = spawn(
-    dockerd,
+    'unshare',
     [
+      ...['--mount', '--', 'sh', '-euc', ownEtc, 'sh', paths.hosts, paths.settings, dockerd],
       ...['--host', `unix://${paths.socket}`, '--pidfile', paths.pid],
       ...['--data-root', join(paths.dir, 'data'), '--exec-root', join(paths.dir, 'exec')],
       // vfs works on every file system, also where the machine is itself a container.
@@ -141,6 +161,13 @@ async function startDockerEngine(paths: EnginePaths): Promise<void> {
   }
 }
 
+/** In a mount name space of its own, dockerd sees $1 and $2 where it looks for files whose place cannot be set. */
+const ownEtc = `mount --bind "$1" /etc/hosts
+mkdir -p /etc/docker
+mount --bind "$2" /etc/docker
+shift 2
+exec "$@"`
+
 function emptyConfig(paths: EnginePaths): string {
   const path = join(paths.dir, 'engine.json')
   writeFileSync(path, '{}\n')
@@ -159,7 +186,8 @@ async function startedByAnotherFile(paths: EnginePaths): Promise<DockerEngine> {
 }
 
 function engineAt(paths: EnginePaths): DockerEngine {
-  return { host: `unix://${paths.socket}`, logs: () => readFileSync(paths.log, 'utf8') }
+  const certsDir = join(paths.settings, 'certs.d')
+  return { host: `unix://${paths.socket}`, certsDir, logs: () => readFileSync(paths.log, 'utf8') }
 }
 
 /** Whole or not at all, for readers that poll. */

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createCertificate } from './certificates.ts'
 import { baseEnv, run } from './run.ts'
 import { freePort, startServerProcess } from './server-process.ts'
 import { createTempDir } from './temp-dir.ts'
@@ -37,15 +38,7 @@ export async function startTlsProxy(options: TlsProxyOptions): Promise<TlsProxy>
   const openssl = ensureTool('openssl')
   const dir = createTempDir('nginx')
   try {
-    const certificateFile = join(dir.path, 'tls.crt')
-    const keyFile = join(dir.path, 'tls.key')
-    const names = ['localhost', ...(options.hostnames ?? [])].map((name) => `DNS:${name}`)
-    await run(openssl, [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-      ...['-subj', '/CN=localhost', '-addext', `subjectAltName=${[...names, 'IP:127.0.0.1'].join(',')}`],
-      ...['-keyout', keyFile, '-out', certificateFile],
-    ])
-
+    const { certFile: certificateFile } = await createCertificate(dir.path, options.hostnames)
     const port = await freePort()
     const configFile = join(dir.path, 'nginx.conf')
     mkdirSync(join(dir.path, 'scratch'), { mode: 0o711 })

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { Credentials } from './distribution-client.ts'
+import type { CertificateFiles } from './certificates.ts'
+import { createDistributionClient, type Credentials } from './distribution-client.ts'
 import { baseEnv, run } from './run.ts'
 import { freePort, startServerProcess, type ServerExit } from './server-process.ts'
 import { createTempDir } from './temp-dir.ts'
@@ -14,6 +15,10 @@ export interface StowageOptions {
   readonly dataDir?: string
   /** To come back where clients expect it; default: a free one. */
   readonly port?: number
+  /** Default: 127.0.0.1, reached as localhost. Docker verifies no certificate there, but does at ::1. */
+  readonly address?: '127.0.0.1' | '::1'
+  /** Serve TLS, with a certificate that the server makes or with these files. Default: plain HTTP. */
+  readonly tls?: 'self-signed' | CertificateFiles
   /** The root keys, to come back with the same ones; default: new ones. */
   readonly keys?: RootKeys
   /** Further settings of the server, by their environment names. */
@@ -26,9 +31,9 @@ export interface RootKeys {
 }
 
 export interface Stowage {
-  /** `http://localhost:<port>` */
+  /** `http://localhost:<port>`, unless the options say otherwise. */
   readonly url: string
-  /** `localhost:<port>`, as it stands in front of a repository name. */
+  /** The same without its scheme, as it stands in front of a repository name. */
   readonly registryHost: string
   readonly port: number
   readonly region: string
@@ -37,6 +42,8 @@ export interface Stowage {
   readonly credentials: Credentials
   /** What the aws command and boto3 need, and nothing of this machine's own AWS settings. */
   readonly awsEnv: Readonly<Record<string, string>>
+  /** What clients have to trust, a file in PEM; undefined without TLS. */
+  readonly caFile: string | undefined
   readonly dataDir: string
   readonly pid: number
   readonly exited: Promise<ServerExit>
@@ -63,8 +70,9 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
   const ownDir = options.dataDir === undefined ? createTempDir('data') : undefined
   const dataDir = options.dataDir ?? ownDir!.path
   const keys = options.keys ?? createRootKeys()
-  const registryHost = `localhost:${port}`
-  const url = `http://${registryHost}`
+  const registryHost = `${options.address === '::1' ? '[::1]' : 'localhost'}:${port}`
+  const url = `${options.tls === undefined ? 'http' : 'https'}://${registryHost}`
+  const caFile = options.tls === 'self-signed' ? join(dataDir, 'tls/ca.crt') : options.tls?.certFile
   try {
     if (options.databaseUrl !== undefined && options.env?.['STOWAGE_KEYRING'] === undefined) await provideKeyring(dataDir)
     const server = await startServerProcess({
@@ -74,14 +82,15 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
       cwd: projectDir,
       env: {
         ...baseEnv(),
-        STOWAGE_LISTEN: `127.0.0.1:${port}`,
+        STOWAGE_LISTEN: `${options.address === '::1' ? '[::1]' : '127.0.0.1'}:${port}`,
         STOWAGE_DATA_DIR: dataDir,
         STOWAGE_ROOT_ACCESS_KEY_ID: keys.accessKeyId,
         STOWAGE_ROOT_SECRET_ACCESS_KEY: keys.secretAccessKey,
         ...(options.databaseUrl === undefined ? {} : { STOWAGE_DATABASE_URL: options.databaseUrl }),
+        ...tlsSettings(options.tls),
         ...options.env,
       },
-      ready: async () => (await fetch(`${url}/readyz`)).status === 200,
+      ready: async () => isReady(url, caFile),
     })
     return {
       url,
@@ -90,7 +99,8 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
       region,
       keys,
       credentials: { username: keys.accessKeyId, password: keys.secretAccessKey },
-      awsEnv: awsEnv(url, keys),
+      awsEnv: { ...awsEnv(url, keys), ...(caFile === undefined ? {} : { AWS_CA_BUNDLE: caFile }) },
+      caFile,
       dataDir,
       pid: server.pid,
       exited: server.exited,
@@ -108,6 +118,21 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
   } catch (error) {
     ownDir?.remove()
     throw error
+  }
+}
+
+function tlsSettings(tls: StowageOptions['tls']): Record<string, string> {
+  if (tls === undefined) return {}
+  if (tls === 'self-signed') return { STOWAGE_TLS_SELF_SIGNED: 'true' }
+  return { STOWAGE_TLS_CERT: tls.certFile, STOWAGE_TLS_KEY: tls.keyFile }
+}
+
+async function isReady(url: string, caFile: string | undefined): Promise<boolean> {
+  const client = createDistributionClient(url, null, caFile === undefined ? {} : { ca: readFileSync(caFile, 'utf8') })
+  try {
+    return (await client.request('GET', '/readyz')).status === 200
+  } finally {
+    client.close()
   }
 }
 
