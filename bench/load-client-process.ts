@@ -13,9 +13,9 @@ export class LoadClientProcess {
     this.#child = fork(join(import.meta.dirname, 'load-client.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   }
 
-  /** Sets up what the workload needs on a server. Answers what is to be said about that server. */
-  async open(workload: string, target: Target, scale: Scale): Promise<string | undefined> {
-    return (await this.#order({ do: 'open', workload, target, scale }, 'open')).remark
+  /** Sets up what the workload needs on a server. Answers how many rows it lists in one operation, where it lists. */
+  async open(workload: string, target: Target, scale: Scale): Promise<number | undefined> {
+    return (await this.#order({ do: 'open', workload, target, scale }, 'open')).rowsPerOperation
   }
 
   /** Makes a round's content; `run` then does nothing but load the server. */

@@ -14,7 +14,7 @@ export type Order =
   | { readonly do: 'run' }
 
 export type Report =
-  | { readonly did: 'open'; readonly remark: string | undefined }
+  | { readonly did: 'open'; readonly rowsPerOperation: number | undefined }
   | { readonly did: 'prepare' }
   | ({ readonly did: 'run' } & RoundResult)
   | { readonly did: 'fail'; readonly reason: string }
@@ -53,7 +53,7 @@ async function obey(order: Order): Promise<Report> {
       const registry = await openRegistry(order.target)
       const state = await workload.open(registry, order.scale)
       targets.set(order.target.name, { workload, registry, state, scale: order.scale })
-      return { did: 'open', remark: state.remark }
+      return { did: 'open', rowsPerOperation: state.rowsPerOperation }
     }
     case 'prepare': {
       const opened = targets.get(order.target)!

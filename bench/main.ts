@@ -72,11 +72,11 @@ async function measureWorkload(workload: Workload, kinds: readonly ServerKind[],
   const servers: BenchServer[] = []
   const client = new LoadClientProcess()
   try {
-    const remarks: (string | undefined)[] = []
+    const rowsPerOperation: (number | undefined)[] = []
     for (const kind of kinds) {
       const server = await kind.start()
       servers.push(server)
-      remarks.push(await client.open(workload.name, server.target, scale))
+      rowsPerOperation.push(await client.open(workload.name, server.target, scale))
     }
     const samples: Sample[][] = servers.map(() => [])
     // Round 0 warms up.
@@ -94,7 +94,7 @@ async function measureWorkload(workload: Workload, kinds: readonly ServerKind[],
       }
       for (const drop of dropped) drop()
     }
-    const [ours, peer] = samples.map((taken, index) => ({ remark: remarks[index], samples: taken }))
+    const [ours, peer] = samples.map((taken, index) => ({ rowsPerOperation: rowsPerOperation[index], samples: taken }))
     return { workload, ours: ours!, peer }
   } finally {
     await client.stop()
@@ -121,4 +121,7 @@ async function measureRound(client: LoadClientProcess, { target, pid }: BenchSer
   }
 }
 
+// Servers and data folders are ended and removed on the way out.
+process.once('SIGINT', () => process.exit(130))
+process.once('SIGTERM', () => process.exit(143))
 await main()

@@ -18,7 +18,8 @@ export interface WorkloadResult {
 }
 
 export interface ServerResult {
-  readonly remark: string | undefined
+  /** Of a listing; servers may answer more rows than they were asked for. */
+  readonly rowsPerOperation: number | undefined
   /** In the order of the rounds: samples of one round stand at the same place. */
   readonly samples: readonly Sample[]
 }
@@ -48,7 +49,7 @@ export function renderReport(run: RunDescription, results: readonly WorkloadResu
     '',
     ...run.settings.map(([name, setting]) => `- ${name}: ${setting}.`),
     `- One load client, a process of its own, for both servers, on the same machine: client and server share its CPUs. wrk where the title says so.`,
-    `- Every workload starts both servers on empty data folders on the same disk. One round each warms up and does not count; then ${run.rounds} rounds each, in turns, and in turns who is first. Both run all the time, so both start each round as the other one left the machine.`,
+    `- Every workload starts both servers on empty data folders on the same disk. One round each warms up and does not count; then ${run.rounds} rounds each, in turns, and in turns who is first.`,
     `- A round repeats its operation for ${run.durationMs / 1000} s where it can be repeated; pushes are a fixed number. Content, digests, repositories and connections are made before the clock starts. Content is random; "unique" content differs in every push of the run.`,
     `- Both flush what they store to disk before they answer. No cache is dropped and nothing else is flushed. Pushed layers are removed from the disk after each round.`,
     `- Figures are medians of the rounds, with the least and the most where there are three.`,
@@ -57,19 +58,8 @@ export function renderReport(run: RunDescription, results: readonly WorkloadResu
     '',
     ...table(
       ['Workload', 'clients', 'Stowage', 'docker-registry', 'ratio', 'ratio, least–most'],
-      results.map(({ workload, ours, peer }) => {
-        const ratio = peer && ratioOf(ours, peer, throughputOf(workload))
-        return [
-          workload.title,
-          String(workload.concurrency),
-          throughputText(workload, ours),
-          peer ? throughputText(workload, peer) : '–',
-          ratio ? `**${figure(ratio.median)}**` : '–',
-          ratio ? `${figure(ratio.min)}–${figure(ratio.max)}` : '–',
-        ]
-      }),
+      results.flatMap(throughputRows),
     ),
-    ...remarks(results),
     '',
     '## Latency of one operation',
     '',
@@ -88,7 +78,7 @@ export function renderReport(run: RunDescription, results: readonly WorkloadResu
     '',
     '## What it costs',
     '',
-    'CPU time of the server for one operation, all its threads; the most memory it held (resident set) in a round; the client’s CPU time as a share of one CPU; what other processes and the hypervisor took of the machine meanwhile.',
+    'CPU time of the server for one operation, all its threads; the most memory it held (resident set) in a round; the client’s CPU time as a share of one CPU; what other processes and the hypervisor took of the machine meanwhile (of all CPUs; where it is more than a few per cent, times say little, and CPU time more).',
     '',
     ...table(
       ['Workload', 'clients', 'Stowage CPU', 'docker-registry CPU', 'ratio', 'Stowage memory', 'docker-registry memory', 'client CPU', 'others'],
@@ -111,6 +101,35 @@ export function renderReport(run: RunDescription, results: readonly WorkloadResu
   ].join('\n')
 }
 
+function throughputRows({ workload, ours, peer }: WorkloadResult): string[][] {
+  const perOperation = throughputRow(workload, workload.title, ours, peer, 1, 1)
+  const { rowsPerOperation: ourRows } = ours
+  if (ourRows === undefined) return [perOperation]
+  const peerRows = peer?.rowsPerOperation ?? 0
+  const title = `${workload.title}, counted in rows (${ourRows}${peer ? ` and ${peerRows}` : ''} in an answer)`
+  return [perOperation, throughputRow(workload, title, ours, peer, ourRows, peerRows)]
+}
+
+function throughputRow(
+  workload: Workload,
+  title: string,
+  ours: ServerResult,
+  peer: ServerResult | undefined,
+  ourFactor: number,
+  peerFactor: number,
+): string[] {
+  const ratio = peer && ratioOf(ours, peer, throughputOf(workload))
+  const factor = ourFactor / peerFactor
+  return [
+    title,
+    String(workload.concurrency),
+    throughputText(workload, ours, ourFactor),
+    peer ? throughputText(workload, peer, peerFactor) : '–',
+    ratio ? `**${figure(ratio.median * factor)}**` : '–',
+    ratio ? `${figure(ratio.min * factor)}–${figure(ratio.max * factor)}` : '–',
+  ]
+}
+
 /** A line about a workload for who watches the run. */
 export function renderProgress({ workload, ours, peer }: WorkloadResult): string {
   const ratio = peer && ratioOf(ours, peer, throughputOf(workload))
@@ -129,8 +148,8 @@ function throughputOf({ operationBytes }: Workload): (sample: Sample) => number 
   return ({ operations, elapsedMs }) => (operations * amount) / (elapsedMs / 1000)
 }
 
-function throughputText(workload: Workload, { samples }: ServerResult): string {
-  const value = medianOf(samples.map(throughputOf(workload)))
+function throughputText(workload: Workload, { samples }: ServerResult, factor = 1): string {
+  const value = medianOf(samples.map(throughputOf(workload))) * factor
   return workload.operationBytes === undefined ? `${figure(value)} /s` : `${figure(value)} MiB/s`
 }
 
@@ -152,14 +171,6 @@ function memory({ samples }: ServerResult): string {
 
 function milliseconds({ samples }: ServerResult, value: (sample: Sample) => number): string {
   return `${figure(medianOf(samples.map(value)))} ms`
-}
-
-function remarks(results: readonly WorkloadResult[]): string[] {
-  const lines = results.flatMap(({ workload, ours, peer }) => [
-    ...(ours.remark === undefined ? [] : [`- ${workload.title}: Stowage ${ours.remark}.`]),
-    ...(peer?.remark === undefined ? [] : [`- ${workload.title}: docker-registry ${peer.remark}.`]),
-  ])
-  return lines.length === 0 ? [] : ['', ...lines]
 }
 
 function percent(share: number): string {

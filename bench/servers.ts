@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { baseEnv } from '../test/support/run.ts'
 import { freePort, startServerProcess } from '../test/support/server-process.ts'
 import { startStowage } from '../test/support/start-stowage.ts'
-import { createTempDir } from '../test/support/temp-dir.ts'
+import { createTempDir, type TempDir } from '../test/support/temp-dir.ts'
 import { ensureTool } from '../test/support/tools.ts'
 import type { Target } from './registry-client.ts'
 
@@ -31,7 +31,7 @@ export function stowageKind(options: { readonly cpuProfileDir: string | undefine
     name: 'Stowage',
     setting: 'this tree, SQLite metadata and blobs in a data folder, every request authenticated with a registry token (Basic), request log off',
     async start() {
-      const dataDir = createTempDir('bench-stowage')
+      const dataDir = createDataDir('bench-stowage')
       try {
         const stowage = await startStowage({
           dataDir: dataDir.path,
@@ -69,7 +69,7 @@ export function dockerRegistryKind(): ServerKind {
     name: 'docker-registry',
     setting: `Debian package ${packageVersion('docker-registry')}, files in a data folder, no authentication, request log off`,
     async start() {
-      const dir = createTempDir('bench-docker-registry')
+      const dir = createDataDir('bench-docker-registry')
       try {
         const port = await freePort()
         const configFile = join(dir.path, 'config.json')
@@ -105,6 +105,20 @@ export function dockerRegistryKind(): ServerKind {
         dir.remove()
         throw error
       }
+    },
+  }
+}
+
+/** Goes away with this program, too, if that is interrupted. */
+function createDataDir(purpose: string): TempDir {
+  const dir = createTempDir(purpose)
+  const removeAtExit = (): void => dir.remove()
+  process.once('exit', removeAtExit)
+  return {
+    path: dir.path,
+    remove() {
+      process.off('exit', removeAtExit)
+      dir.remove()
     },
   }
 }

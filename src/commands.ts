@@ -13,9 +13,9 @@ import {
 } from './registry/commands/repositories.ts'
 import {
   beginUpload,
-  cancelUpload,
   completeUpload,
-  expireUpload,
+  endUpload,
+  releaseWriter,
   releaseWriters,
   saveProgress,
   takeUploadSession,
@@ -41,8 +41,8 @@ export const commands: readonly AnyCommand[] = [
   takeUploadSession,
   saveProgress,
   completeUpload,
-  cancelUpload,
-  expireUpload,
+  endUpload,
+  releaseWriter,
   releaseWriters,
   recordPulls,
 ]

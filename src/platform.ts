@@ -21,11 +21,12 @@ import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import { platformMetrics } from './platform-metrics.ts'
-import { ensureRegistry } from './registry/commands/registries.ts'
+import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
 import { createRegistry, registryError, type RequestContext } from './registry/index.ts'
 import { PullClock } from './registry/pull-clock.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
+import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
 import { openFilesystemBlobStore } from './storage/blobs/index.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -151,11 +152,11 @@ async function build(
     protocol: 'system',
   })
   // Before the first start there is no registry to name, and what is done for none names none.
-  const home = { id: 0 }
+  const home: { id: number } = { id: emptyRegistryId }
   await database.execute(ensureRegistry, { accountId, region }, systemContext())
-  const directory = new RegistryDirectory(database, systemContext)
+  const directory = new RegistryDirectory(database.reader)
   const homeRegistry = await directory.find(accountId, region)
-  if (!homeRegistry) throw new Error('the default registry was just made and is not there')
+  if (!homeRegistry || homeRegistry.id === emptyRegistryId) throw new Error('the default registry was just made and is not there')
   home.id = homeRegistry.id
 
   const { credential, ...rootCredential } = await rootCredentialOf(config, clock, ids)
@@ -185,6 +186,7 @@ async function build(
     pullClock,
     bootId: await readBootId(ids),
     uploadLifetimeMs: config.uploadExpiryMs,
+    uploadTurns: new UploadTurns(ids.uuid()),
   }
   const registry = createRegistry(registryDependencies)
 

@@ -22,8 +22,8 @@ export interface Scale {
 }
 
 export interface OpenWorkload {
-  /** What the server does otherwise than the other one, for the report. */
-  readonly remark?: string
+  /** Of a listing: how many rows the server answers to the operation, whatever it was asked for. */
+  readonly rowsPerOperation?: number
   /** Makes everything that is not to be measured: content, digests, repositories. */
   prepareRound(round: number): Promise<RoundPlan>
 }

@@ -143,6 +143,8 @@ export interface AppendRequest {
   /** One of ECR's parts: all but the last must have 5 MiB, which `completeUpload` sees to (`upload-part-too-small`). */
   readonly isPart?: boolean | undefined
   readonly signal?: AbortSignal | undefined
+  /** Nobody else looks at the body's buffers again: their memory may be freed as soon as they are written. */
+  readonly ownsBody?: boolean | undefined
 }
 
 export interface CompleteRequest {

@@ -4,7 +4,7 @@ import { isPlatformError } from '../internal/platform-error.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
 import { storageError } from '../storage/errors.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { findLocatedBlob, findVisibleBlob } from '../storage/metadata/stores/blob-index.ts'
+import { findLocatedBlob, findVisibleBlob, isKeyLocated } from '../storage/metadata/stores/blob-index.ts'
 import { expiredUploads, findUpload, type LivingUpload } from '../storage/metadata/stores/upload-store.ts'
 import { digestAlgorithm, digestFromBytes, digestToBytes, type Digest } from '../values/index.ts'
 import { readRepository } from './change.ts'
@@ -12,7 +12,8 @@ import * as commands from './commands/uploads.ts'
 import { commandContext, type RequestContext } from './context.ts'
 import { registryError } from './errors.ts'
 import { registryOf } from './repositories.ts'
-import type { AppendRequest, Registry, UploadSession } from './types.ts'
+import type { AppendRequest, CompleteRequest, Registry, UploadSession } from './types.ts'
+import type { UploadTurns } from './upload-turns.ts'
 
 export type UploadOperations = Pick<
   Registry,
@@ -31,25 +32,35 @@ export interface UploadDependencies {
   readonly database: MetadataDatabase
   readonly blobStore: BlobStore
   readonly ids: IdSource
+  readonly uploadTurns: UploadTurns
   /** Changes when the machine restarts: bytes written before may then be gone whatever the session says. */
   readonly bootId: string
   /** How long a session that nobody writes to stays. */
   readonly uploadLifetimeMs: number
 }
 
-/** A session being written, and the hash of its bytes where one pass in order saw them all. */
-interface Writing {
+/** How far a session that is held has come. */
+interface Progress {
   readonly upload: LivingUpload
   readonly sizeBytes: number
+  /** The hash of all bytes, where one pass in order saw them all. */
   readonly sha256: Uint8Array | null
   /** 0: none; 1: the last part was short; 2: a short part has others after it. */
   readonly shortParts: number
 }
 
+/** A session for which this request is the one writer, in this process and among all. */
+interface Held extends Progress {
+  readonly context: RequestContext
+  readonly name: string
+  /** Another writer of this process wants the session. */
+  readonly superseded: AbortSignal
+  /** True once the session says by itself that nobody writes: its progress was saved, or it has ended. */
+  settled: boolean
+}
+
 export function uploadOperations(deps: UploadDependencies): UploadOperations {
-  const { database, blobStore, ids, bootId, uploadLifetimeMs: lifetimeMs } = deps
-  // The name of this process among those that share the uploads.
-  const writer = ids.uuid()
+  const { database, blobStore, ids, bootId, uploadTurns, uploadLifetimeMs: lifetimeMs } = deps
 
   const find = async (context: RequestContext, name: string, uploadId: string): Promise<LivingUpload> => {
     const upload = await findUpload(database.reader, context.registry.id, name, uploadId, context.clock.now())
@@ -58,14 +69,35 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     throw commands.uploadUnknown(uploadId)
   }
 
-  /** Becomes the writer. A session whose bytes did not survive a power cut goes back to what is there. */
+  /** Runs as the session's one writer, and leaves it to the next one however it ends. */
+  const asWriter = <Result>(
+    context: RequestContext,
+    name: string,
+    uploadId: string,
+    expectedOffset: number | undefined,
+    write: (held: Held) => Promise<Result>,
+  ): Promise<Result> =>
+    uploadTurns.take(uploadId, async (superseded) => {
+      const progress = await take(context, name, uploadId, expectedOffset)
+      const held: Held = { ...progress, context, name, superseded, settled: false }
+      try {
+        return await write(held)
+      } finally {
+        if (!held.settled) {
+          const { id, writer_epoch: epoch } = held.upload
+          await database.execute(commands.releaseWriter, { uploadId: id, epoch }, commandContext(context)).catch(ignoreFailure)
+        }
+      }
+    })
+
+  /** Takes the session's epoch. One whose bytes did not survive a power cut goes back to what is there. */
   const take = async (
     context: RequestContext,
     name: string,
     uploadId: string,
     expectedOffset: number | undefined,
-  ): Promise<Writing> => {
-    const input = { name, uploadId, writer, expectedOffset, lifetimeMs }
+  ): Promise<Progress> => {
+    const input = { name, uploadId, writer: uploadTurns.writer, expectedOffset, lifetimeMs }
     let upload: LivingUpload
     try {
       upload = await database.execute(commands.takeUploadSession, input, commandContext(context))
@@ -73,20 +105,20 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
       if (isPlatformError(error, 'upload-unknown')) await readRepository(database.reader, registryOf(context), name)
       throw error
     }
-    const held = { upload, sizeBytes: upload.size_bytes, sha256: upload.sha256_so_far, shortParts: upload.short_parts }
-    if (upload.boot_id === bootId) return held
+    const { size_bytes: sizeBytes, sha256_so_far: sha256, short_parts: shortParts } = upload
+    if (upload.boot_id === bootId) return { upload, sizeBytes, sha256, shortParts }
     const storedBytes = await blobStore.uploadSize(uploadId)
     if (storedBytes === undefined) throw commands.uploadUnknown(uploadId)
-    if (storedBytes < upload.size_bytes) {
-      await save(context, name, { ...held, sizeBytes: storedBytes, sha256: null })
+    if (storedBytes < sizeBytes) {
+      await save(context, name, { upload, sizeBytes: storedBytes, sha256: null, shortParts })
       throw commands.rangeInvalid(uploadId, storedBytes)
     }
     // The length is right, but what of the bytes? They are hashed again from the disk.
-    return { ...held, sha256: null }
+    return { upload, sizeBytes, sha256: null, shortParts }
   }
 
-  /** Throws `upload-range-invalid` when another writer has taken over: what this one wrote does not count. */
-  const save = async (context: RequestContext, name: string, progress: Writing): Promise<void> => {
+  /** Throws `upload-range-invalid` when another process has taken over: what this one wrote does not count. */
+  const save = async (context: RequestContext, name: string, progress: Progress): Promise<void> => {
     const { upload, sizeBytes, sha256, shortParts } = progress
     const input = { uploadId: upload.id, epoch: upload.writer_epoch, bootId, sizeBytes, sha256, shortParts, lifetimeMs }
     if (await database.execute(commands.saveProgress, input, commandContext(context))) return
@@ -94,87 +126,125 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     throw commands.rangeInvalid(upload.id, current.size_bytes)
   }
 
-  /** Receives a body into a session that is held; does not save. */
-  const receive = async (
-    held: Writing,
-    request: AppendRequest,
-  ): Promise<Writing & { readonly problem: Error | undefined }> => {
-    const { upload } = held
-    const startsFresh = held.sizeBytes === 0
-    const hash = startsFresh ? createHash('sha256') : undefined
-    const limitBytes = Math.min(maxBlobBytes - held.sizeBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY)
+  const saveHeld = async (held: Held, progress: Progress): Promise<void> => {
+    await save(held.context, held.name, progress)
+    held.settled = true
+  }
+
+  /** Receives a body; does not save. `problem` says why what came is not what was announced. */
+  const receive = async (held: Held, request: AppendRequest): Promise<Progress & { problem: Error | undefined }> => {
+    const { upload, superseded } = held
+    const hash = held.sizeBytes === 0 ? createHash('sha256') : undefined
+    // A part counts whole or not at all, and is in memory already: its sender's going away is no reason to stop.
+    const signals = request.signal === undefined || request.isPart ? [superseded] : [superseded, request.signal]
     const result = await blobStore.append(upload.id, held.sizeBytes, request.body, {
       hash,
-      limitBytes,
-      signal: request.signal,
+      limitBytes: Math.min(maxBlobBytes - held.sizeBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY),
+      signal: AbortSignal.any(signals),
+      ownsBuffers: request.ownsBody,
     })
-    const sizeBytes = held.sizeBytes + result.writtenBytes
+    // What a writer wrote that had to give way does not count: the next one begins where this one did.
+    if (superseded.aborted && result.aborted) throw commands.rangeInvalid(upload.id, held.sizeBytes)
+
     let sha256: Uint8Array | null = null
     if (hash) sha256 = digestToBytes(`sha256:${hash.digest('hex')}` as Digest)
     else if (result.writtenBytes === 0) sha256 = held.sha256
-    let problem: Error | undefined
-    if (result.aborted) {
-      problem = storageError('body-aborted', 'The body ended before its end.', { cause: result.reason })
-    } else if (request.contentLengthBytes !== undefined && result.writtenBytes !== request.contentLengthBytes) {
-      problem = registryError(
-        'size-mismatch',
-        `${request.contentLengthBytes} bytes were announced and ${result.writtenBytes} came.`,
-      )
-    }
     let { shortParts } = held
     if (request.isPart && shortParts === 1) shortParts = 2
     else if (request.isPart && result.writtenBytes < minPartBytes) shortParts = 1
-    return { upload, sizeBytes, sha256, shortParts, problem }
+    return {
+      upload,
+      sizeBytes: held.sizeBytes + result.writtenBytes,
+      sha256,
+      shortParts,
+      problem: problemOf(request, result),
+    }
   }
 
-  const verify = async (writing: Writing, digest: Digest): Promise<void> => {
-    const { upload, sizeBytes, sha256 } = writing
+  const verify = async ({ upload, sizeBytes, sha256 }: Progress, digest: Digest): Promise<void> => {
     const algorithm = digestAlgorithm(digest)
     const actual =
       algorithm === 'sha256' && sha256 !== null
         ? digestFromBytes(sha256)
         : await blobStore.hashUpload(upload.id, sizeBytes, algorithm)
-    if (actual !== digest) {
-      throw registryError('digest-mismatch', `The uploaded bytes have the digest ${actual}, not ${digest}.`, {
-        digest,
-        actual,
-      })
+    if (actual === digest) return
+    throw registryError('digest-mismatch', `The uploaded bytes have the digest ${actual}, not ${digest}.`, {
+      digest,
+      actual,
+    })
+  }
+
+  /** Ends the session, and frees its bytes unless somebody else has taken it. */
+  const end = async (held: Held): Promise<void> => {
+    const { id: uploadId, writer_epoch: epoch } = held.upload
+    const ended = await database.execute(commands.endUpload, { uploadId, epoch }, commandContext(held.context))
+    held.settled = true
+    if (ended) await abandonUpload(deps, uploadId)
+  }
+
+  const publishAndCommit = async (held: Held, { upload, sizeBytes }: Progress, digest: Digest): Promise<void> => {
+    const commit = async (
+      published: { key: string; generation: string } | undefined,
+      deadKey?: string,
+    ): Promise<commands.CompletionOutcome> => {
+      const { id: uploadId, writer_epoch: epoch } = upload
+      const { context, name } = held
+      const input = { name, uploadId, epoch, digest, sizeBytes, store: blobStore.name, published, deadKey }
+      const outcome = await database.execute(commands.completeUpload, input, commandContext(context))
+      if (outcome !== 'needs-publication') held.settled = true
+      return outcome
     }
-  }
-
-  const end = async (context: RequestContext, uploadId: string): Promise<void> => {
-    await database.execute(commands.cancelUpload, { uploadId }, commandContext(context))
-    await blobStore.discardUpload(uploadId)
-  }
-
-  const publishAndCommit = async (
-    context: RequestContext,
-    name: string,
-    writing: Writing,
-    digest: Digest,
-  ): Promise<void> => {
-    const { upload, sizeBytes } = writing
-    const commit = (published: { key: string; generation: string } | undefined) =>
-      database.execute(
-        commands.completeUpload,
-        { name, uploadId: upload.id, epoch: upload.writer_epoch, digest, sizeBytes, store: blobStore.name, published },
-        commandContext(context),
-      )
-    // Bytes that are here already need no second flush to disk.
-    if (await findLocatedBlob(database.reader, upload.domainId, digest)) {
+    // Bytes that are here already need no second flush to disk. Where their file is gone, these take its place.
+    let deadKey: string | undefined
+    const located = await findLocatedBlob(database.reader, upload.domainId, digest)
+    if (located && (await blobStore.blobSize(located.key)) === sizeBytes) {
       if ((await commit(undefined)) !== 'needs-publication') return
+    } else {
+      deadKey = located?.key
     }
+
     const published = await blobStore.publish(upload.id, domainName, digest, sizeBytes)
     let outcome: commands.CompletionOutcome
     try {
-      outcome = await commit(published)
+      outcome = await commit(published, deadKey)
     } catch (error) {
-      // Withdrawn only when the commit surely did not happen: after a storage failure nobody knows, and the next
-      // start asks the metadata.
+      // Withdrawn only when the commit surely did not happen. After a storage failure nobody knows: the upload keeps
+      // its name until its session ends, and then the metadata is asked.
       if (isPlatformError(error) && error.code !== 'storage-unavailable') await blobStore.delete(published.key)
       throw error
     }
     if (outcome === 'already-there') await blobStore.delete(published.key)
+  }
+
+  const complete = async (held: Held, { digest, last, refuseExisting }: CompleteRequest): Promise<number> => {
+    let progress: Progress = held
+    if (last) {
+      const { problem, ...received } = await receive(held, last)
+      if (problem) {
+        await saveHeld(held, received)
+        throw problem
+      }
+      progress = received
+    }
+    if (progress.shortParts === 2) {
+      throw registryError('upload-part-too-small', `Every part but the last has at least ${minPartBytes} bytes.`)
+    }
+    const { context, name } = held
+    if (refuseExisting && (await findVisibleBlob(database.reader, context.registry.id, name, digest, 0))) {
+      await end(held)
+      throw registryError('layer-exists', `Layer with digest '${digest}' already exists in the repository with name '${name}'`, {
+        digest,
+      })
+    }
+    try {
+      await verify(progress, digest)
+    } catch (error) {
+      if (isPlatformError(error, 'digest-mismatch')) await end(held)
+      throw error
+    }
+    await publishAndCommit(held, progress, digest)
+    await blobStore.discardUpload(held.upload.id)
+    return progress.sizeBytes
   }
 
   return {
@@ -197,68 +267,70 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     },
 
     async appendUpload(context, name, uploadId, request) {
-      const held = await take(context, name, uploadId, request.expectedOffset)
-      const received = await receive(held, request)
-      await save(context, name, received)
-      if (received.problem) throw received.problem
-      return { ...toSession(received.upload), sizeBytes: received.sizeBytes }
+      return asWriter(context, name, uploadId, request.expectedOffset, async (held) => {
+        const received = await receive(held, request)
+        await saveHeld(held, received)
+        if (received.problem) throw received.problem
+        return { ...toSession(received.upload), sizeBytes: received.sizeBytes }
+      })
     },
 
-    async completeUpload(context, name, uploadId, { digest, last, refuseExisting }) {
-      let writing = await take(context, name, uploadId, last?.expectedOffset)
-      if (last) {
-        const { problem, ...received } = await receive(writing, last)
-        if (problem) {
-          await save(context, name, received)
-          throw problem
-        }
-        writing = received
-      }
-      if (writing.shortParts === 2) {
-        throw registryError('upload-part-too-small', `Every part but the last has at least ${minPartBytes} bytes.`)
-      }
-      if (refuseExisting) {
-        const visible = await findVisibleBlob(database.reader, context.registry.id, name, digest, 0)
-        if (visible) {
-          await end(context, uploadId)
-          throw registryError('layer-exists', `Layer with digest '${digest}' already exists in the repository with name '${name}'`, {
-            digest,
-          })
-        }
-      }
-      try {
-        await verify(writing, digest)
-      } catch (error) {
-        if (isPlatformError(error, 'digest-mismatch')) await end(context, uploadId)
-        throw error
-      }
-      await publishAndCommit(context, name, writing, digest)
-      await blobStore.discardUpload(uploadId)
-      return { digest, sizeBytes: writing.sizeBytes }
+    async completeUpload(context, name, uploadId, request) {
+      return asWriter(context, name, uploadId, request.last?.expectedOffset, async (held) => ({
+        digest: request.digest,
+        sizeBytes: await complete(held, request),
+      }))
     },
 
     async cancelUpload(context, name, uploadId) {
-      await find(context, name, uploadId)
-      await end(context, uploadId)
+      await asWriter(context, name, uploadId, undefined, end)
     },
   }
 }
 
 /** Ends sessions whose time is over and frees their bytes. Returns how many. */
 export async function expireUploads(deps: UploadDependencies, context: RequestContext): Promise<number> {
+  const { database, uploadTurns, uploadLifetimeMs } = deps
+  const now = context.clock.now()
   let ended = 0
   for (;;) {
-    const uploads = await expiredUploads(deps.database.reader, context.clock.now(), expiryBatchSize)
-    for (const { id, epoch } of uploads) {
-      const input = { uploadId: id, epoch }
-      if (!(await deps.database.execute(commands.expireUpload, input, commandContext(context)))) continue
-      await deps.blobStore.discardUpload(id)
-      ended += 1
+    const uploads = await expiredUploads(database.reader, now, expiryBatchSize)
+    let endedNow = 0
+    for (const { id: uploadId, epoch, writer, expiresAt } of uploads) {
+      // A body may flow for longer than a session lives. One of another process is given its time twice.
+      if (uploadTurns.isBusy(uploadId)) continue
+      if (writer !== null && writer !== uploadTurns.writer && expiresAt + uploadLifetimeMs > now) continue
+      if (!(await database.execute(commands.endUpload, { uploadId, epoch }, commandContext(context)))) continue
+      await abandonUpload(deps, uploadId)
+      endedNow += 1
     }
-    if (uploads.length < expiryBatchSize) return ended
+    ended += endedNow
+    if (uploads.length < expiryBatchSize || endedNow === 0) return ended
   }
+}
+
+/** Frees the bytes of a session that has ended, and withdraws what it published and never committed. */
+function abandonUpload({ blobStore, database }: UploadDependencies, uploadId: string): Promise<void> {
+  return blobStore.abandonUpload(uploadId, (key) => isKeyLocated(database.reader, blobStore.name, key))
+}
+
+function problemOf(
+  request: AppendRequest,
+  result: { readonly writtenBytes: number; readonly aborted: boolean; readonly reason?: unknown },
+): Error | undefined {
+  if (result.aborted) return storageError('body-aborted', 'The body ended before its end.', { cause: result.reason })
+  if (request.contentLengthBytes === undefined || result.writtenBytes === request.contentLengthBytes) return undefined
+  return registryError(
+    'size-mismatch',
+    `${request.contentLengthBytes} bytes were announced and ${result.writtenBytes} came.`,
+  )
 }
 
 function toSession(upload: LivingUpload): UploadSession {
   return { id: upload.id, sizeBytes: upload.size_bytes, createdAt: upload.created_at }
+}
+
+/** Leaving a session to the next writer must not hide why it was left; what is not released expires. */
+function ignoreFailure(): undefined {
+  return undefined
 }

@@ -10,6 +10,7 @@ import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext, createRegistry, type RequestContext } from '../../src/registry/index.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
+import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { expireUploads } from '../../src/registry/uploads.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
@@ -75,7 +76,7 @@ beforeAll(async () => {
   const pullClock = new PullClock(database, () => commandContext(context), (error) => {
     throw error
   })
-  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000 }
+  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, uploadTurns: new UploadTurns('me') }
   const registry = createRegistry({ ...uploads, pullClock })
   let context: RequestContext = {
     actor: rootPrincipal(accountId, 'AKIA'),

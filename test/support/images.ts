@@ -23,6 +23,8 @@ export interface Image {
   /** Manifests that an index lists; empty otherwise. */
   readonly children: readonly Image[]
   readonly platform?: Platform
+  /** What an index says about it beside its platform. */
+  readonly indexAnnotations?: Readonly<Record<string, string>>
 }
 
 export type ImageFormat = 'oci' | 'docker'
@@ -153,6 +155,7 @@ export function buildIndex(children: readonly Image[], format: ImageFormat = 'oc
     mediaType: mediaTypes[format].index,
     manifests: children.map((child) => ({
       ...descriptor(child.manifest),
+      ...(child.indexAnnotations === undefined ? {} : { annotations: child.indexAnnotations }),
       ...(child.platform === undefined ? {} : { platform: child.platform }),
     })),
   })
@@ -182,13 +185,65 @@ export function buildArtifact(options: ArtifactOptions): Image {
   return { manifest, blobs: [...new Set([config, ...blobs])], children: [] }
 }
 
-/** What BuildKit's registry cache exporter pushes: an index whose entries are blobs, not manifests. */
-export function buildBuildkitCache(seed: string): Image {
+/**
+ * What BuildKit lists in an index beside an image: statements about it, under a platform that no client asks for.
+ * `image` is the form of its default, with a config; `artifact` that of `oci-artifact=true`, with a subject.
+ */
+export function buildAttestation(of: Image, form: 'image' | 'artifact' = 'image'): Image {
+  const predicateTypes = ['https://spdx.dev/Document', 'https://slsa.dev/provenance/v0.2']
+  const statements = predicateTypes.map((predicateType) => {
+    const subject = [{ name: '_', digest: { sha256: of.manifest.digest.replace(/^sha256:/, '') } }]
+    const statement = { _type: 'https://in-toto.io/Statement/v0.1', predicateType, subject, predicate: {} }
+    return { predicateType, blob: content('application/vnd.in-toto+json', JSON.stringify(statement)) }
+  })
+  const platform = { os: 'unknown', architecture: 'unknown' }
+  const diffIds = statements.map(({ blob }) => blob.digest)
+  const config =
+    form === 'artifact'
+      ? content('application/vnd.oci.empty.v1+json', '{}')
+      : content(mediaTypes.oci.config, JSON.stringify({ ...platform, config: {}, rootfs: { type: 'layers', diff_ids: diffIds } }))
+  const manifest = jsonContent(mediaTypes.oci.manifest, {
+    schemaVersion: 2,
+    mediaType: mediaTypes.oci.manifest,
+    ...(form === 'artifact' ? { artifactType: 'application/vnd.docker.attestation.manifest.v1+json' } : {}),
+    config: descriptor(config),
+    layers: statements.map(({ predicateType, blob }) => ({
+      ...descriptor(blob),
+      annotations: { 'in-toto.io/predicate-type': predicateType },
+    })),
+    ...(form === 'artifact' ? { subject: descriptor(of.manifest) } : {}),
+  })
+  return {
+    manifest,
+    blobs: [config, ...statements.map(({ blob }) => blob)],
+    children: [],
+    platform,
+    indexAnnotations: {
+      'vnd.docker.reference.digest': of.manifest.digest,
+      'vnd.docker.reference.type': 'attestation-manifest',
+    },
+  }
+}
+
+/**
+ * What BuildKit's registry cache exporter pushes: an index whose entries are blobs, not manifests; or, with its
+ * `image-manifest=true`, a manifest whose config is the cache's.
+ */
+export function buildBuildkitCache(seed: string, form: 'index' | 'image' = 'index'): Image {
   const layer = content(mediaTypes.oci.layer, gzipSync(tar([{ path: 'cached', content: seed }]), { level: 1 }))
   const cacheConfig = content(
     'application/vnd.buildkit.cacheconfig.v0',
     JSON.stringify({ layers: [{ blob: layer.digest, parent: -1 }], records: [{ digest: digestOf(Buffer.from(seed)) }] }),
   )
+  if (form === 'image') {
+    const manifest = jsonContent(mediaTypes.oci.manifest, {
+      schemaVersion: 2,
+      mediaType: mediaTypes.oci.manifest,
+      config: descriptor(cacheConfig),
+      layers: [descriptor(layer)],
+    })
+    return { manifest, blobs: [layer, cacheConfig], children: [] }
+  }
   const manifest = jsonContent(mediaTypes.oci.index, {
     schemaVersion: 2,
     mediaType: mediaTypes.oci.index,
@@ -206,6 +261,8 @@ export interface PushTarget {
   readonly auth: Credentials | null
   /** A certificate (PEM) to trust, for a URL with https. */
   readonly ca?: string
+  /** The Host header, for a name that this machine cannot look up. Default: the URL's own. */
+  readonly host?: string
 }
 
 /**
@@ -218,23 +275,24 @@ export async function pushImage(target: PushTarget, image: Image, reference?: st
   for (const child of image.children) await pushImage(target, child)
   const client = createDistributionClient(target.url, target.auth, target.ca === undefined ? {} : { ca: target.ca })
   const base = `/v2/${target.repository}`
+  const host = target.host === undefined ? {} : { host: target.host }
   try {
     for (const blob of image.blobs) {
-      const head = await client.request('HEAD', `${base}/blobs/${blob.digest}`)
+      const head = await client.request('HEAD', `${base}/blobs/${blob.digest}`, { headers: host })
       if (head.status === 200) continue
       expectStatus(head, 404, 'HEAD blob')
-      const begun = await client.request('POST', `${base}/blobs/uploads/`)
+      const begun = await client.request('POST', `${base}/blobs/uploads/`, { headers: host })
       expectStatus(begun, 202, 'POST upload')
       const location = withDigest(begun.headers.location ?? '', blob.digest)
       const done = await client.request('PUT', location, {
         body: blob.bytes,
-        headers: { 'content-type': 'application/octet-stream' },
+        headers: { ...host, 'content-type': 'application/octet-stream' },
       })
       expectStatus(done, 201, 'PUT blob')
     }
     const put = await client.request('PUT', `${base}/manifests/${reference ?? image.manifest.digest}`, {
       body: image.manifest.bytes,
-      headers: { 'content-type': image.manifest.mediaType },
+      headers: { ...host, 'content-type': image.manifest.mediaType },
     })
     expectStatus(put, 201, 'PUT manifest')
     const digest = put.headers['docker-content-digest']

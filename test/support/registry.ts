@@ -9,6 +9,7 @@ import { systemIds } from '../../src/internal/ids.ts'
 import { createRegistry, type Registry, type RequestContext } from '../../src/registry/index.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
+import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
 import type { CommandContext } from '../../src/storage/metadata/command.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
@@ -43,7 +44,7 @@ export interface RegistryFixture {
   readonly clock: ManualClock
   readonly context: RequestContext
   readonly dataDir: string
-  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number }
+  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; uploadTurns: UploadTurns }
   upload(repository: string, bytes: Buffer): Promise<Digest>
   stop(): Promise<void>
 }
@@ -85,7 +86,7 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
   const pullClock = new PullClock(database, commandContext, (error) => {
     throw error
   })
-  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs }
+  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, uploadTurns: new UploadTurns('this-process') }
   const registry = createRegistry({ database, blobStore, ids: systemIds, pullClock, ...uploadDependencies })
   const context: RequestContext = {
     actor: rootPrincipal(accountId, 'AKIATESTTESTTESTTEST'),

@@ -23,6 +23,7 @@ interface OperationRule {
 /**
  * Every operation of the distribution API with the IAM action that AWS asks for it. Deleting a blob and asking about
  * or cancelling an upload have no counterpart there: they need what deleting the image or writing the upload needs.
+ * Whatever takes bytes of a blob needs `ecr:UploadLayerPart`, so that no way of uploading gets around it.
  */
 export const operations = {
   ping: { route: 'ping', methods: ['GET', 'HEAD'], scope: 'credentials', actions: [] },
@@ -48,11 +49,17 @@ export const operations = {
     route: 'uploadStart',
     methods: ['POST'],
     scope: 'repository',
-    actions: ['ecr:InitiateLayerUpload', 'ecr:CompleteLayerUpload'],
+    actions: ['ecr:InitiateLayerUpload', 'ecr:UploadLayerPart', 'ecr:CompleteLayerUpload'],
   },
   getUpload: { route: 'upload', methods: ['GET', 'HEAD'], scope: 'repository', actions: ['ecr:UploadLayerPart'] },
   appendUpload: { route: 'upload', methods: ['PATCH'], scope: 'repository', actions: ['ecr:UploadLayerPart'] },
-  completeUpload: { route: 'upload', methods: ['PUT'], scope: 'repository', actions: ['ecr:CompleteLayerUpload'] },
+  /** The last chunk, or the whole blob, may come with it. */
+  completeUpload: {
+    route: 'upload',
+    methods: ['PUT'],
+    scope: 'repository',
+    actions: ['ecr:UploadLayerPart', 'ecr:CompleteLayerUpload'],
+  },
   cancelUpload: { route: 'upload', methods: ['DELETE'], scope: 'repository', actions: ['ecr:UploadLayerPart'] },
   listReferrers: { route: 'referrers', methods: ['GET', 'HEAD'], scope: 'repository', actions: ['ecr:BatchGetImage'] },
 } as const satisfies Record<string, OperationRule>

@@ -141,7 +141,12 @@ function bodyOf({ request }: Exchange): AppendRequest | undefined {
       contentRange: `${range.offset}-${range.offset + range.lengthBytes - 1}`,
     })
   }
-  return { body: request, expectedOffset: range?.offset, contentLengthBytes: lengthBytes ?? range?.lengthBytes }
+  return {
+    body: request,
+    ownsBody: true,
+    expectedOffset: range?.offset,
+    contentLengthBytes: lengthBytes ?? range?.lengthBytes,
+  }
 }
 
 /** Tells a client that is out of step where to go on. OCI distribution-spec, "Pushing a blob in chunks". */

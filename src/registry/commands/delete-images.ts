@@ -11,7 +11,7 @@ import {
   type ManifestRow,
 } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
-import { suspect } from '../../storage/metadata/stores/review-queue.ts'
+import { collectSuspicions, type Suspicions } from '../../storage/metadata/stores/review-queue.ts'
 import { deleteTagRow, findTag, tagsOfManifest } from '../../storage/metadata/stores/tag-store.ts'
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
 import { audit, imageEvent, lockRepository, trashRetentionMs } from '../change.ts'
@@ -29,7 +29,9 @@ export const deleteTag = defineCommand({
     const repository = await lockRepository(tx, context, input.name)
     const target = await findTag(tx, repository.id, input.tag)
     if (!target) throw registryError('tag-unknown', 'Requested image not found', { tag: input.tag })
-    await removeTag(tx, repository, input.tag, target, context)
+    const suspicions = collectSuspicions()
+    await removeTag(tx, repository, input.tag, target, suspicions, context)
+    await suspicions.write(tx)
     await audit(tx, context, input.name, 'BatchDeleteImage', { imageIds: [{ imageTag: input.tag }], keptImage: true })
   },
 })
@@ -52,6 +54,7 @@ export const deleteImages = defineCommand({
   ): Promise<DeleteImageOutcome[]> {
     const repository = await lockRepository(tx, context, input.name)
     const outcomes = new Map<number, DeleteImageOutcome>()
+    const suspicions = collectSuspicions()
     let waiting = input.identifiers.map((identifier, position) => ({ identifier, position }))
     // An image may be named before the index that lists it: what is still referenced gets another turn as long as
     // something else of the call went.
@@ -59,7 +62,7 @@ export const deleteImages = defineCommand({
       progress = false
       const referenced: typeof waiting = []
       for (const turn of waiting) {
-        const outcome = await deleteOne(tx, repository, turn.identifier, input.trashBatch, context)
+        const outcome = await deleteOne(tx, repository, turn.identifier, input.trashBatch, suspicions, context)
         outcomes.set(turn.position, outcome)
         if (outcome.kind === 'referenced') referenced.push(turn)
         else if (outcome.kind === 'deleted') progress = true
@@ -67,6 +70,7 @@ export const deleteImages = defineCommand({
       waiting = referenced
     }
     const inOrder = input.identifiers.flatMap((_, position) => outcomes.get(position) ?? [])
+    await suspicions.write(tx)
     const deleted = inOrder.filter((outcome) => outcome.kind === 'deleted')
     if (deleted.length > 0) {
       await audit(tx, context, input.name, 'BatchDeleteImage', {
@@ -83,6 +87,7 @@ async function deleteOne(
   repository: RepositoryRow,
   identifier: { digest?: Digest | undefined; tag?: string | undefined },
   trashBatch: string,
+  suspicions: Suspicions,
   context: CommandContext,
 ): Promise<DeleteImageOutcome> {
   const { digest, tag } = identifier
@@ -98,13 +103,13 @@ async function deleteOne(
     const others = (await tagsOfManifest(tx, manifest.id)).filter((name) => name !== tag)
     // Naming one of several tags, alone or with its digest, takes only that tag.
     if (others.length > 0) {
-      await removeTag(tx, repository, tag, target, context)
+      await removeTag(tx, repository, tag, target, suspicions, context)
       return { kind: 'deleted', digest: wanted, tags: [tag as Tag], imageDeleted: false }
     }
   }
   const by = await referencingManifests(tx, repository.id, wanted)
   if (by.length > 0) return { kind: 'referenced', by }
-  const tags = await trashImage(tx, repository, manifest, trashBatch, context)
+  const tags = await trashImage(tx, repository, manifest, trashBatch, suspicions, context)
   return { kind: 'deleted', digest: wanted, tags, imageDeleted: true }
 }
 
@@ -113,6 +118,7 @@ async function removeTag(
   repository: RepositoryRow,
   tag: string,
   target: { readonly manifestId: number; readonly digest: Digest },
+  suspicions: Suspicions,
   context: CommandContext,
 ): Promise<void> {
   await deleteTagRow(tx, repository.id, tag)
@@ -122,7 +128,7 @@ async function removeTag(
     digest: null,
     previousDigest: digestToBytes(target.digest),
   })
-  await suspect(tx, {
+  suspicions.add({
     kind: 'manifest',
     repositoryId: repository.id,
     subjectId: target.manifestId,
@@ -137,6 +143,7 @@ async function trashImage(
   repository: RepositoryRow,
   manifest: ManifestRow,
   trashBatch: string,
+  suspicions: Suspicions,
   context: CommandContext,
 ): Promise<Tag[]> {
   const digest = digestFromBytes(manifest.digest)
@@ -154,7 +161,7 @@ async function trashImage(
   for (const blob of await blobsOfManifest(tx, manifest.id)) {
     if ((await referencingManifests(tx, repository.id, blob.digest)).length > 0) continue
     await hideBlob(tx, repository.id, blob.blobId)
-    await suspect(tx, { kind: 'blob', repositoryId: 0, subjectId: blob.blobId, reason: 'image deleted', now })
+    suspicions.add({ kind: 'blob', repositoryId: 0, subjectId: blob.blobId, reason: 'image deleted', now })
   }
   // Children lose a parent and referrers their subject: each may have become garbage by it.
   const suspects = await childrenOfManifest(tx, manifest.id)
@@ -171,9 +178,9 @@ async function trashImage(
     if (referrers.length < referrerBatch) break
   }
   for (const subjectId of suspects) {
-    await suspect(tx, { kind: 'manifest', repositoryId: repository.id, subjectId, reason: 'image deleted', now })
+    suspicions.add({ kind: 'manifest', repositoryId: repository.id, subjectId, reason: 'image deleted', now })
   }
-  await suspect(tx, {
+  suspicions.add({
     kind: 'manifest',
     repositoryId: repository.id,
     subjectId: manifest.id,

@@ -8,7 +8,9 @@ import {
   findManifestRow,
   insertManifest,
   restoreManifestRow,
+  rewriteManifest,
   type ManifestRow,
+  type NewManifestRow,
   type ReferenceEdge,
 } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
@@ -45,40 +47,40 @@ export interface PutManifestInput {
   readonly refuseRepeat: boolean
 }
 
+/** How the repository holds what was pushed. */
+export interface HeldManifest {
+  readonly id: number
+  /** What it is served as: the type of this push, or of an earlier one that said more. */
+  readonly mediaType: string
+  readonly artifactType: string | undefined
+}
+
 /**
  * The one way an image enters a repository. Everything a manifest names must be there, and stays: its blobs are
  * locked against collection until this commits. A missing subject is no obstacle (OCI distribution-spec,
  * "Pushing Manifests with Subject").
+ *
+ * Bytes that state no media type may be pushed as several. As a type the registry does not know they name nothing;
+ * pushed again as a known one they are checked and recorded like new. A living manifest of a known type stays what
+ * it is: what it names must go on being held.
  */
 export const putManifest = defineCommand({
   name: 'put-manifest',
   durability: 'durable',
-  async run(tx, input: PutManifestInput, context): Promise<void> {
+  async run(tx, input: PutManifestInput, context): Promise<HeldManifest> {
     const repository = await lockRepository(tx, context, input.name)
     const existing = await findManifestRow(tx, repository.id, input.digest)
-    const isLiving = existing?.trashed_at === null
-    await refuseImmutable(tx, repository, input, context, isLiving)
+    const isRepeat = existing?.trashed_at === null && !isFirstKnown(existing, input)
+    await refuseImmutable(tx, repository, input, context, isRepeat)
 
-    let manifestId: number
-    if (existing && isLiving) {
-      manifestId = existing.id
-      if (existing.storage_class !== 'active') await activateManifestRow(tx, manifestId, context.nowMs)
-    } else {
-      const checked = await checkContent(tx, repository, input, context)
-      if (existing) {
-        manifestId = existing.id
-        await restoreManifestRow(tx, manifestId, context.nowMs, context.actorArn)
-      } else {
-        manifestId = await insertManifest(tx, newRow(repository, input, checked, context), input.bytes, checked.edges)
-      }
-    }
+    const held = await hold(tx, repository, existing, input, context)
 
-    for (const tag of input.tags) await pointTag(tx, repository, tag, manifestId, input, context)
+    for (const tag of input.tags) await pointTag(tx, repository, tag, held.id, input, context)
     if (input.tags.length === 0) {
       await suspect(tx, {
         kind: 'manifest',
         repositoryId: repository.id,
-        subjectId: manifestId,
+        subjectId: held.id,
         reason: 'pushed without a tag',
         now: context.nowMs,
       })
@@ -89,20 +91,61 @@ export const putManifest = defineCommand({
         action: 'PUSH',
         digest: input.digest,
         tag,
-        mediaType: input.mediaType,
-        artifactType: input.artifactType,
+        mediaType: held.mediaType,
+        artifactType: held.artifactType,
       })
     }
     await audit(tx, context, input.name, 'PutImage', { imageDigest: input.digest, imageTags: input.tags })
+    return held
   },
 })
+
+/** The same bytes came before as a type of which nothing could be read, and now come as one the registry knows. */
+function isFirstKnown(existing: ManifestRow, input: PutManifestInput): boolean {
+  return existing.kind === 'other' && input.kind !== 'other'
+}
+
+/** Brings the manifest into the repository, or leaves it as it is there. */
+async function hold(
+  tx: Session,
+  repository: RepositoryRow,
+  existing: ManifestRow | undefined,
+  input: PutManifestInput,
+  context: CommandContext,
+): Promise<HeldManifest> {
+  const isTrashed = existing !== undefined && existing.trashed_at !== null
+  if (existing && !isTrashed) {
+    if (existing.storage_class !== 'active') await activateManifestRow(tx, existing.id, context.nowMs)
+    if (!isFirstKnown(existing, input)) {
+      return { id: existing.id, mediaType: existing.media_type, artifactType: existing.artifact_type ?? undefined }
+    }
+  }
+  if (isTrashed && existing.kind !== 'other' && input.kind === 'other') throw knownAsOther(existing, input)
+
+  const checked = await checkContent(tx, repository, input, context)
+  const { mediaType, artifactType } = input
+  const row = newRow(repository, input, checked, context)
+  if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType }
+  // From the trash too: what it names may be held otherwise than it was, a foreign layer uploaded since for one.
+  await rewriteManifest(tx, existing.id, row, checked.edges)
+  if (isTrashed) await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
+  return { id: existing.id, mediaType, artifactType }
+}
+
+function knownAsOther({ media_type: mediaType }: ManifestRow, { digest, mediaType: given }: PutManifestInput) {
+  return registryError(
+    'parameter-invalid',
+    `The manifest ${digest} was pushed as ${mediaType} before it was deleted, and cannot come back as ${given}. Push it as ${mediaType}.`,
+    { digest, mediaType },
+  )
+}
 
 async function refuseImmutable(
   tx: Session,
   repository: RepositoryRow,
   input: PutManifestInput,
   context: CommandContext,
-  isLiving: boolean,
+  isRepeat: boolean,
 ): Promise<void> {
   const mode = repository.tag_mutability as TagMutability
   const filters = JSON.parse(repository.mutability_filters) as string[]
@@ -110,7 +153,7 @@ async function refuseImmutable(
     const target = await findTag(tx, repository.id, tag)
     if (!target) continue
     // Before immutability: naming an image that is exactly there already is its own answer in ECR's model.
-    if (input.refuseRepeat && isLiving && target.digest === input.digest) throw repeated(input, tag, context)
+    if (input.refuseRepeat && isRepeat && target.digest === input.digest) throw repeated(input, tag, context)
     if (isTagImmutable(mode, filters, tag)) {
       throw registryError(
         'tag-immutable',
@@ -119,7 +162,7 @@ async function refuseImmutable(
       )
     }
   }
-  if (input.refuseRepeat && isLiving && input.tags.length === 0) throw repeated(input, undefined, context)
+  if (input.refuseRepeat && isRepeat && input.tags.length === 0) throw repeated(input, undefined, context)
 }
 
 function repeated(input: PutManifestInput, tag: string | undefined, context: CommandContext) {
@@ -218,20 +261,7 @@ function newRow(
   input: PutManifestInput,
   checked: CheckedContent,
   context: CommandContext,
-): Pick<
-  ManifestRow,
-  | 'repository_id'
-  | 'digest'
-  | 'media_type'
-  | 'kind'
-  | 'artifact_type'
-  | 'size_bytes'
-  | 'image_size_bytes'
-  | 'subject_digest'
-  | 'annotations'
-  | 'pushed_at'
-  | 'pushed_by'
-> {
+): NewManifestRow {
   return {
     repository_id: repository.id,
     digest: digestToBytes(input.digest),

@@ -12,6 +12,7 @@ import {
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { audit, lockRepository, trashRetentionMs } from '../change.ts'
 import { registryError } from '../errors.ts'
+import { registryForNewRepository } from './registries.ts'
 
 /** The one blob domain there is until repositories can name a key of their own. */
 const defaultDomainId = 1
@@ -33,8 +34,9 @@ export const createRepository = defineCommand({
     context,
   ): Promise<RepositoryRow> {
     if (Object.keys(input.tags).length > maxResourceTags) throw tooManyTags()
+    const registryId = await registryForNewRepository(tx, context)
     const row = await insertRepositoryRow(tx, {
-      registry_id: context.registryId,
+      registry_id: registryId,
       domain_id: defaultDomainId,
       name: input.name,
       created_at: context.nowMs,
@@ -51,7 +53,7 @@ export const createRepository = defineCommand({
       )
     }
     for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
-    await audit(tx, context, input.name, 'CreateRepository', {
+    await audit(tx, { ...context, registryId }, input.name, 'CreateRepository', {
       imageTagMutability: input.tagMutability,
       tags: input.tags,
     })

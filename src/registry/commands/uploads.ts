@@ -1,11 +1,11 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
-import { insertLocatedBlob, lockLocatedBlob, showBlob } from '../../storage/metadata/stores/blob-index.ts'
+import { insertLocatedBlob, lockLocatedBlob, quarantineLocation, showBlob } from '../../storage/metadata/stores/blob-index.ts'
 import { blobPromiseMs, postponeBlobReviews, suspect } from '../../storage/metadata/stores/review-queue.ts'
 import {
-  deleteUpload,
   deleteUploadAtEpoch,
   findUpload,
   insertUpload,
+  releaseUploadWriter,
   releaseUploadWriters,
   saveUploadProgress,
   takeUpload,
@@ -124,12 +124,18 @@ export const completeUpload = defineCommand({
       sizeBytes: number
       store: string
       published: { key: string; generation: string } | undefined
+      /** A key of this blob whose bytes are known to be gone. */
+      deadKey: string | undefined
     },
     context,
   ): Promise<CompletionOutcome> {
-    const { digest, sizeBytes, published, store } = input
+    const { digest, sizeBytes, published, store, deadKey } = input
     const repository = await readRepository(tx, context, input.name)
-    const known = await lockLocatedBlob(tx, repository.domain_id, digest)
+    let known = await lockLocatedBlob(tx, repository.domain_id, digest)
+    if (known && known.key === deadKey && published) {
+      await quarantineLocation(tx, store, deadKey)
+      known = undefined
+    }
     if (!known && !published) return 'needs-publication'
     if (!(await deleteUploadAtEpoch(tx, input.uploadId, input.epoch))) throw uploadUnknown(input.uploadId)
     const now = context.nowMs
@@ -147,16 +153,18 @@ export const completeUpload = defineCommand({
   },
 })
 
-export const cancelUpload = defineCommand({
-  name: 'cancel-upload',
+/** Lets go of a session without saving: it stands where it stood. */
+export const releaseWriter = defineCommand({
+  name: 'release-upload-writer',
   durability: 'process',
-  async run(tx, input: { uploadId: string }): Promise<boolean> {
-    return deleteUpload(tx, input.uploadId)
+  async run(tx, input: { uploadId: string; epoch: number }): Promise<void> {
+    await releaseUploadWriter(tx, input.uploadId, input.epoch)
   },
 })
 
-export const expireUpload = defineCommand({
-  name: 'expire-upload',
+/** Ends a session without a blob. False when another writer has taken it, or it has ended. */
+export const endUpload = defineCommand({
+  name: 'end-upload',
   durability: 'process',
   async run(tx, input: { uploadId: string; epoch: number }): Promise<boolean> {
     return deleteUploadAtEpoch(tx, input.uploadId, input.epoch)

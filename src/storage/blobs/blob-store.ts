@@ -36,6 +36,8 @@ export interface AppendOptions {
   /** More bytes than this in one call are `body-too-large`. */
   readonly limitBytes?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** The buffers are the store's from now on: it may free their memory once they are written. */
+  readonly ownsBuffers?: boolean | undefined
 }
 
 export interface AppendResult {
@@ -114,6 +116,15 @@ export interface BlobStore {
 
   /** Forgets an upload; a blob published from it stays. May be repeated. Ends a running append. */
   discardUpload(uploadId: string): Promise<void>
+
+  /**
+   * Forgets an upload that will not be completed. Had it been published, `isLocated` is asked whether that was
+   * committed, and the publication withdrawn if not. Ends a running append; may be repeated.
+   */
+  abandonUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void>
+
+  /** The bytes under a key, or undefined when it names nothing. */
+  blobSize(key: string): Promise<number | undefined>
 
   /** Throws `blob-missing` when the key names nothing. */
   open(key: string): Promise<OpenBlob>

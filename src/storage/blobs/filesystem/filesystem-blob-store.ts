@@ -19,7 +19,7 @@ import { FilesystemBlob } from './filesystem-blob.ts'
 import { HashThread } from './hash-thread.ts'
 import { generationOf, Layout, type BlobPlace } from './layout.ts'
 import { receive } from './receive.ts'
-import { recoverUploads } from './recovery.ts'
+import { recoverUpload, recoverUploads, type RecoveryOptions } from './recovery.ts'
 
 export interface FilesystemBlobStoreOptions {
   /** Must exist. */
@@ -120,6 +120,22 @@ class FilesystemBlobStore implements BlobStore {
     if (path !== undefined) await this.#occupy(uploadId, () => this.#remove(path))
   }
 
+  async abandonUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void> {
+    if (this.#layout.uploadPath(uploadId) === undefined) return
+    await this.#occupy(uploadId, async () => {
+      try {
+        await recoverUpload(this.#recovery({ isLocated, isOpenSession: () => Promise.resolve(false) }), uploadId)
+      } catch (error) {
+        if (systemCode(error) !== 'ENOENT') throw fromDisk(error, 'abandon upload')
+      }
+    })
+  }
+
+  async blobSize(key: string): Promise<number | undefined> {
+    const place = this.#layout.placeOfKey(key)
+    return place === undefined ? undefined : this.#sizeOf(place.path)
+  }
+
   async open(key: string): Promise<OpenBlob> {
     const place = this.#layout.placeOfKey(key)
     if (place === undefined) throw blobMissing(key)
@@ -145,12 +161,7 @@ class FilesystemBlobStore implements BlobStore {
 
   async recover(ask: RecoveryQuestions): Promise<RecoveryReport> {
     try {
-      return await recoverUploads({
-        disk: this.#disk,
-        layout: this.#layout,
-        hashFile: (path, sizeBytes, algorithm) => this.#hashThread.hash(path, sizeBytes, algorithm),
-        ask,
-      })
+      return await recoverUploads(this.#recovery(ask))
     } catch (error) {
       throw fromDisk(error, 'recover')
     }
@@ -158,6 +169,15 @@ class FilesystemBlobStore implements BlobStore {
 
   async close(): Promise<void> {
     await this.#hashThread.close()
+  }
+
+  #recovery(ask: RecoveryQuestions): RecoveryOptions {
+    return {
+      disk: this.#disk,
+      layout: this.#layout,
+      hashFile: (path, sizeBytes, algorithm) => this.#hashThread.hash(path, sizeBytes, algorithm),
+      ask,
+    }
   }
 
   #uploadPath(uploadId: string): string {
@@ -203,6 +223,7 @@ class FilesystemBlobStore implements BlobStore {
         bytesInFlight: this.#bytesInFlight,
         hash: options.hash,
         limitBytes: options.limitBytes ?? Number.POSITIVE_INFINITY,
+        ownsBuffers: options.ownsBuffers ?? false,
       })
       return { writtenBytes: acceptedBytes, ...end }
     } catch (error) {

@@ -25,26 +25,21 @@ export interface RecoveryOptions {
 export async function recoverUploads(options: RecoveryOptions): Promise<RecoveryReport> {
   const { disk, layout } = options
   const counts = { discardedUploads: 0, keptUploads: 0, committedUploads: 0, withdrawnBlobs: 0, unmatchedUploads: 0 }
-  // Where the directory is a volume of its own, it also has entries that are no domain.
-  const domains = (await disk.readdir(layout.blobsDir)).filter(isDomain)
   for (const uploadId of await disk.readdir(layout.uploadsDir)) {
     if (!isUploadId(uploadId)) continue
-    for (const outcome of await recoverUpload(options, uploadId, domains)) counts[outcome] += 1
+    for (const outcome of await recoverUpload(options, uploadId)) counts[outcome] += 1
   }
   return counts
 }
 
-async function recoverUpload(
-  options: RecoveryOptions,
-  uploadId: string,
-  domains: readonly string[],
-): Promise<(keyof RecoveryReport)[]> {
+/** Settles one upload that nobody is writing to. Throws the system's ENOENT when there is none. */
+export async function recoverUpload(options: RecoveryOptions, uploadId: string): Promise<(keyof RecoveryReport)[]> {
   const { disk, layout, ask } = options
   const path = join(layout.uploadsDir, uploadId)
   const facts = await disk.stat(path)
   const outcomes: (keyof RecoveryReport)[] = []
   if (facts.linkCount > 1) {
-    const place = await findPublication(options, path, facts, uploadId, domains)
+    const place = await findPublication(options, path, facts, uploadId)
     if (place !== undefined && (await ask.isLocated(place.key))) {
       await disk.unlink(path)
       return ['committedUploads']
@@ -68,8 +63,9 @@ async function findPublication(
   path: string,
   facts: FileFacts,
   uploadId: string,
-  domains: readonly string[],
 ): Promise<BlobPlace | undefined> {
+  // Where the directory is a volume of its own, it also has entries that are no domain.
+  const domains = (await disk.readdir(layout.blobsDir)).filter(isDomain)
   for (const algorithm of ['sha256', 'sha512'] as const) {
     const digest = await hashFile(path, facts.sizeBytes, algorithm)
     for (const domain of domains) {

@@ -20,6 +20,8 @@ export interface UploadWriterOptions {
   readonly bytesInFlight: BytesInFlight
   readonly hash: Hash | undefined
   readonly limitBytes: number
+  /** Nobody else looks at the buffers again. */
+  readonly ownsBuffers: boolean
 }
 
 /** What an upload writer tells the one who feeds it. */
@@ -120,6 +122,7 @@ export class UploadWriter {
         this.#pendingBytes = 0
         try {
           await writeAll(this.#options.disk, this.#options.descriptor, batch, this.#position)
+          if (this.#options.ownsBuffers) freeMemory(batch)
         } finally {
           this.#options.bytesInFlight.release(batchBytes)
         }
@@ -146,6 +149,17 @@ export class UploadWriter {
     if (this.#isFlushing) return
     if (this.#idleTimer === undefined) this.#idleTimer = setTimeout(() => this.#startWriting(), idleFlushMs)
     else this.#idleTimer.refresh()
+  }
+}
+
+/**
+ * Frees the memory of buffers at once. Left to the garbage collector, the bodies of a busy server make it run over the
+ * whole heap after every few dozen megabytes, which costs more processor time than receiving them.
+ */
+function freeMemory(buffers: readonly Uint8Array[]): void {
+  for (const { buffer, byteLength } of buffers) {
+    // A buffer that is part of a larger one shares it with bytes that may still be wanted.
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
   }
 }
 

@@ -204,6 +204,15 @@ export async function insertLocatedBlob(
   return { blobId: row.id, inserted: location !== undefined }
 }
 
+const quarantine = statement<{ store: string; key: string }>()((db, p) =>
+  db.updateTable('blob_location').set({ state: 'quarantined' }).where('store', '=', p.store).where('key', '=', p.key),
+)
+
+/** Notes that the bytes under a key are gone or wrong; the blob may be given others. */
+export async function quarantineLocation(tx: Session, store: string, key: string): Promise<void> {
+  await tx.change(quarantine, { store, key })
+}
+
 const show = statement<{ repositoryId: number; blobId: number; now: number }>()((db, p) =>
   db
     .insertInto('repository_blob')

@@ -127,7 +127,7 @@ export function findManifestRow(session: Session, repositoryId: number, digest: 
   return session.first(row, { repositoryId, digest: digestToBytes(digest) })
 }
 
-type NewManifestRow = Pick<
+export type NewManifestRow = Pick<
   ManifestRow,
   | 'repository_id'
   | 'digest'
@@ -184,15 +184,25 @@ export async function insertManifest(
   const inserted = await tx.first(insert, manifest)
   if (!inserted) throw new Error('inserting a manifest returned no row')
   await tx.change(insertPayload, { manifestId: inserted.id, payload })
+  await insertEdges(tx, inserted.id, manifest.repository_id, edges)
+  return inserted.id
+}
+
+async function insertEdges(
+  tx: Session,
+  manifestId: number,
+  repositoryId: number,
+  edges: readonly ReferenceEdge[],
+): Promise<void> {
   // Eight parameters a row, under SQLite's 32,766 for a statement.
   const chunkSize = 1000
   for (let start = 0; start < edges.length; start += chunkSize) {
     await tx.query(
       tx.builder.insertInto('manifest_reference').values(
         edges.slice(start, start + chunkSize).map((edge, index) => ({
-          manifest_id: inserted.id,
+          manifest_id: manifestId,
           position: start + index,
-          repository_id: manifest.repository_id,
+          repository_id: repositoryId,
           digest: digestToBytes(edge.digest),
           kind: edge.kind,
           role: edge.role,
@@ -202,7 +212,44 @@ export async function insertManifest(
       ),
     )
   }
-  return inserted.id
+}
+
+type Reading = Pick<
+  ManifestRow,
+  'media_type' | 'kind' | 'artifact_type' | 'image_size_bytes' | 'subject_digest' | 'annotations'
+>
+
+const rewrite = statement<Reading & { id: number }>()((db, p) =>
+  db
+    .updateTable('manifest')
+    .set({
+      media_type: p.media_type,
+      kind: p.kind,
+      artifact_type: p.artifact_type,
+      image_size_bytes: p.image_size_bytes,
+      subject_digest: p.subject_digest,
+      annotations: p.annotations,
+    })
+    .where('id', '=', p.id),
+)
+
+const dropEdges = statement<{ id: number }>()((db, p) =>
+  db.deleteFrom('manifest_reference').where('manifest_id', '=', p.id),
+)
+
+/**
+ * Replaces what was read from a manifest's bytes, and its edges; when and by whom it was pushed stay. The caller holds
+ * the repository's lock and has checked the edges.
+ */
+export async function rewriteManifest(
+  tx: Session,
+  id: number,
+  reading: Reading & Pick<ManifestRow, 'repository_id'>,
+  edges: readonly ReferenceEdge[],
+): Promise<void> {
+  await tx.change(rewrite, { id, ...reading })
+  await tx.change(dropEdges, { id })
+  await insertEdges(tx, id, reading.repository_id, edges)
 }
 
 const restore = statement<{ id: number; now: number; by: string }>()((db, p) =>

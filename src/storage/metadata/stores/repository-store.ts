@@ -27,7 +27,7 @@ const addRegistry = statement<{ accountId: string; region: string; createdAt: nu
     .onConflict((conflict) => conflict.doNothing()),
 )
 
-/** The id of an account's registry in a region, if anything was ever done there. */
+/** The id of an account's registry in a region, if it ever made anything there. */
 export async function findRegistryId(session: Session, accountId: string, region: string): Promise<number | undefined> {
   return (await session.first(ofRegistry, { accountId, region }))?.id
 }

@@ -33,11 +33,18 @@ const suspectStatement = statement<{
     ),
 )
 
+export interface Suspicion {
+  readonly kind: ReviewKind
+  /** 0 for what no repository owns. */
+  readonly repositoryId: number
+  readonly subjectId: number
+  readonly reason: string
+  readonly now: number
+  readonly delayMs?: number
+}
+
 /** Notes that something may have become garbage, to be looked at `delayMs` from now. */
-export async function suspect(
-  tx: Session,
-  review: { kind: ReviewKind; repositoryId: number; subjectId: number; reason: string; now: number; delayMs?: number },
-): Promise<void> {
+export async function suspect(tx: Session, review: Suspicion): Promise<void> {
   await tx.change(suspectStatement, {
     kind: review.kind,
     repositoryId: review.repositoryId,
@@ -45,6 +52,30 @@ export async function suspect(
     dueAt: review.now + (review.delayMs ?? reviewDelayMs),
     reason: review.reason,
   })
+}
+
+/**
+ * Suspicions of a command that raises many, also of things other repositories raise them about: written at its end,
+ * each once and in one order, so that two such commands never wait for each other's rows crosswise.
+ */
+export interface Suspicions {
+  add(review: Suspicion): void
+  write(tx: Session): Promise<void>
+}
+
+export function collectSuspicions(): Suspicions {
+  const waiting = new Map<string, Suspicion>()
+  return {
+    add(review) {
+      waiting.set(`${review.kind} ${review.subjectId} ${review.repositoryId}`, review)
+    },
+    async write(tx) {
+      const inOrder = [...waiting.values()].sort(
+        (a, b) => a.kind.localeCompare(b.kind) || a.subjectId - b.subjectId || a.repositoryId - b.repositoryId,
+      )
+      for (const review of inOrder) await suspect(tx, review)
+    },
+  }
 }
 
 const postponeBlob = statement<{ blobId: number; repositoryId: number; until: number }>()((db, p) =>

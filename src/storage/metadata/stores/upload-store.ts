@@ -112,20 +112,22 @@ export async function saveUploadProgress(
   return (await tx.change(progress, update)) > 0
 }
 
-const remove = statement<{ id: string }>()((db, p) => db.deleteFrom('upload_session').where('id', '=', p.id))
-
 const removeAtEpoch = statement<{ id: string; epoch: number }>()((db, p) =>
   db.deleteFrom('upload_session').where('id', '=', p.id).where('writer_epoch', '=', p.epoch),
 )
 
-/** Ends a session. False when it was not there. */
-export async function deleteUpload(tx: Session, id: string): Promise<boolean> {
-  return (await tx.change(remove, { id })) > 0
-}
-
 /** Ends a session if this writer still holds it. */
 export async function deleteUploadAtEpoch(tx: Session, id: string, epoch: number): Promise<boolean> {
   return (await tx.change(removeAtEpoch, { id, epoch })) > 0
+}
+
+const releaseOne = statement<{ id: string; epoch: number }>()((db, p) =>
+  db.updateTable('upload_session').set({ writer: null }).where('id', '=', p.id).where('writer_epoch', '=', p.epoch),
+)
+
+/** Notes that a writer has stopped, if it still is the writer. */
+export async function releaseUploadWriter(tx: Session, id: string, epoch: number): Promise<void> {
+  await tx.change(releaseOne, { id, epoch })
 }
 
 const release = statement()((db) => db.updateTable('upload_session').set({ writer: null }).where('writer', 'is not', null))
@@ -138,13 +140,17 @@ export async function releaseUploadWriters(tx: Session): Promise<void> {
 const expired = statement<{ now: number; limit: number }>()((db, p) =>
   db
     .selectFrom('upload_session')
-    .select(['id', 'writer_epoch as epoch'])
+    .select(['id', 'writer_epoch as epoch', 'writer', 'expires_at as expiresAt'])
     .where('expires_at', '<=', p.now)
     .orderBy('expires_at')
     .limit(p.limit),
 )
 
-export function expiredUploads(session: Session, now: number, limit: number): Promise<{ id: string; epoch: number }[]> {
+export function expiredUploads(
+  session: Session,
+  now: number,
+  limit: number,
+): Promise<{ id: string; epoch: number; writer: string | null; expiresAt: number }[]> {
   return session.all(expired, { now, limit })
 }
 
