@@ -119,7 +119,7 @@ describe.each(databases)('uploads on %s', (kind) => {
     const { registry, context } = fixture
     const { id } = await registry.beginUpload(context, name)
     const [one, two] = [freshBytes(), freshBytes()]
-    // eslint-disable-next-line @typescript-eslint/require-await -- bodies are asynchronous
+     
     async function* breaking(): AsyncGenerator<Buffer> {
       yield one
       throw new Error('connection reset')

@@ -554,6 +554,44 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
       )
     })
 
+    describe('abandoning', () => {
+      it('frees an upload that was never published, and may be repeated', async () => {
+        const uploadId = await uploadOf(sampleBytes(1_000))
+
+        await store.abandonUpload(uploadId, async () => false)
+        await store.abandonUpload(uploadId, async () => false)
+
+        expect(await store.uploadSize(uploadId)).toBeUndefined()
+      })
+
+      it.each([true, false])('keeps what it published if that was committed: %s', async (isCommitted) => {
+        const bytes = sampleBytes(1_000)
+        const uploadId = await uploadOf(bytes)
+        const { key } = await publish(uploadId, digestOf(bytes), bytes.length)
+        const asked: string[] = []
+
+        await store.abandonUpload(uploadId, async (located) => asked.push(located) > 0 && isCommitted)
+
+        expect(asked).toEqual([key])
+        expect(await store.uploadSize(uploadId)).toBeUndefined()
+        expect(await store.blobSize(key)).toBe(isCommitted ? bytes.length : undefined)
+      })
+    })
+
+    describe('owned buffers', () => {
+      it('are written whole', async () => {
+        const bytes = sampleBytes(3 * mebibyte + 5)
+        const uploadId = await startUpload()
+        // Copies that own their memory, as those of a network connection do.
+        const chunks = [0, 1, 2, 3].map((n) => new Uint8Array(bytes.subarray(n * mebibyte, (n + 1) * mebibyte)))
+
+        const result = await store.append(uploadId, 0, Readable.from(chunks), { ownsBuffers: true })
+
+        expect(result.writtenBytes).toBe(bytes.length)
+        expect(await contentOfUpload(uploadId)).toBe(digestOf(bytes))
+      })
+    })
+
     describe('recovery', () => {
       const nobody: RecoveryQuestions = { isLocated: async () => false, isOpenSession: async () => false }
       const nothing = {

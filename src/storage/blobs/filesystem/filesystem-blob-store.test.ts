@@ -301,7 +301,6 @@ describe('the filesystem store', () => {
       await store.recover(nobody)
 
       expect(testDisk.calls.map(({ operation, path }) => `${operation} ${relative(dataDir, path)}`)).toEqual([
-        'readdir blobs',
         'readdir uploads',
       ])
       expect(await filesBelow(dataDir)).toEqual([`blobs/${key}`])
