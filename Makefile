@@ -16,7 +16,11 @@ run: $(installed) ## Start Stowage on this machine (data in ./data)
 	@$(with_node) node src/cli.ts serve --show-secret
 
 .PHONY: check
-check: static ## Types, lint, unit tests, generated documents: under a minute
+check: $(installed) ## Types, lint, unit tests, generated documents: under a minute
+	@$(MAKE) -j3 --output-sync=target types lint generated unit
+
+.PHONY: unit
+unit: $(installed)
 	@$(with_node) ./node_modules/.bin/vitest run --project unit
 
 .PHONY: test

@@ -5,6 +5,7 @@ import type { AccountId, Region } from '../values/account.ts'
 
 /** A registry is an account in a region; every repository belongs to exactly one. */
 export interface RegistryRef {
+  /** 0 for a registry in which nothing was made yet: every look-up by it finds nothing. */
   readonly id: number
   readonly accountId: AccountId
   readonly region: Region

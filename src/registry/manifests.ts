@@ -85,7 +85,7 @@ export function manifestOperations(deps: {
       const parsed = parseManifest(input.bytes, input.declaredMediaType)
       const digest = checkedDigest(input)
       const tags = tagsOf(input)
-      await database.execute(
+      const held = await database.execute(
         putManifest,
         {
           name,
@@ -103,7 +103,7 @@ export function manifestOperations(deps: {
         },
         commandContext(context),
       )
-      return { digest, mediaType: parsed.mediaType, subject: parsed.subject?.digest, tags }
+      return { digest, mediaType: held.mediaType, subject: parsed.subject?.digest, tags }
     },
 
     async deleteTag(context, name, tag) {

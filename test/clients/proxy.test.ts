@@ -1,6 +1,6 @@
 import { mkdirSync, copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createAwsClient, type AwsClient } from '../support/aws.ts'
 import { createDistributionClient, type ClientResponse, type DistributionClient } from '../support/distribution-client.ts'
 import { buildImage, buildIndex, buildRandomImage, digestOf, pushImage, randomContent, withDigest } from '../support/images.ts'
@@ -259,10 +259,10 @@ describe('behind a trusted proxy', () => {
 
   test('a proxy that tells the public host nowhere breaks signatures, and the log says why', async () => {
     const proxy = await startTlsProxy({ upstream: stowage.url, location: locationWith(stowage) })
+    onTestFinished(() => proxy.stop())
 
     const failure = await awsThrough(proxy, stowage).failure('ecr', 'describe-repositories')
 
-    await proxy.stop()
     expect(failure).toContain('InvalidSignatureException')
     const refused = stowage.logs().split('\n').find((line) => line.includes('a request signature was refused'))
     expect(JSON.parse(refused ?? '{}')).toMatchObject({ host: `127.0.0.1:${stowage.port}` })
@@ -313,10 +313,10 @@ describe('behind a proxy that nobody said to trust', () => {
   test('a signature for a host that only X-Forwarded-Host names is refused', async () => {
     const location = locationWith(stowage, ...forwardedHost)
     const proxy = await startTlsProxy({ upstream: stowage.url, location })
+    onTestFinished(() => proxy.stop())
 
     const failure = await awsThrough(proxy, stowage).failure('ecr', 'describe-repositories')
 
-    await proxy.stop()
     expect(failure).toContain('InvalidSignatureException')
   })
 })

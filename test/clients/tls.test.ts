@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createAwsClient, type AwsClient } from '../support/aws.ts'
 import { createCertificate, type CertificateFiles } from '../support/certificates.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
@@ -123,9 +123,11 @@ describe('a certificate that the server makes', () => {
     await first.stop()
 
     const second = await startStowage({ dataDir, tls: 'self-signed' })
+    onTestFinished(async () => {
+      await second.stop()
+    })
     const answer = await curl(`${second.url}/healthz`, '--cacert', writeCa(ca))
 
-    await second.stop()
     expect(answer.stdout).toMatch(/^HTTP\/1\.1 200 /)
   })
 
@@ -160,6 +162,9 @@ describe('certificate files that change', () => {
     const folder = join(dir.path, 'operator')
     const files = await createCertificate(folder)
     const stowage = await startStowage({ tls: files })
+    onTestFinished(async () => {
+      await stowage.stop()
+    })
     const ca = readFileSync(files.certFile, 'utf8')
     const kept = createDistributionClient(stowage.url, stowage.credentials, { ca })
     expect((await kept.request('GET', '/v2/')).status).toBe(200)

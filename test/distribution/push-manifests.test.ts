@@ -73,6 +73,30 @@ onEveryDatabase((registry) => {
       }
     })
 
+    it('as a known type checks and serves what came as an unknown one before', async () => {
+      const { client, newRepository, pushBlob } = registry()
+      const image = buildImage({ seed: 'type told later' })
+      const { mediaType, ...unstated } = JSON.parse(image.manifest.bytes.toString()) as Record<string, unknown>
+      expect(mediaType).toBe(ociManifest)
+      const manifest = content('application/vnd.example.unheard-of', JSON.stringify(unstated))
+      const known = { ...manifest, mediaType: ociManifest }
+      const repository = await newRepository()
+      expect((await put(repository, 'v1', manifest)).status).toBe(201)
+
+      const early = await put(repository, 'v1', known)
+      expect([early.status, errorCodeOf(early)]).toEqual([400, 'MANIFEST_BLOB_UNKNOWN'])
+      for (const { bytes } of image.blobs) await pushBlob(repository, bytes)
+      expect((await put(repository, 'v1', known)).status).toBe(201)
+
+      const pulled = await client.request('GET', `/v2/${repository}/manifests/v1`)
+      expect(pulled.headers['content-type']).toBe(ociManifest)
+      const path = `/v2/${repository}/manifests/${manifest.digest}`
+      expect((await client.request('DELETE', path)).status).toBe(202)
+      const lesser = await put(repository, 'v1', manifest)
+      expect([lesser.status, errorCodeOf(lesser)]).toEqual([400, 'UNSUPPORTED'])
+      expect(errorOf(lesser)?.message).toContain(ociManifest)
+    })
+
     it('moves a tag', async () => {
       const { client, newRepository, pushImage } = registry()
       const repository = await newRepository()

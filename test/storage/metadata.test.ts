@@ -1,107 +1,37 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { CommandContext, defineCommand } from '../../src/storage/metadata/command.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { lockDataFolder, shareDataFolder } from '../../src/storage/metadata/folder-lock.ts'
-import { migrateMetadata, type MetadataTarget } from '../../src/storage/metadata/migrate.ts'
-import { openMetadata } from '../../src/storage/metadata/open.ts'
+import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { createDatabase, startPostgres } from '../support/postgres.ts'
-import { databases, type DatabaseKind } from '../support/registry.ts'
+import { databases } from '../support/registry.ts'
 import { run } from '../support/run.ts'
 import { projectDir } from '../support/tools.ts'
+import { context, names, startMetadata, type MetadataFixture, type PutInput } from './metadata-fixture.ts'
 
-/*
- * The catalogue that the SQLite writer's thread loads is a module; these tests bring one of their own, so that a
- * command can fail at will.
- */
-const catalogue = `
-import { defineCommand } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/command.ts')).href}'
-import { PlatformError } from '${pathToFileURL(join(projectDir, 'src/internal/platform-error.ts')).href}'
-const insert = (tx, name) => tx.query(tx.builder.insertInto('setting').values({ name, value: '1' }))
-export const commands = [
-  defineCommand({ name: 'put', durability: 'durable', async run(tx, { name, fail }) {
-    await insert(tx, name)
-    if (fail) throw new PlatformError('refused', 'as asked', { detail: { name } })
-    return name
-  } }),
-  defineCommand({ name: 'put-lightly', durability: 'process', run: (tx, { name }) => insert(tx, name) }),
-  defineCommand({ name: 'trip', durability: 'durable', async run() { throw new TypeError('a fault of the program') } }),
-]
-`
-
-interface PutInput {
-  readonly name: string
-  readonly fail: boolean
-}
-/** Only names and durability matter here on SQLite; PostgreSQL runs these themselves. */
-async function loadCommands(url: string) {
-  const { commands } = (await import(/* @vite-ignore */ url)) as { commands: ReturnType<typeof defineCommand>[] }
-  const [put, putLightly, trip] = commands
-  if (!put || !putLightly || !trip) throw new Error('the catalogue has three commands')
-  return { put, putLightly, trip }
-}
-
-const context: CommandContext = {
-  nowMs: 0,
-  actorArn: '',
-  registryId: 0,
-  accountId: '',
-  region: '',
-  requestId: '',
-  sourceIp: '',
-  userAgent: '',
-  protocol: 'system',
-}
-
-let dir: string
-let catalogueUrl: string
+let fixture: MetadataFixture
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'stowage-metadata-'))
-  const file = join(dir, 'catalogue.mjs')
-  writeFileSync(file, catalogue)
-  catalogueUrl = pathToFileURL(file).href
+  fixture = await startMetadata()
 })
-afterEach(() => rm(dir, { recursive: true, force: true }))
-
-async function newTarget(kind: DatabaseKind): Promise<MetadataTarget> {
-  return kind === 'sqlite' ? { file: join(dir, 'stowage.db') } : { url: (await createDatabase()).url }
-}
-
-async function open(target: MetadataTarget): Promise<MetadataDatabase> {
-  return openMetadata(target, {
-    catalogueUrl,
-    onFatal: (error) => {
-      throw error
-    },
-    onConnectionLost: () => undefined,
-  })
-}
-
-const names = async (database: MetadataDatabase): Promise<string[]> =>
-  (await database.reader.query(database.reader.builder.selectFrom('setting').select('name').orderBy('name'))).map(
-    ({ name }) => name,
-  )
+afterEach(() => fixture.stop())
 
 describe.each(databases)('write commands on %s', (kind) => {
   let database: MetadataDatabase
 
   beforeEach(async () => {
-    const target = await newTarget(kind)
+    const target = await fixture.newTarget(kind)
     await migrateMetadata(target, { check: false })
-    database = await open(target)
+    database = await fixture.open(target)
   })
   afterEach(() => database.close())
 
   it('undo only themselves when they fail, also among others at the same moment', async () => {
-    const { put, trip } = await loadCommands(catalogueUrl)
+    const { put, trip } = fixture.commands
     const inputs: PutInput[] = Array.from({ length: 20 }, (_, n) => ({ name: `n${String(n).padStart(2, '0')}`, fail: n % 5 === 3 }))
 
     const results = await Promise.allSettled([
@@ -117,7 +47,7 @@ describe.each(databases)('write commands on %s', (kind) => {
   })
 
   it('are seen by readers as soon as they are answered', async () => {
-    const { put } = await loadCommands(catalogueUrl)
+    const { put } = fixture.commands
 
     for (let n = 0; n < 20; n += 1) {
       await database.execute(put, { name: `n${String(n).padStart(2, '0')}`, fail: false }, context)
@@ -126,7 +56,7 @@ describe.each(databases)('write commands on %s', (kind) => {
   })
 
   it('wait for the disk unless they say that they need not', async () => {
-    const { put, putLightly } = await loadCommands(catalogueUrl)
+    const { put, putLightly } = fixture.commands
     const before = { ...database.counters }
 
     await database.execute(putLightly, { name: 'a' }, context)
@@ -137,7 +67,7 @@ describe.each(databases)('write commands on %s', (kind) => {
   })
 
   it('show one moment to a snapshot', async () => {
-    const { put } = await loadCommands(catalogueUrl)
+    const { put } = fixture.commands
     const count = await database.snapshot(async (session) => {
       const query = session.builder.selectFrom('setting').select('name')
       const first = await session.query(query)
@@ -152,10 +82,10 @@ describe.each(databases)('write commands on %s', (kind) => {
 
 describe('commits on SQLite', () => {
   it('are shared by commands that come together', async () => {
-    const target = await newTarget('sqlite')
+    const target = await fixture.newTarget('sqlite')
     await migrateMetadata(target, { check: false })
-    const database = await open(target)
-    const { put } = await loadCommands(catalogueUrl)
+    const database = await fixture.open(target)
+    const { put } = fixture.commands
 
     await Promise.all(Array.from({ length: 200 }, (_, n) => database.execute(put, { name: `n${n}`, fail: false }, context)))
 
@@ -166,7 +96,7 @@ describe('commits on SQLite', () => {
 
 describe.each(databases)('migrations on %s', (kind) => {
   it('run once however many processes start together', async () => {
-    const target = await newTarget(kind)
+    const target = await fixture.newTarget(kind)
 
     expect((await migrateMetadata(target, { check: true })).pending).toEqual(['0001-foundation'])
     const script = `
@@ -184,7 +114,7 @@ describe.each(databases)('migrations on %s', (kind) => {
 
 describe('migrations', () => {
   it('refuse a database of a newer Stowage before anything is touched', async () => {
-    const file = join(dir, 'stowage.db')
+    const file = join(fixture.dir, 'stowage.db')
     await migrateMetadata({ file }, { check: false })
     const raw = new DatabaseSync(file)
     raw.exec(`insert into kysely_migration (name, timestamp) values ('9999-from-the-future', '')`)
@@ -198,33 +128,33 @@ describe('the lock of a data folder', () => {
   it('is held by one process, and ends with it however it ends', async () => {
     const script = `
       import { lockDataFolder, shareDataFolder } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/folder-lock.ts')).href}'
-      const lock = lockDataFolder(${JSON.stringify(dir)})
+      const lock = lockDataFolder(${JSON.stringify(fixture.dir)})
       console.log('locked')
       setInterval(() => lock, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(child.stdout, 'data')
 
     try {
-      expect(() => lockDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
+      expect(() => lockDataFolder(fixture.dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
     } finally {
       child.kill('SIGKILL')
       await once(child, 'exit')
     }
-    const lock = lockDataFolder(dir)
+    const lock = lockDataFolder(fixture.dir)
     lock.release()
-    lockDataFolder(dir).release()
+    lockDataFolder(fixture.dir).release()
   })
 
   it('tells a process that shares it whether it is alone', () => {
-    const first = shareDataFolder(dir)
+    const first = shareDataFolder(fixture.dir)
     expect(first.isAlone).toBe(true)
     first.share()
-    const second = shareDataFolder(dir)
+    const second = shareDataFolder(fixture.dir)
     expect(second.isAlone).toBe(false)
-    expect(() => lockDataFolder(dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
+    expect(() => lockDataFolder(fixture.dir)).toThrow(expect.objectContaining({ code: 'data-dir-in-use' }) as Error)
     first.release()
     second.release()
-    const third = shareDataFolder(dir)
+    const third = shareDataFolder(fixture.dir)
     expect(third.isAlone).toBe(true)
     third.release()
   })
@@ -236,8 +166,8 @@ describe('a PostgreSQL server that goes away', () => {
     try {
       const { url } = await createDatabase(cluster.url)
       await migrateMetadata({ url }, { check: false })
-      const database = await open({ url })
-      const { put } = await loadCommands(catalogueUrl)
+      const database = await fixture.open({ url })
+      const { put } = fixture.commands
       await database.execute(put, { name: 'a', fail: false }, context)
 
       const terminate = `select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid() and application_name = 'stowage'`

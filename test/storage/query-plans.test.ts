@@ -13,7 +13,7 @@ import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { expireUploads } from '../../src/registry/uploads.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
-import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
+import { newDatabaseCounters, type MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { Session } from '../../src/storage/metadata/session.ts'
 import { SqliteConnection } from '../../src/storage/metadata/sqlite/connection.ts'
@@ -55,7 +55,7 @@ function recordingDatabase(file: string): MetadataDatabase {
   })
   return {
     dialect: 'sqlite',
-    counters: { statements: 0, commits: 0, durableCommits: 0 },
+    counters: newDatabaseCounters(),
     reader: session,
     snapshot: (read) => read(session),
     execute: (command, input, context) => command.run(session, input, context),

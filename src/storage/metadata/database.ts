@@ -21,7 +21,10 @@ export interface MetadataDatabase {
   close(): Promise<void>
 }
 
-/** Called when the database can no longer be trusted to write (a failed fsync): the process must stop. */
+/**
+ * Called once, when the database can no longer be trusted to write (a failed fsync): the process must stop. From then on
+ * every command is refused with the same error; `close` still works.
+ */
 export type FatalHandler = (error: Error) => void
 
 /** A count of what was asked of the database, for tests and metrics. */
@@ -29,8 +32,10 @@ export interface DatabaseCounters {
   statements: number
   commits: number
   durableCommits: number
+  /** Times that SQLite's log was copied into the database file; PostgreSQL looks after its own. */
+  checkpoints: number
 }
 
 export function newDatabaseCounters(): DatabaseCounters {
-  return { statements: 0, commits: 0, durableCommits: 0 }
+  return { statements: 0, commits: 0, durableCommits: 0, checkpoints: 0 }
 }

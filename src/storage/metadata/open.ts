@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { systemIds, type IdSource } from '../../internal/ids.ts'
 import type { FatalHandler, MetadataDatabase } from './database.ts'
 import type { MetadataTarget } from './migrate.ts'
 import { openPostgresDatabase } from './postgres/database.ts'
@@ -15,10 +16,18 @@ export interface OpenMetadataOptions {
   readonly onFatal: FatalHandler
   /** A connection was lost while idle; it will be made again. */
   readonly onConnectionLost: (error: Error) => void
+  /** Randomness of the pauses between attempts; default: the system's. */
+  readonly ids?: IdSource
 }
 
-/** Connections to PostgreSQL of one process: more than it has cores for, few enough for a dozen processes. */
-const postgresConnections = 20
+/** A read lends a connection for one statement: these answer more requests at once than a process has cores for. */
+const postgresReadConnections = 12
+/**
+ * A command holds a connection from BEGIN to COMMIT, mostly waiting for the server's disk, which flushes once for
+ * commits that come together: more would only queue for the same rows. With the reads it makes 20 a process, of the
+ * 100 that a PostgreSQL server allows by default.
+ */
+const postgresWriteConnections = 8
 
 /** Opens the metadata of a migrated database. Throws `storage-unavailable`. */
 export async function openMetadata(target: MetadataTarget, options: OpenMetadataOptions): Promise<MetadataDatabase> {
@@ -26,6 +35,12 @@ export async function openMetadata(target: MetadataTarget, options: OpenMetadata
     const { catalogueUrl, onFatal } = options
     return openSqliteDatabase({ file: target.file, catalogueUrl, onFatal })
   }
-  const { onConnectionLost } = options
-  return openPostgresDatabase({ url: target.url, maxConnections: postgresConnections, onConnectionLost })
+  const { onConnectionLost, ids = systemIds } = options
+  return openPostgresDatabase({
+    url: target.url,
+    maxReadConnections: postgresReadConnections,
+    maxWriteConnections: postgresWriteConnections,
+    ids,
+    onConnectionLost,
+  })
 }

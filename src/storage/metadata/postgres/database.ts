@@ -1,25 +1,39 @@
 import pg from 'pg'
+import type { IdSource } from '../../../internal/ids.ts'
 import { PlatformError } from '../../../internal/platform-error.ts'
 import { storageError } from '../../errors.ts'
 import type { Command, CommandContext } from '../command.ts'
 import { newDatabaseCounters, type MetadataDatabase } from '../database.ts'
-import { Session, type Connection, type QueryResult } from '../session.ts'
+import { Session } from '../session.ts'
+import { inTransaction, PostgresConnection, type QueryRunner } from './connection.ts'
+import { stateOf, withRetries } from './retry.ts'
 
-export interface PostgresOptions {
+export interface PoolOptions {
   /** `postgres://user:password@host:port/database`; never logged. */
   readonly url: string
   readonly maxConnections: number
+  /** How long a statement waits for another's lock; default: until its own time-out. */
+  readonly lockTimeoutMs?: number
   /** Called for a connection lost while idle: worth a line in the log, no more. */
   readonly onConnectionLost: (error: Error) => void
 }
 
-/** Deadlock and serialization failure: the command did nothing and may run again. */
-const retryableStates = new Set(['40001', '40P01'])
-const maxAttempts = 5
-/** disk_full; configuration_limit_exceeded is its neighbour on some managed servers. */
-const fullStates = new Set(['53100', '53400'])
+export interface PostgresOptions extends Pick<PoolOptions, 'url' | 'onConnectionLost'> {
+  /** For single reads and snapshots. */
+  readonly maxReadConnections: number
+  /** For write commands. */
+  readonly maxWriteConnections: number
+  /** Randomness of the pauses between attempts. */
+  readonly ids: IdSource
+}
+
 /** Longer than any command takes; a statement that hangs must not hold its locks for ever. */
 const statementTimeoutMs = 30_000
+/**
+ * A change that waits this long for another is told to come back. Shorter than the statement's time-out, so that
+ * whoever waits gives up before the one that holds the lock is stopped for holding it too long.
+ */
+const writeLockTimeoutMs = 10_000
 const connectTimeoutMs = 10_000
 
 const types = {
@@ -30,69 +44,25 @@ const types = {
   },
 }
 
-class PostgresConnection implements Connection {
-  readonly dialect = 'postgres'
-  readonly #client: { query(query: pg.QueryConfig): Promise<pg.QueryResult> }
-  readonly #names: Map<string, string>
-  readonly #onStatement: () => void
-
-  constructor(
-    client: { query(query: pg.QueryConfig): Promise<pg.QueryResult> },
-    names: Map<string, string>,
-    onStatement: () => void,
-  ) {
-    this.#client = client
-    this.#names = names
-    this.#onStatement = onStatement
-  }
-
-  async run(sql: string, values: readonly unknown[], reuse: boolean): Promise<QueryResult> {
-    this.#onStatement()
-    const config: pg.QueryConfig = { text: sql, values: [...values] }
-    if (reuse) {
-      let name = this.#names.get(sql)
-      if (name === undefined) this.#names.set(sql, (name = `s${this.#names.size}`))
-      config.name = name
-    }
-    const { rows, rowCount } = await this.#client.query(config)
-    return { rows: rows as unknown[], affected: rowCount ?? 0 }
-  }
-}
-
 /** Opens a migrated database. Commands run as READ COMMITTED transactions and state their locks themselves. */
 export async function openPostgresDatabase(options: PostgresOptions): Promise<MetadataDatabase> {
-  const pool = newPool(options)
+  const { url, ids, onConnectionLost } = options
+  // Commands that queue for one repository's row may hold every connection of theirs, and nobody reads less for it.
+  const readPool = newPool({ url, maxConnections: options.maxReadConnections, onConnectionLost })
+  const writePool = newPool({
+    url,
+    maxConnections: options.maxWriteConnections,
+    lockTimeoutMs: writeLockTimeoutMs,
+    onConnectionLost,
+  })
   const counters = newDatabaseCounters()
-  const countStatement = (): void => {
-    counters.statements += 1
-  }
-  // Names of prepared statements: the same text has the same name on every connection.
   const names = new Map<string, string>()
-  const reader = new PostgresConnection(
-    { query: (query) => translated(() => pool.query(query)) },
-    names,
-    countStatement,
-  )
-
-  const transact = async <Result>(begin: string, body: (session: Session) => Promise<Result>): Promise<Result> => {
-    const client = await translated(() => pool.connect())
-    let lost = false
-    try {
-      await client.query(begin)
-      const result = await body(new Session(new PostgresConnection(client, names, countStatement)))
-      await client.query('commit')
-      return result
-    } catch (error) {
-      try {
-        await client.query('rollback')
-      } catch {
-        lost = true
-      }
-      throw error
-    } finally {
-      client.release(lost)
-    }
-  }
+  const sessionOn = (runner: QueryRunner): Session =>
+    new Session(
+      new PostgresConnection(runner, names, () => {
+        counters.statements += 1
+      }),
+    )
 
   const execute = async <Input, Result>(
     command: Command<Input, Result>,
@@ -104,37 +74,34 @@ export async function openPostgresDatabase(options: PostgresOptions): Promise<Me
       command.durability === 'process'
         ? 'begin isolation level read committed; set local synchronous_commit = off'
         : 'begin isolation level read committed'
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const result = await transact(begin, (session) => command.run(session, input, context))
-        counters.commits += 1
-        if (command.durability === 'durable') counters.durableCommits += 1
-        return result
-      } catch (error) {
-        if (attempt < maxAttempts && retryableStates.has(stateOf(error) ?? '')) continue
-        throw translate(error)
-      }
-    }
+    const attempt = (): Promise<Result> =>
+      inTransaction(writePool, begin, (client) => command.run(sessionOn(client), input, context))
+    const result = await translated(() => withRetries(attempt, ids))
+    counters.commits += 1
+    if (command.durability === 'durable') counters.durableCommits += 1
+    return result
   }
 
   return {
     dialect: 'postgres',
     counters,
-    reader: new Session(reader),
+    reader: sessionOn({ query: (query) => translated(() => readPool.query(query)) }),
     snapshot: (read) =>
-      translated(() => transact('begin isolation level repeatable read read only', read)),
+      translated(() =>
+        inTransaction(readPool, 'begin isolation level repeatable read read only', (client) => read(sessionOn(client))),
+      ),
     execute,
     async ping() {
-      await translated(() => pool.query('select 1'))
+      await translated(() => readPool.query('select 1'))
     },
     async close() {
-      await pool.end()
+      await Promise.all([readPool.end(), writePool.end()])
     },
   }
 }
 
 /** A pool whose connections come up with Stowage's settings. */
-export function newPool(options: PostgresOptions): pg.Pool {
+export function newPool(options: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections,
@@ -142,6 +109,7 @@ export function newPool(options: PostgresOptions): pg.Pool {
     connectionTimeoutMillis: connectTimeoutMs,
     statement_timeout: statementTimeoutMs,
     idle_in_transaction_session_timeout: statementTimeoutMs,
+    lock_timeout: options.lockTimeoutMs,
     application_name: 'stowage',
   })
   pool.on('error', options.onConnectionLost)
@@ -156,25 +124,39 @@ async function translated<Result>(work: () => Promise<Result>): Promise<Result> 
   }
 }
 
-function stateOf(error: unknown): string | undefined {
-  return (error as { code?: string } | undefined)?.code
+/** disk_full; configuration_limit_exceeded is its neighbour on some managed servers. */
+const fullStates = new Set(['53100', '53400'])
+/** The statement was stopped or gave way to others; its transaction did nothing, and may do better later. */
+const busyStates: Readonly<Record<string, string>> = {
+  '40001': 'the change collided with others at every attempt',
+  '40P01': 'the change collided with others at every attempt',
+  '55P03': 'the change waited too long for another one',
+  '57014': 'the database took too long to answer',
 }
+/** Network failures, refused logins, shutdowns, too many connections, and a transaction left open too long. */
+const unreachableState =
+  /^(ECONN[A-Z]+|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08...|25P03|28...|3D000|57P0.|53300)$/
 
 /**
- * Connection trouble, refused logins, shutdowns and a full disk are storage failures; everything else is either the domain's own
- * (passed through) or a fault of the program. Messages of the driver can name the host and never the password.
+ * Connection trouble, refused logins, shutdowns, time-outs and a full disk are storage failures; everything else is
+ * either the domain's own (passed through) or a fault of the program. Messages of the driver can name the host and never the password.
  */
 export function translate(error: unknown): unknown {
   if (error instanceof PlatformError) return error
   const state = stateOf(error)
-  if (state !== undefined && fullStates.has(state)) {
+  const message = error instanceof Error ? error.message : String(error)
+  if (state === undefined) {
+    const isDriverTrouble = /terminat|timeout|Connection|connect/i.test(message)
+    return isDriverTrouble ? unreachable(message, error) : error
+  }
+  if (fullStates.has(state)) {
     return storageError('storage-full', 'the database server has no space left', { cause: error })
   }
-  const message = error instanceof Error ? error.message : String(error)
-  const networkTrouble = state !== undefined && /^(ECONN[A-Z]+|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08...|28...|3D000|57P0.|53300)$/.test(state)
-  const driverTrouble = /terminat|timeout|Connection|connect/i.test(message) && state === undefined
-  if (networkTrouble || driverTrouble) {
-    return storageError('storage-unavailable', `the database cannot be reached: ${message}`, { cause: error })
-  }
-  return error
+  const busy = busyStates[state]
+  if (busy !== undefined) return storageError('storage-unavailable', `${busy}: try again`, { cause: error })
+  return unreachableState.test(state) ? unreachable(message, error) : error
+}
+
+function unreachable(message: string, cause: unknown): PlatformError {
+  return storageError('storage-unavailable', `the database cannot be reached: ${message}`, { cause })
 }

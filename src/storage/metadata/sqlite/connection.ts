@@ -8,6 +8,13 @@ const maxCachedStatements = 500
 /** Older ones can corrupt a database when a WAL is reset while a reader starts. */
 const oldestSqlite = [3, 51, 3] as const
 
+/** What a checkpoint answers, counted in pages of the log. */
+export interface CheckpointReport {
+  readonly logPages: number
+  /** Of those, how many are in the database file too. */
+  readonly copiedPages: number
+}
+
 interface Prepared {
   readonly statement: StatementSync
   readonly returnsRows: boolean
@@ -22,6 +29,7 @@ export class SqliteConnection implements Connection {
   readonly #database: DatabaseSync
   readonly #prepared = new Map<string, Prepared>()
   readonly #onStatement: () => void
+  readonly #checkpoints = new Map<string, StatementSync>()
 
   constructor(database: DatabaseSync, onStatement: () => void) {
     this.#database = database
@@ -47,8 +55,29 @@ export class SqliteConnection implements Connection {
     }
   }
 
+  /** False too when SQLite has ended the transaction by itself, as it does after some errors. */
+  get isTransaction(): boolean {
+    return this.#database.isTransaction
+  }
+
+  /**
+   * Copies the log into the database file as far as readers let it: `passive` waits for nobody, `truncate` waits for
+   * them and empties the log, `noop` only counts (5 µs). Not in a transaction.
+   */
+  checkpoint(mode: 'noop' | 'passive' | 'truncate'): CheckpointReport {
+    try {
+      let statement = this.#checkpoints.get(mode)
+      if (!statement) this.#checkpoints.set(mode, (statement = this.#database.prepare(`pragma wal_checkpoint(${mode})`)))
+      const { log, checkpointed } = statement.get() as { log: number; checkpointed: number }
+      return { logPages: log, copiedPages: checkpointed }
+    } catch (error) {
+      throw translateSqliteError(error)
+    }
+  }
+
   close(): void {
     this.#prepared.clear()
+    this.#checkpoints.clear()
     this.#database.close()
   }
 
@@ -85,23 +114,43 @@ export function openSqlite(file: string, options: { readOnly: boolean }): Databa
   return database
 }
 
-/** SQLITE_FULL and the disk-full flavour of SQLITE_IOERR. */
-const fullCodes = new Set([13])
-/** The primary codes that say that the file or the disk, not the statement, is at fault: IOERR, CORRUPT, CANTOPEN, NOTADB, READONLY. */
-const brokenCodes = new Set([8, 10, 11, 14, 26])
+/** What is wrong with the file or its disk, rather than with a statement. */
+export type SqliteFault = 'busy' | 'full' | 'broken'
+
+/** SQLite's primary result codes. BUSY and FULL pass: nothing was changed. Of the others nobody knows what is on the disk. */
+const faults: Readonly<Record<number, SqliteFault>> = {
+  5: 'busy', // BUSY
+  8: 'broken', // READONLY
+  10: 'broken', // IOERR, a failed flush among them
+  11: 'broken', // CORRUPT
+  13: 'full', // FULL
+  14: 'broken', // CANTOPEN
+  26: 'broken', // NOTADB
+}
+
+/** Classifies an error of SQLite, translated or not; undefined for every other one. */
+export function sqliteFault(error: unknown): SqliteFault | undefined {
+  const { errcode, cause } = error as { errcode?: number; cause?: unknown }
+  // The low byte is the primary code, the rest says more.
+  if (errcode !== undefined) return faults[errcode & 0xff]
+  return cause instanceof Error ? sqliteFault(cause) : undefined
+}
 
 export function translateSqliteError(error: unknown): unknown {
-  const code = (error as { errcode?: number }).errcode
-  if (code === undefined) return error
-  // The low byte is the primary code, the rest says more.
-  const primary = code & 0xff
-  if (fullCodes.has(primary)) {
-    return storageError('storage-full', 'the disk that holds the metadata is full', { cause: error })
+  switch (sqliteFault(error)) {
+    case 'full':
+      return storageError('storage-full', 'the disk that holds the metadata is full', { cause: error })
+    case 'busy':
+      return storageError(
+        'storage-unavailable',
+        'another program has locked the database file: try again when it has let go of it',
+        { cause: error },
+      )
+    case 'broken':
+      return storageError('storage-unavailable', `the metadata cannot be read or written: ${messageOf(error)}`, { cause: error })
+    case undefined:
+      return error
   }
-  if (brokenCodes.has(primary)) {
-    return storageError('storage-unavailable', `the metadata cannot be read or written: ${messageOf(error)}`, { cause: error })
-  }
-  return error
 }
 
 function messageOf(error: unknown): string {

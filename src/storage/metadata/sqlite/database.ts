@@ -5,10 +5,9 @@ import type { Command, CommandContext } from '../command.ts'
 import { newDatabaseCounters, type FatalHandler, type MetadataDatabase } from '../database.ts'
 import { Session } from '../session.ts'
 import { openSqlite, SqliteConnection } from './connection.ts'
+import { Snapshots } from './snapshots.ts'
 import type { SentError, WriterAnswer, WriterData, WriterMessage, WriterRequest } from './writer.ts'
 
-/** Snapshots at the same moment; each is a connection, and each ends within milliseconds. */
-const snapshotConnections = 2
 /** Beyond this the writer is not keeping up, and waiting would only be hiding it. */
 const maxWaitingCommands = 10_000
 
@@ -39,16 +38,24 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
   const workerData: WriterData = { file: options.file, catalogueUrl: options.catalogueUrl }
   const worker = new Worker(new URL('./writer.ts', import.meta.url), { workerData, execArgv: [] })
 
+  let closing: Promise<void> | undefined
+
+  const refuseAll = (error: Error): void => {
+    for (const { reject } of waiting.values()) reject(error)
+    waiting.clear()
+  }
+  const ready = Promise.withResolvers<undefined>()
+  const closed = Promise.withResolvers<undefined>()
   const breakDown = (error: Error): void => {
     if (broken) return
     broken = error
-    for (const { reject } of waiting.values()) reject(error)
-    waiting.clear()
+    refuseAll(error)
+    // Who waits for the database to open or close waits no longer.
+    ready.reject(error)
+    closed.resolve(undefined)
     options.onFatal(error)
   }
 
-  const ready = Promise.withResolvers<undefined>()
-  const closed = Promise.withResolvers<undefined>()
   worker.on('message', (message: WriterMessage) => {
     switch (message.kind) {
       case 'ready':
@@ -56,9 +63,12 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
         break
       case 'answers':
         counters.statements += message.statements
-        counters.commits += 1
-        if (message.durable) counters.durableCommits += 1
+        if (message.commit) counters.commits += 1
+        if (message.commit === 'durable') counters.durableCommits += 1
         for (const answer of message.answers) settle(waiting, answer)
+        break
+      case 'checkpointed':
+        counters.checkpoints += 1
         break
       case 'fatal':
         breakDown(revive(message.error))
@@ -69,42 +79,49 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
     }
   })
   worker.on('error', (error) => {
-    ready.reject(error)
-    breakDown(error instanceof Error ? error : new Error(String(error)))
+    const message = error instanceof Error ? error.message : String(error)
+    breakDown(storageError('storage-unavailable', `the metadata writer failed: ${message}`, { cause: error }))
   })
   worker.on('exit', () => {
     closed.resolve(undefined)
-    const error = storageError('storage-unavailable', 'the metadata writer has stopped')
-    for (const { reject } of waiting.values()) reject(error)
-    waiting.clear()
-    broken ??= error
+    if (!closing) breakDown(storageError('storage-unavailable', 'the metadata writer has stopped'))
   })
   await ready.promise
 
-  const readConnection = openReader()
-  const idle: SqliteConnection[] = Array.from({ length: snapshotConnections }, openReader)
-  const wanting: ((connection: SqliteConnection) => void)[] = []
+  let readConnection: SqliteConnection
+  try {
+    readConnection = openReader()
+    // Having read, it counts as a user of the file. While there is one SQLite does not copy the log when the writer's
+    // connection goes, which after a failed flush would take for good what may not be on the disk.
+    await readConnection.run('select count(*) from sqlite_schema', [], false)
+  } catch (error) {
+    closing = worker.terminate().then(() => undefined)
+    await closing
+    throw error
+  }
+  const snapshots = new Snapshots(openReader)
+
+  const shutDown = async (): Promise<void> => {
+    // A broken writer runs nothing more, so it would not answer either.
+    if (!broken) {
+      worker.postMessage('close')
+      await closed.promise
+    }
+    await worker.terminate()
+    refuseAll(broken ?? closedError())
+    await snapshots.close()
+    readConnection.close()
+  }
 
   return {
     dialect: 'sqlite',
     counters,
     reader: new Session(readConnection),
-
-    async snapshot(read) {
-      const connection = idle.pop() ?? (await new Promise<SqliteConnection>((resolve) => wanting.push(resolve)))
-      try {
-        connection.exec('begin')
-        return await read(new Session(connection))
-      } finally {
-        connection.exec('commit')
-        const next = wanting.shift()
-        if (next) next(connection)
-        else idle.push(connection)
-      }
-    },
+    snapshot: (read) => snapshots.run(read),
 
     execute<Input, Result>(command: Command<Input, Result>, input: Input, context: CommandContext): Promise<Result> {
       if (broken) return Promise.reject(broken)
+      if (closing) return Promise.reject(closedError())
       if (waiting.size >= maxWaitingCommands) {
         return Promise.reject(storageError('storage-unavailable', 'too many changes are waiting to be written'))
       }
@@ -118,18 +135,11 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
 
     async ping() {
       if (broken) throw broken
+      if (closing) throw closedError()
       await readConnection.run('select 1', [], true)
     },
 
-    async close() {
-      if (!broken) {
-        worker.postMessage('close')
-      }
-      await closed.promise
-      await worker.terminate()
-      broken ??= storageError('storage-unavailable', 'the metadata database is closed')
-      for (const connection of [readConnection, ...idle]) connection.close()
-    },
+    close: () => (closing ??= shutDown()),
   }
 }
 
@@ -138,6 +148,10 @@ function settle(waiting: Map<number, Waiting>, answer: WriterAnswer): void {
   waiting.delete(answer.id)
   if ('error' in answer) waiter?.reject(revive(answer.error))
   else waiter?.resolve(answer.value)
+}
+
+function closedError(): Error {
+  return storageError('storage-unavailable', 'the metadata database is closed')
 }
 
 function revive(sent: SentError): Error {

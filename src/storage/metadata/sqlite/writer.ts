@@ -1,9 +1,9 @@
-import { statSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import { PlatformError } from '../../../internal/platform-error.ts'
+import { isPlatformError, PlatformError } from '../../../internal/platform-error.ts'
+import { storageError } from '../../errors.ts'
 import type { AnyCommand, CommandContext } from '../command.ts'
 import { Session } from '../session.ts'
-import { openSqlite, SqliteConnection } from './connection.ts'
+import { openSqlite, SqliteConnection, sqliteFault } from './connection.ts'
 
 /*
  * The one writing connection and the one checkpointer of an embedded installation, in a thread of its own: a commit
@@ -36,14 +36,21 @@ export type WriterAnswer = { readonly id: number } & ({ readonly value: unknown 
 
 export type WriterMessage =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'answers'; readonly answers: WriterAnswer[]; readonly statements: number; readonly durable: boolean }
+  | {
+      readonly kind: 'answers'
+      readonly answers: WriterAnswer[]
+      readonly statements: number
+      /** Undefined when there was no commit, and every answer is an error. */
+      readonly commit: 'durable' | 'process' | undefined
+    }
+  | { readonly kind: 'checkpointed' }
   | { readonly kind: 'fatal'; readonly error: SentError }
   | { readonly kind: 'closed' }
 
 /** Bounds how long the first command of a group waits for the last. */
 const maxGroupSize = 64
-/** About 1,000 pages: SQLite's own threshold, but acted on after the answers have gone out. */
-const checkpointWalBytes = 4 * 1024 * 1024
+/** 4 MiB, SQLite's own threshold, but acted on after the answers have gone out. */
+const checkpointPages = 1_000
 
 const port = parentPort
 if (!port) throw new Error('writer.ts runs as a worker thread')
@@ -54,8 +61,7 @@ const byName = new Map(commands.map((command) => [command.name, command]))
 if (byName.size !== commands.length) throw new Error('two write commands share a name')
 
 let statements = 0
-const database = openSqlite(data.file, { readOnly: false })
-const connection = new SqliteConnection(database, () => {
+const connection = new SqliteConnection(openSqlite(data.file, { readOnly: false }), () => {
   statements += 1
 })
 connection.exec('pragma journal_mode = wal; pragma wal_autocheckpoint = 0; pragma synchronous = full')
@@ -65,6 +71,8 @@ const waiting: WriterRequest[] = []
 let scheduled = false
 let closing = false
 let synchronous: 'full' | 'normal' = 'full'
+/** Why nothing is run any more: see `fail`. */
+let failure: SentError | undefined
 
 port.on('message', (message: WriterRequest | 'close') => {
   if (message === 'close') closing = true
@@ -78,41 +86,37 @@ post({ kind: 'ready' })
 
 async function drain(): Promise<void> {
   while (waiting.length > 0) {
-    await runGroup(waiting.splice(0, maxGroupSize))
-    checkpointWhenDue()
+    const group = waiting.splice(0, maxGroupSize)
+    if (failure) {
+      refuse(group, failure)
+    } else {
+      await runGroup(group)
+      if (!failure) checkpointWhenDue()
+    }
     // Lets messages that came in during the commit be received.
     await new Promise<void>((resolve) => setImmediate(resolve))
   }
   scheduled = false
-  if (closing) {
-    connection.exec('pragma wal_checkpoint(truncate)')
-    connection.close()
-    post({ kind: 'closed' })
-    port?.close()
-  }
+  if (closing) close()
 }
 
 async function runGroup(group: WriterRequest[]): Promise<void> {
-  const durable = group.some(({ command }) => byName.get(command)?.durability !== 'process')
+  const commit = group.some(({ command }) => byName.get(command)?.durability !== 'process') ? 'durable' : 'process'
   const answers: WriterAnswer[] = []
-  statements = 0
+  let isCommitting = false
   try {
-    setSynchronous(durable ? 'full' : 'normal')
+    setSynchronous(commit === 'durable' ? 'full' : 'normal')
     connection.exec('begin immediate')
     for (const request of group) answers.push(await runOne(request))
+    isCommitting = true
     connection.exec('commit')
   } catch (error) {
     rollBack()
-    const sent = sendable(error)
-    // An error of COMMIT may be a failed fsync, after which the kernel's view and ours may differ: nothing
-    // may be written on top. A full disk is known not to have committed, and may recover.
-    if (sent.code !== 'storage-full') {
-      post({ kind: 'fatal', error: sent })
-    }
-    post({ kind: 'answers', answers: group.map(({ id }) => ({ id, error: sent })), statements, durable })
+    if (isFatal(error, isCommitting)) fail(error)
+    refuse(group, sendable(storageErrorOf(error)))
     return
   }
-  post({ kind: 'answers', answers, statements, durable })
+  answer(answers, commit)
 }
 
 async function runOne(request: WriterRequest): Promise<WriterAnswer> {
@@ -126,8 +130,8 @@ async function runOne(request: WriterRequest): Promise<WriterAnswer> {
     return { id, value }
   } catch (error) {
     const sent = sendable(error)
-    // A full disk or a broken file has rolled back, or will roll back, the whole group.
-    if (sent.code === 'storage-full' || sent.code === 'storage-unavailable') throw error
+    // A full disk or a broken file has rolled back, or will roll back, the whole group; so have some other errors.
+    if (sent.code === 'storage-full' || sent.code === 'storage-unavailable' || !connection.isTransaction) throw error
     connection.exec('rollback to command; release command')
     return { id, error: sent }
   }
@@ -141,21 +145,80 @@ function setSynchronous(level: 'full' | 'normal'): void {
 
 function rollBack(): void {
   try {
-    if (database.isTransaction) connection.exec('rollback')
+    if (connection.isTransaction) connection.exec('rollback')
   } catch {
-    // SQLite rolls back by itself on errors of this kind; then there is nothing left to do.
+    // `isFatal` sees whether the transaction is still there.
   }
 }
 
+/**
+ * An error of COMMIT or of the disk may be a failed flush, after which the kernel's view and ours may differ: nothing
+ * may be written on top. A full disk is known not to have committed, and may recover; so may BEGIN when another program
+ * holds the lock.
+ */
+function isFatal(error: unknown, isCommitting: boolean): boolean {
+  if (connection.isTransaction) return true
+  if (isPlatformError(error, 'storage-full')) return false
+  if (isCommitting) return true
+  return isPlatformError(error, 'storage-unavailable') && sqliteFault(error) !== 'busy'
+}
+
+/** From here on nothing is run: a flush that failed once may say next time that all is well. */
+function fail(error: unknown): void {
+  failure = sendable(storageErrorOf(error))
+  post({ kind: 'fatal', error: failure })
+}
+
+function refuse(group: WriterRequest[], error: SentError): void {
+  const answers = group.map(({ id }) => ({ id, error }))
+  answer(answers, undefined)
+}
+
+function answer(answers: WriterAnswer[], commit: 'durable' | 'process' | undefined): void {
+  post({ kind: 'answers', answers, statements, commit })
+  statements = 0
+}
+
+/** Asking costs a few microseconds. The size of the log's file would not do: it never shrinks. */
 function checkpointWhenDue(): void {
-  try {
-    if (statSync(`${data.file}-wal`).size < checkpointWalBytes) return
+  attemptCheckpoint(() => {
+    const { logPages, copiedPages } = connection.checkpoint('noop')
+    if (logPages - copiedPages < checkpointPages) return
     setSynchronous('full')
-    connection.exec('pragma wal_checkpoint(passive)')
     // Readers seldom hold the whole log: once it has all been copied the next writer starts it from the top.
-  } catch {
-    // A checkpoint that fails loses nothing: the log stays and the next one tries again.
+    connection.checkpoint('passive')
+    post({ kind: 'checkpointed' })
+  })
+}
+
+function attemptCheckpoint(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    const fault = sqliteFault(error)
+    // Nothing is lost: the log stays, and the next checkpoint tries again.
+    if (fault === 'busy' || fault === 'full') return
+    // The log may have failed to reach the disk, and with it what was answered as durable.
+    fail(error)
   }
+}
+
+function close(): void {
+  if (!failure) {
+    attemptCheckpoint(() => {
+      connection.checkpoint('truncate')
+    })
+  }
+  connection.close()
+  post({ kind: 'closed' })
+  port?.close()
+}
+
+/** What everybody in the group is told, whoever's statement it was. */
+function storageErrorOf(error: unknown): unknown {
+  if (isPlatformError(error)) return error
+  const message = error instanceof Error ? error.message : String(error)
+  return storageError('storage-unavailable', `the changes could not be written: ${message}`, { cause: error })
 }
 
 function sendable(error: unknown): SentError {

@@ -1,0 +1,89 @@
+import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts'
+import type { ECR } from '@aws-sdk/client-ecr'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { absentRepository, clientOf, defaultAccountId, onEveryDatabase, refusalOf } from './ecr-under-test.ts'
+
+const unused = 'invented-1'
+
+onEveryDatabase((server) => {
+  function clientIn(region: string): ECR {
+    const ecr = clientOf(server().platform)
+    ecr.config.region = async () => region
+    onTestFinished(() => ecr.destroy())
+    return ecr
+  }
+
+  /** How many changes were committed since the server started. */
+  const commits = (): number => server().platform.platform.counters.database.commits
+
+  describe('a region that nobody used', () => {
+    it('answers as an empty one, and nothing is written for it', async () => {
+      const ecr = clientIn(unused)
+      const sts = new STSClient({
+        endpoint: server().platform.url,
+        region: unused,
+        credentials: server().platform.credentials,
+        maxAttempts: 1,
+      })
+      onTestFinished(() => sts.destroy())
+      const before = commits()
+
+      expect((await ecr.describeRepositories({})).repositories).toEqual([])
+      expect((await ecr.describeRepositories({})).nextToken).toBeUndefined()
+      expect(await ecr.describeRegistry({})).toMatchObject({
+        registryId: defaultAccountId,
+        replicationConfiguration: { rules: [] },
+      })
+      expect((await ecr.getAuthorizationToken({})).authorizationData).toHaveLength(1)
+      expect((await sts.send(new GetCallerIdentityCommand({}))).Account).toBe(defaultAccountId)
+      expect(commits()).toBe(before)
+    })
+
+    const repositoryName = 'team/app'
+    const digest = `sha256:${'ab'.repeat(32)}`
+    const uploadId = '00000000-0000-4000-8000-000000000000'
+    const imageManifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      manifests: [],
+    })
+    const resourceArn = `arn:aws:ecr:${unused}:${defaultAccountId}:repository/${repositoryName}`
+    const calls: Partial<Record<keyof ECR, object>> = {
+      describeRepositories: { repositoryNames: [repositoryName] },
+      deleteRepository: { repositoryName },
+      putImageTagMutability: { repositoryName, imageTagMutability: 'MUTABLE' },
+      listTagsForResource: { resourceArn },
+      tagResource: { resourceArn, tags: [{ Key: 'a', Value: 'b' }] },
+      untagResource: { resourceArn, tagKeys: ['a'] },
+      listImages: { repositoryName },
+      describeImages: { repositoryName },
+      batchGetImage: { repositoryName, imageIds: [{ imageTag: 'v1' }] },
+      batchDeleteImage: { repositoryName, imageIds: [{ imageTag: 'v1' }] },
+      putImage: { repositoryName, imageManifest },
+      batchCheckLayerAvailability: { repositoryName, layerDigests: [digest] },
+      getDownloadUrlForLayer: { repositoryName, layerDigest: digest },
+      initiateLayerUpload: { repositoryName },
+      uploadLayerPart: { repositoryName, uploadId, partFirstByte: 0, partLastByte: 0, layerPartBlob: Uint8Array.of(1) },
+      completeLayerUpload: { repositoryName, uploadId, layerDigests: [digest] },
+    }
+
+    it.each(Object.keys(calls) as (keyof ECR)[])('has no repository for %s', async (method) => {
+      const ecr = clientIn(unused)
+
+      const call = (ecr[method] as unknown as (input: object) => Promise<unknown>).call(ecr, calls[method] ?? {})
+
+      expect(await refusalOf(call)).toBe(absentRepository(repositoryName))
+    })
+
+    it('comes into use with a repository', async () => {
+      const ecr = clientIn('eu-south-2')
+      const name = 'team/first'
+
+      const { repository } = await ecr.createRepository({ repositoryName: name, tags: [{ Key: 'a', Value: 'b' }] })
+
+      expect(repository?.repositoryArn).toBe(`arn:aws:ecr:eu-south-2:${defaultAccountId}:repository/${name}`)
+      expect((await ecr.describeRepositories({})).repositories).toEqual([repository])
+      expect((await ecr.listImages({ repositoryName: name })).imageIds).toEqual([])
+    })
+  })
+})
