@@ -76,6 +76,8 @@ export async function runServer(config: Config, options: RunServerOptions): Prom
   const signals = listenToSignals(logger)
   const fatal = Promise.withResolvers<Error>()
   try {
+    // Before anything is made in the data folder: a certificate that cannot be used is found now.
+    if (config.tls.mode === 'files') await loadTlsPair(config.tls)
     const buildPlatform = options.buildPlatform ?? (await import('./platform.ts')).buildPlatform
     const platform = await buildPlatform(config, { ...dependencies, onFatal: fatal.resolve })
     try {

@@ -133,6 +133,7 @@ async function build(
 
   const database = await openMetadata(target, {
     catalogueUrl: new URL('./commands.ts', import.meta.url).href,
+    ids,
     onFatal,
     onConnectionLost: (error) => {
       logger.warn({ err: error }, 'idle database connection lost')

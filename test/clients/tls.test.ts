@@ -234,5 +234,6 @@ describe('a start that cannot be safe', () => {
 
     expect(exitCode).toBe(2)
     expect(stderr).toMatch(text)
+    expect(existsSync(join(dir.path, 'never-made'))).toBe(false)
   })
 })
