@@ -64,13 +64,12 @@ export const units: Readonly<Record<string, Unit>> = {
   // The catalogue of write commands, loaded by the platform and by the SQLite writer's thread.
   'commands.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   // Parts of the composition that are long enough for a file of their own.
-  'registry-directory.ts': { layer: 4, mayImport: [...belowRules, ...rules] },
   'platform-metrics.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   'platform.ts': {
     layer: 5,
     mayImport: [
       ...[...belowRules, ...rules, ...processes, 'http', ...protocols],
-      ...['commands.ts', 'registry-directory.ts', 'platform-metrics.ts'],
+      ...['commands.ts', 'platform-metrics.ts'],
     ],
   },
   'main.ts': { layer: 5, mayImport: [...base, 'http', ...protocols, 'platform.ts'] },

@@ -209,7 +209,7 @@ describe('readers that stall', () => {
     return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024
   }
 
-  it('hold one chunk each, and a thousand of them a bounded number of bytes', async () => {
+  it('hold one chunk each, and a thousand of them a bounded number of bytes', { timeout: 180_000 }, async () => {
     const before = residentBytes()
 
     const one = await stall(1)

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import type { Digest } from '../../../values/digest.ts'
 import { digestFromBytes, digestToBytes } from '../../../values/digest.ts'
 import type { Session } from '../session.ts'
-import { statement } from '../statement.ts'
+import { statement, type QueryBuilder } from '../statement.ts'
 
 /** Written into the statement, not bound to it: only so does the planner see that the partial index of live locations fits. */
 const active = sql.lit('active')
@@ -118,7 +118,7 @@ export async function lockKnownBlobs(
   return known
 }
 
-const located = statement<{ domainId: number; digest: Uint8Array }>()((db, p, dialect) =>
+const liveBlob = (db: QueryBuilder, p: { domainId: number; digest: Uint8Array }) =>
   db
     .selectFrom('blob')
     .innerJoin('blob_location', (join) =>
@@ -127,18 +127,11 @@ const located = statement<{ domainId: number; digest: Uint8Array }>()((db, p, di
     .select(['blob.id', 'blob.size_bytes as sizeBytes', 'blob_location.key'])
     .where('blob.domain_id', '=', p.domainId)
     .where('blob.digest', '=', p.digest)
-    .$if(dialect === 'postgres', (query) => query.forShare(['blob', 'blob_location'])),
-)
 
-const locatedUnlocked = statement<{ domainId: number; digest: Uint8Array }>()((db, p) =>
-  db
-    .selectFrom('blob')
-    .innerJoin('blob_location', (join) =>
-      join.onRef('blob_location.blob_id', '=', 'blob.id').on('blob_location.state', '=', active),
-    )
-    .select(['blob.id', 'blob.size_bytes as sizeBytes', 'blob_location.key'])
-    .where('blob.domain_id', '=', p.domainId)
-    .where('blob.digest', '=', p.digest),
+const located = statement<{ domainId: number; digest: Uint8Array }>()((db, p) => liveBlob(db, p))
+
+const locatedLocked = statement<{ domainId: number; digest: Uint8Array }>()((db, p, dialect) =>
+  liveBlob(db, p).$if(dialect === 'postgres', (query) => query.forShare(['blob', 'blob_location'])),
 )
 
 export interface LocatedBlob {
@@ -149,12 +142,12 @@ export interface LocatedBlob {
 
 /** A blob with live bytes, locked against collection until the command ends. */
 export function lockLocatedBlob(tx: Session, domainId: number, digest: Digest): Promise<LocatedBlob | undefined> {
-  return tx.first(located, { domainId, digest: digestToBytes(digest) })
+  return tx.first(locatedLocked, { domainId, digest: digestToBytes(digest) })
 }
 
 /** As `lockLocatedBlob`, without the lock: by the time the caller looks again it may be gone. */
 export function findLocatedBlob(session: Session, domainId: number, digest: Digest): Promise<LocatedBlob | undefined> {
-  return session.first(locatedUnlocked, { domainId, digest: digestToBytes(digest) })
+  return session.first(located, { domainId, digest: digestToBytes(digest) })
 }
 
 const insertBlob = statement<{ domainId: number; digest: Uint8Array; sizeBytes: number; now: number }>()((db, p) =>

@@ -2,7 +2,7 @@ import type { Selectable } from 'kysely'
 import { digestFromBytes, digestToBytes, type Digest } from '../../../values/digest.ts'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
-import { statement } from '../statement.ts'
+import { statement, type QueryBuilder } from '../statement.ts'
 
 export type ManifestRow = Selectable<Schema['manifest']>
 
@@ -18,62 +18,48 @@ interface ByDigest {
   digest: Uint8Array
 }
 
-/** What a pull needs, in one statement; archived and trashed images are not there for it. */
-const payloadByTag = statement<ByTag>()((db, p) =>
+const headColumns = ['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes'] as const
+
+/** The manifest a tag points at; archived and trashed images are not there for a pull. */
+const taggedManifest = (db: QueryBuilder, p: ByTag) =>
   db
     .selectFrom('repository')
     .innerJoin('tag', 'tag.repository_id', 'repository.id')
     .innerJoin('manifest', 'manifest.id', 'tag.manifest_id')
-    .innerJoin('manifest_payload', 'manifest_payload.manifest_id', 'manifest.id')
-    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes', 'manifest_payload.payload'])
     .where('repository.registry_id', '=', p.registryId)
     .where('repository.name', '=', p.name)
     .where('repository.trashed_at', 'is', null)
     .where('tag.name', '=', p.tag)
     .where('manifest.trashed_at', 'is', null)
-    .where('manifest.storage_class', '=', 'active'),
+    .where('manifest.storage_class', '=', 'active')
+
+const namedManifest = (db: QueryBuilder, p: ByDigest) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('manifest', 'manifest.repository_id', 'repository.id')
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null)
+    .where('manifest.digest', '=', p.digest)
+    .where('manifest.trashed_at', 'is', null)
+    .where('manifest.storage_class', '=', 'active')
+
+/** What a pull needs, in one statement. */
+const payloadByTag = statement<ByTag>()((db, p) =>
+  taggedManifest(db, p)
+    .innerJoin('manifest_payload', 'manifest_payload.manifest_id', 'manifest.id')
+    .select([...headColumns, 'manifest_payload.payload']),
 )
 
 const payloadByDigest = statement<ByDigest>()((db, p) =>
-  db
-    .selectFrom('repository')
-    .innerJoin('manifest', 'manifest.repository_id', 'repository.id')
+  namedManifest(db, p)
     .innerJoin('manifest_payload', 'manifest_payload.manifest_id', 'manifest.id')
-    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes', 'manifest_payload.payload'])
-    .where('repository.registry_id', '=', p.registryId)
-    .where('repository.name', '=', p.name)
-    .where('repository.trashed_at', 'is', null)
-    .where('manifest.digest', '=', p.digest)
-    .where('manifest.trashed_at', 'is', null)
-    .where('manifest.storage_class', '=', 'active'),
+    .select([...headColumns, 'manifest_payload.payload']),
 )
 
-const headByTag = statement<ByTag>()((db, p) =>
-  db
-    .selectFrom('repository')
-    .innerJoin('tag', 'tag.repository_id', 'repository.id')
-    .innerJoin('manifest', 'manifest.id', 'tag.manifest_id')
-    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes'])
-    .where('repository.registry_id', '=', p.registryId)
-    .where('repository.name', '=', p.name)
-    .where('repository.trashed_at', 'is', null)
-    .where('tag.name', '=', p.tag)
-    .where('manifest.trashed_at', 'is', null)
-    .where('manifest.storage_class', '=', 'active'),
-)
+const headByTag = statement<ByTag>()((db, p) => taggedManifest(db, p).select(headColumns))
 
-const headByDigest = statement<ByDigest>()((db, p) =>
-  db
-    .selectFrom('repository')
-    .innerJoin('manifest', 'manifest.repository_id', 'repository.id')
-    .select(['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes'])
-    .where('repository.registry_id', '=', p.registryId)
-    .where('repository.name', '=', p.name)
-    .where('repository.trashed_at', 'is', null)
-    .where('manifest.digest', '=', p.digest)
-    .where('manifest.trashed_at', 'is', null)
-    .where('manifest.storage_class', '=', 'active'),
-)
+const headByDigest = statement<ByDigest>()((db, p) => namedManifest(db, p).select(headColumns))
 
 export interface PullableManifest {
   readonly id: number
@@ -388,35 +374,28 @@ export async function findLivingManifests(
   return known
 }
 
-const referrers = statement<{ repositoryId: number; subject: Uint8Array; after: number; limit: number }>()((db, p) =>
-  db
-    .selectFrom('manifest')
-    .select(['id', 'digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations'])
-    .where('repository_id', '=', p.repositoryId)
-    .where('subject_digest', '=', p.subject)
-    .where('trashed_at', 'is', null)
-    .where('id', '>', p.after)
-    .orderBy('id')
-    .limit(p.limit),
-)
-
-const referrersOfType = statement<{
+interface OfSubject {
   repositoryId: number
   subject: Uint8Array
-  artifactType: string
   after: number
   limit: number
-}>()((db, p) =>
+}
+
+const ofSubject = (db: QueryBuilder, p: OfSubject) =>
   db
     .selectFrom('manifest')
     .select(['id', 'digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations'])
     .where('repository_id', '=', p.repositoryId)
     .where('subject_digest', '=', p.subject)
     .where('trashed_at', 'is', null)
-    .where('artifact_type', '=', p.artifactType)
     .where('id', '>', p.after)
     .orderBy('id')
-    .limit(p.limit),
+    .limit(p.limit)
+
+const referrers = statement<OfSubject>()((db, p) => ofSubject(db, p))
+
+const referrersOfType = statement<OfSubject & { artifactType: string }>()((db, p) =>
+  ofSubject(db, p).where('artifact_type', '=', p.artifactType),
 )
 
 /** Living manifests whose subject is the digest, whether or not that exists, in the order they were pushed. */

@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
-import { statement } from '../statement.ts'
+import { statement, type QueryBuilder } from '../statement.ts'
 
 export type RepositoryRow = Selectable<Schema['repository']>
 
@@ -45,27 +45,22 @@ export async function insertRegistry(tx: Session, accountId: string, region: str
   await tx.change(addRegistry, { accountId, region, createdAt })
 }
 
-const living = statement<{ registryId: number; name: string }>()((db, p) =>
-  db
-    .selectFrom('repository')
-    .selectAll()
-    .where('registry_id', '=', p.registryId)
-    .where('name', '=', p.name)
-    .where('trashed_at', 'is', null),
-)
-
-const livingById = statement<{ id: number }>()((db, p) =>
-  db.selectFrom('repository').selectAll().where('id', '=', p.id).where('trashed_at', 'is', null),
-)
-
-const livingLocked = statement<{ registryId: number; name: string }>()((db, p, dialect) =>
+const livingNamed = (db: QueryBuilder, p: { registryId: number; name: string }) =>
   db
     .selectFrom('repository')
     .selectAll()
     .where('registry_id', '=', p.registryId)
     .where('name', '=', p.name)
     .where('trashed_at', 'is', null)
-    .$if(dialect === 'postgres', (query) => query.forNoKeyUpdate()),
+
+const living = statement<{ registryId: number; name: string }>()((db, p) => livingNamed(db, p))
+
+const livingLocked = statement<{ registryId: number; name: string }>()((db, p, dialect) =>
+  livingNamed(db, p).$if(dialect === 'postgres', (query) => query.forNoKeyUpdate()),
+)
+
+const livingById = statement<{ id: number }>()((db, p) =>
+  db.selectFrom('repository').selectAll().where('id', '=', p.id).where('trashed_at', 'is', null),
 )
 
 const page = statement<{ registryId: number; after: string; limit: number }>()((db, p) =>
