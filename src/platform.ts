@@ -15,6 +15,7 @@ import {
   openKeyring,
   rootPrincipal,
   verifyLayerUrl,
+  type Keyring,
 } from './iam/index.ts'
 import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { Clock } from './internal/clock.ts'
@@ -34,6 +35,7 @@ import type { DatabaseCounters } from './storage/metadata/database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
 import { metadataFile, openMetadata } from './storage/metadata/open.ts'
+import { holdsAccessKeys } from './storage/metadata/stores/access-key-store.ts'
 import { isKeyLocated } from './storage/metadata/stores/blob-index.ts'
 import { isOpenUpload } from './storage/metadata/stores/upload-store.ts'
 import type { AccountId, Region } from './values/index.ts'
@@ -117,17 +119,14 @@ async function build(
     folder.release()
   })
 
-  // A database that is there already was written with a keyring: one made up now could not open its secrets.
-  const check = () => migrateMetadata(target, { check: true })
-  const { pending } = 'file' in target ? await check() : await reachable(target.url, check)
-  const isNew = pending.includes('0001-foundation')
-  const keyring = await openKeyring({
-    dataDir,
-    keyring: config.keyring,
-    requireExisting: !isNew || config.databaseUrl !== undefined,
-    clock,
-    ids,
-  })
+  const openKeys = (requireExisting: boolean): Promise<Keyring> =>
+    openKeyring({ dataDir, keyring: config.keyring, requireExisting, clock, ids })
+  // Servers that share a database share a keyring: without one, nothing is done to the database either.
+  let sharedKeyring: Keyring | undefined
+  if (!('file' in target)) {
+    await reachable(target.url, () => migrateMetadata(target, { check: true }))
+    sharedKeyring = await openKeys(true)
+  }
   const { applied } = await migrateMetadata(target, { check: false })
   if (applied.length > 0) logger.info({ migrations: applied }, 'database migrated')
 
@@ -140,6 +139,8 @@ async function build(
     },
   })
   releases.push(() => database.close())
+  // One made up now could not open what an earlier one has sealed.
+  const keyring = sharedKeyring ?? (await openKeys(await holdsAccessKeys(database.reader)).catch(explainLostKeyring))
 
   const systemContext = (): CommandContext => ({
     nowMs: clock.now(),
@@ -282,11 +283,21 @@ async function reachable<Result>(databaseUrl: string, work: () => Promise<Result
     return await work()
   } catch (error) {
     if (!isPlatformError(error, 'storage-unavailable')) throw error
-    throw new PlatformError('database-unavailable', error.message, {
+    // The text of the driver alone: the one who reads it is told about the database anyway.
+    throw new PlatformError('database-unavailable', error.cause instanceof Error ? error.cause.message : error.message, {
       detail: { host: URL.parse(databaseUrl)?.host ?? '' },
       cause: error,
     })
   }
+}
+
+function explainLostKeyring(error: unknown): never {
+  if (!isPlatformError(error, 'keyring-missing')) throw error
+  throw new PlatformError(
+    error.code,
+    `The keyring of this data folder is gone, and the database holds secrets that only it can open: restore keys/keyring.json from a backup, or set STOWAGE_KEYRING to where it is.`,
+    { cause: error },
+  )
 }
 
 async function rootCredentialOf(config: Config, clock: Clock, ids: IdSource) {

@@ -40,6 +40,13 @@ export function accessKeysOf(session: Session, principalArn: string): Promise<Ac
   return session.all(ofPrincipal, { principalArn })
 }
 
+const anyKey = statement()((db) => db.selectFrom('access_key').select('access_key_id').limit(1))
+
+/** True when there are secrets that some keyring has sealed. */
+export async function holdsAccessKeys(session: Session): Promise<boolean> {
+  return (await session.first(anyKey, {})) !== undefined
+}
+
 const upsert = statement<AccessKeyRow>()((db, p) =>
   db
     .insertInto('access_key')
