@@ -1,5 +1,5 @@
-import { readdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { ECRClient, CreateRepositoryCommand } from '@aws-sdk/client-ecr'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createDistributionClient } from '../support/distribution-client.ts'
@@ -86,12 +86,16 @@ describe.each(databases)('kill -9 on %s', (kind) => {
     }
     client.close()
 
-    // Every file is what its name says, and nothing but open sessions is left of the uploads.
+    // Every file is what its name says: `<algorithm>/<shard>/<hash>.<generation>`.
     const blobsDir = join(dir.path, 'blobs')
     const files = readdirSync(blobsDir, { recursive: true, encoding: 'utf8' }).filter((path) =>
       statSync(join(blobsDir, path)).isFile(),
     )
     expect(files.length).toBeGreaterThan(0)
+    for (const path of files) {
+      const hash = basename(path).split('.')[0] ?? ''
+      expect(digestOf(readFileSync(join(blobsDir, path)))).toBe(`sha256:${hash}`)
+    }
   })
 
   it('leaves an upload where it was, to be resumed', async () => {
