@@ -19,7 +19,6 @@ export type RegistryErrorCode =
   | 'blob-referenced'
   | 'upload-unknown'
   | 'upload-range-invalid'
-  | 'upload-busy'
   | 'upload-empty'
   | 'upload-part-too-small'
   | 'layer-exists'
@@ -27,7 +26,6 @@ export type RegistryErrorCode =
   | 'too-many-tags'
   | 'parameter-invalid'
   | 'limit-exceeded'
-  | 'write-conflict'
 
 export function registryError(
   code: RegistryErrorCode,

@@ -194,8 +194,6 @@ export const awsErrors = {
       lastValidByteReceived: typeof sizeBytes === 'number' && sizeBytes > 0 ? sizeBytes - 1 : undefined,
     }),
   },
-  // Another writer holds the session for a moment: an SDK tries again by itself when it is throttled.
-  'upload-busy': { type: 'ThrottlingException', status: 400, query: { type: 'Throttling', status: 400 } },
   'upload-empty': { type: 'EmptyUploadException', status: 400 },
   'upload-part-too-small': { type: 'LayerPartTooSmallException', status: 400 },
   'layer-exists': { type: 'LayerAlreadyExistsException', status: 400 },
@@ -203,7 +201,6 @@ export const awsErrors = {
   'too-many-tags': { type: 'TooManyTagsException', status: 400 },
   'parameter-invalid': invalidParameter,
   'limit-exceeded': { type: 'LimitExceededException', status: 400 },
-  'write-conflict': serverBusy,
 } as const satisfies Record<WireCode, AwsErrorForm>
 
 function imageNotFoundText({ digest, tag, repositoryName, registryId }: ErrorDetail): string | undefined {

@@ -109,7 +109,6 @@ export const distributionErrors = {
   'blob-referenced': { code: 'UNSUPPORTED', status: 405 },
   'upload-unknown': { code: 'BLOB_UPLOAD_UNKNOWN', status: 404 },
   'upload-range-invalid': { code: 'BLOB_UPLOAD_INVALID', status: 416 },
-  'upload-busy': { code: 'BLOB_UPLOAD_INVALID', status: 416 },
   'upload-empty': { code: 'BLOB_UPLOAD_INVALID', status: 400 },
   'upload-part-too-small': { code: 'BLOB_UPLOAD_INVALID', status: 400 },
   'layer-exists': { code: 'BLOB_UPLOAD_INVALID', status: 400 },
@@ -117,7 +116,6 @@ export const distributionErrors = {
   'too-many-tags': { code: 'UNSUPPORTED', status: 400 },
   'parameter-invalid': { code: 'UNSUPPORTED', status: 400 },
   'limit-exceeded': { code: 'DENIED', status: 403 },
-  'write-conflict': { code: 'UNAVAILABLE', status: 503 },
 
   'endpoint-unknown': { code: 'UNSUPPORTED', status: 404 },
   'method-not-allowed': { code: 'UNSUPPORTED', status: 405 },

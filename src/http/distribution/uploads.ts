@@ -159,7 +159,7 @@ async function withPosition<Result>(
   try {
     return await work()
   } catch (error) {
-    if (isPlatformError(error, 'upload-range-invalid') || isPlatformError(error, 'upload-busy')) {
+    if (isPlatformError(error, 'upload-range-invalid')) {
       const known = error.detail['sizeBytes']
       const session = { id: uploadId, sizeBytes: typeof known === 'number' ? known : 0 }
       if (!exchange.response.headersSent) {
