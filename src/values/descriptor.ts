@@ -126,10 +126,16 @@ export function isJsonObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Field names by what they are once case is ignored. */
-export type FoldedNames = ReadonlyMap<string, string>
+export interface FoldedNames {
+  readonly byFolded: ReadonlyMap<string, string>
+  readonly longest: number
+}
 
 export function foldNames(names: readonly string[]): FoldedNames {
-  return new Map(names.map((name) => [foldCase(name), name]))
+  return {
+    byFolded: new Map(names.map((name) => [foldCase(name), name])),
+    longest: Math.max(...names.map((name) => name.length)),
+  }
 }
 
 /**
@@ -138,7 +144,9 @@ export function foldNames(names: readonly string[]): FoldedNames {
  */
 export function findCaseVariant(value: Record<string, unknown>, names: FoldedNames): string | undefined {
   return Object.keys(value).find((key) => {
-    const name = names.get(foldCase(key))
+    // No text gets shorter when its case changes, and folding megabytes of them takes time.
+    if (key.length > names.longest) return false
+    const name = names.byFolded.get(foldCase(key))
     return name !== undefined && name !== key
   })
 }

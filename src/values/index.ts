@@ -13,6 +13,7 @@ export {
   type DigestAlgorithm,
 } from './digest.ts'
 export { valueError, type ValueErrorCode } from './errors.ts'
+export { findStructuralProblem } from './json-structure.ts'
 export { parseManifest, type ParsedManifest } from './manifest.ts'
 export {
   isForeignLayerMediaType,

@@ -34,7 +34,7 @@ describe('findStructuralProblem', () => {
     expect(findStructuralProblem(text)).toBeUndefined()
   })
 
-  it('limits depth, keys and containers', () => {
+  it('limits depth, keys, containers and strings', () => {
     expect(findStructuralProblem('['.repeat(64) + ']'.repeat(64))).toBeUndefined()
     expect(findStructuralProblem('['.repeat(65))).toContain('deeper')
     expect(findStructuralProblem('{"a":'.repeat(65))).toContain('deeper')
@@ -44,6 +44,12 @@ describe('findStructuralProblem', () => {
     const array = (entries: number) => JSON.stringify(Array(entries).fill({}))
     expect(findStructuralProblem(array(99_999))).toBeUndefined()
     expect(findStructuralProblem(array(100_000))).toContain('more than 100000 objects')
+    const objects = (count: number) => `[${Array.from({ length: count }, () => object(1_000)).join(',')}]`
+    expect(findStructuralProblem(objects(100))).toBeUndefined()
+    expect(findStructuralProblem(objects(101))).toContain('more than 100000 keys together')
+    const strings = (count: number) => JSON.stringify(Array(count).fill('a'))
+    expect(findStructuralProblem(strings(200_000))).toBeUndefined()
+    expect(findStructuralProblem(strings(200_001))).toContain('more than 200000 strings')
   })
 
   test('a value that a program printed has no problem; one of its members printed twice does', () => {

@@ -5,10 +5,19 @@
 const maxDepth = 64
 
 /** Far more members than any object of a manifest has, and few enough to remember while looking for repeats. */
-const maxMembers = 10_000
+const maxMembersOfObject = 10_000
+
+/**
+ * Ten for each descriptor that a manifest may have. Each costs a parser far more than its bytes: V8 takes a second for
+ * the half million differently named members that 4 MiB hold, and everybody's requests wait for it.
+ */
+const maxMembers = 100_000
 
 /** Ten for each descriptor that a manifest may have; each costs a parser's memory far more than its two bytes. */
 const maxContainers = 100_000
+
+/** Names and values of all those members. */
+const maxStrings = 200_000
 
 const quote = 0x22
 const backslash = 0x5c
@@ -29,6 +38,8 @@ export function findStructuralProblem(text: string): string | undefined {
   /** What is open around the current position: an object with the keys seen so far, or an array. */
   const open: (Set<string> | 'array')[] = []
   let containers = 0
+  let members = 0
+  let strings = 0
   let at = 0
   while (at < text.length) {
     switch (text.charCodeAt(at)) {
@@ -45,13 +56,15 @@ export function findStructuralProblem(text: string): string | undefined {
         at++
         break
       case quote: {
+        if (++strings > maxStrings) return `It has more than ${maxStrings} strings.`
         const end = stringEnd(text, at)
         const keys = open.at(-1)
         if (keys instanceof Set && isBeforeColon(text, end)) {
           const key = decodeString(text, at, end)
           if (key === undefined) return 'It is not valid JSON.'
           if (keys.has(key)) return 'An object in it has the same key twice.'
-          if (keys.size === maxMembers) return `An object in it has more than ${maxMembers} keys.`
+          if (keys.size === maxMembersOfObject) return `An object in it has more than ${maxMembersOfObject} keys.`
+          if (++members > maxMembers) return `Its objects have more than ${maxMembers} keys together.`
           keys.add(key)
         }
         at = end

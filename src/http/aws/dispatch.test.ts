@@ -421,6 +421,34 @@ describe('bodies', () => {
     await small[Symbol.asyncDispose]()
   })
 
+  it('that are compressed count as what they may become', async () => {
+    let inHand = 0
+    let mostInHand = 0
+    const counting: AwsService = {
+      ...ecr,
+      operations: {
+        ListImages: operation({
+          action: 'ecr:ListImages',
+          resource: () => '*',
+          input: structure({}),
+          handler: async () => {
+            mostInHand = Math.max(mostInHand, ++inHand)
+            await new Promise((resolve) => setTimeout(resolve, 20))
+            inHand--
+          },
+        }),
+      },
+    }
+    await using small = await startEndpoint([counting], { unverifiedBytesLimit: 2 * mebibyte })
+    const headers = { ...target('ListImages'), 'content-encoding': 'gzip' }
+    const body = gzipSync(Buffer.alloc(mebibyte, 0x20).fill('{}', 0, 2))
+
+    const answers = await Promise.all(Array.from({ length: 8 }, () => send(small, { headers, body, service: 'ecr' })))
+
+    expect(answers.map((answer) => answer.status)).toEqual(Array.from({ length: 8 }, () => 200))
+    expect(mostInHand).toBeLessThanOrEqual(2)
+  })
+
   it('that are abandoned end the call', async () => {
     const controller = new AbortController()
     const part = { repositoryName: 'app', uploadId: 'slow', partFirstByte: 0, partLastByte: 2, layerPartBlob: Buffer.from('abc') }

@@ -175,7 +175,7 @@ export function createAwsHandler(
     requireScopedTo(signature, service.signingName)
     const credential = await findCredential(signature, meta.sourceIp)
 
-    const release = await budget.reserve(declaredLength(request) ?? limitBytes)
+    const release = await budget.reserve(memoryBytes(request, limitBytes))
     try {
       acceptBody(response)
       const { bytes, sha256 } = await readBody(request, limitBytes)
@@ -302,6 +302,12 @@ function signableRequest(request: IncomingMessage, host: string): SignableReques
 
 async function decodedBody({ request }: Exchange, bytes: Buffer, limitBytes: number): Promise<Buffer> {
   return decodeContent(bytes, request.headers['content-encoding'], limitBytes)
+}
+
+/** What a body may take, at most: one that is compressed says nothing of the size it will have. */
+function memoryBytes(request: IncomingMessage, limitBytes: number): number {
+  const isEncoded = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase() !== 'identity'
+  return isEncoded ? limitBytes : (declaredLength(request) ?? limitBytes)
 }
 
 function findOperation(service: AwsService, name: string): AwsOperation | undefined {

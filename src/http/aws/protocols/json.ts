@@ -8,20 +8,26 @@ export type JsonVersion = '1.0' | '1.1'
 /** The deepest AWS input Stowage takes is a handful of levels; the rest is room. */
 const deepestNesting = 64
 
+/**
+ * Members and elements. The largest input there is names a hundred images; each of these costs the parser far more than
+ * its bytes, and a request of 28 MiB would hold millions of them.
+ */
+const mostValues = 20_000
+
 export function jsonVersion(contentType: string | undefined): JsonVersion {
   return contentType?.toLowerCase().startsWith('application/x-amz-json-1.0') ? '1.0' : '1.1'
 }
 
 /**
  * The input in a request body. An empty body is an input without members.
- * @throws AwsError SerializationException where it is not UTF-8, not JSON, too deep or not an object.
+ * @throws AwsError SerializationException where it is not UTF-8, not JSON, too deep, too much or not an object.
  */
 export function decodeJson(body: Buffer): object {
   if (body.length === 0) return {}
   let value: unknown
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
-    requireShallow(text)
+    requireSmallStructure(text)
     value = JSON.parse(text)
   } catch (error) {
     // V8's message repeats a piece of the body, which may hold a secret.
@@ -66,8 +72,9 @@ function toJson(value: unknown): string {
   })
 }
 
-function requireShallow(text: string): void {
+function requireSmallStructure(text: string): void {
   let depth = 0
+  let values = 0
   for (let index = 0; index < text.length; index++) {
     switch (text.charCodeAt(index)) {
       case 0x22: {
@@ -78,6 +85,7 @@ function requireShallow(text: string): void {
       }
       case 0x5b:
       case 0x7b:
+        values++
         depth++
         if (depth > deepestNesting) throw serializationError(`The request body is nested deeper than ${deepestNesting} levels.`)
         break
@@ -85,7 +93,11 @@ function requireShallow(text: string): void {
       case 0x7d:
         depth--
         break
+      case 0x2c:
+        values++
+        break
     }
+    if (values > mostValues) throw serializationError(`The request body has more than ${mostValues} members and elements.`)
   }
 }
 

@@ -40,6 +40,9 @@ describe('AWS JSON', () => {
     ['broken UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])],
     ['deep lists', Buffer.from(`{"a":${'['.repeat(100_000)}`)],
     ['deep structures', Buffer.from(`${'{"a":'.repeat(65)}1${'}'.repeat(65)}`)],
+    ['a list of too many', Buffer.from(`{"a":[${'0,'.repeat(20_000)}0]}`)],
+    ['too many structures', Buffer.from(`{"a":${'[{}]'.repeat(10_001)}}`)],
+    ['too many members', Buffer.from(`{${Array.from({ length: 20_001 }, (_, n) => `"k${n}":0`).join(',')}}`)],
   ])('refuses %s', (_, body) => {
     expect(errorTypeOf(() => decodeJson(body))).toBe('SerializationException')
   })

@@ -10,7 +10,14 @@ import {
   type Registry,
   type RequestContext,
 } from '../../../../registry/index.ts'
-import { isDigest, parseReference, parseTag, type RepositoryName } from '../../../../values/index.ts'
+import {
+  findStructuralProblem,
+  isDigest,
+  parseReference,
+  parseTag,
+  valueError,
+  type RepositoryName,
+} from '../../../../values/index.ts'
 import { AwsError } from '../../errors.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { invalidParameter, required, string, structure } from '../../shapes.ts'
@@ -343,10 +350,13 @@ function deletionFailure(
 }
 
 /**
- * ECR takes no manifest whose type it has to guess.
- * @throws AwsError InvalidParameterException
+ * ECR takes no manifest whose type it has to guess, and none that is no JSON.
+ * @throws `manifest-invalid`; AwsError InvalidParameterException
  */
 function requireMediaType(imageManifest: string, declared: string | undefined): void {
+  // First, since parsing takes long where a text has too much structure.
+  const problem = findStructuralProblem(imageManifest)
+  if (problem !== undefined) throw valueError('manifest-invalid', `The manifest is invalid. ${problem}`)
   let root: unknown
   try {
     root = JSON.parse(imageManifest)
