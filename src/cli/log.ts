@@ -23,7 +23,7 @@ export function createLogger(
   const text = config.logFormat === 'text' || (config.logFormat === 'auto' && output.isTTY === true)
   const destination: DestinationStream = {
     write(line) {
-      output.write(text ? readableLine(line) : line)
+      output.write(text ? readableLine(line) : escapedLine(line))
     },
   }
   return pino(
@@ -38,13 +38,32 @@ export function createLogger(
   )
 }
 
+/** What JSON leaves as it is, and what a terminal or a reader of lines may take for more than text. */
+const unescaped = /[\x7f-\x9f\u2028\u2029]/gu
+
+function escapedLine(line: string): string {
+  return line.replace(unescaped, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
 /** `12:00:00.000 info  listening address=127.0.0.1:5050` */
 function readableLine(line: string): string {
   const { level, time, msg, err, ...fields } = JSON.parse(line) as Record<string, unknown>
   const clockTime = typeof time === 'string' ? time.slice(11, 23) : ''
-  const words = Object.entries(fields).map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
-  const stack = typeof err === 'object' && err !== null && 'stack' in err ? `\n${String(err.stack)}` : ''
-  // Field values come from clients: what would move the cursor must not reach the terminal.
-  const shown = `${clockTime} ${String(level).padEnd(5)} ${[String(msg), ...words].join(' ')}`.replace(/[\x00-\x1f\x7f-\x9f]/gu, '?')
-  return `${shown}${stack}\n`
+  const words = Object.entries(fields).map(([name, value]) => `${name}=${word(value)}`)
+  const stack = typeof err === 'object' && err !== null && 'stack' in err ? String(err.stack) : ''
+  const shown = `${clockTime} ${String(level).padEnd(5)} ${[String(msg), ...words].join(' ')}`
+  // An error may quote what a client sent. Its lines are set in, so that none looks like a line of the log.
+  const lines = [shown, ...(stack === '' ? [] : stack.split('\n').map((text) => `    ${text}`))]
+  return `${lines.map(printable).join('\n')}\n`
+}
+
+/** Field values come from clients: one that holds a space must not look like two fields. */
+function word(value: unknown): string {
+  if (typeof value !== 'string') return JSON.stringify(value)
+  return /[\s"]/u.test(value) ? JSON.stringify(value) : value
+}
+
+/** Without what would move a terminal's cursor or end a line. */
+function printable(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u2028\u2029]/gu, '?')
 }

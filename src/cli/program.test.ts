@@ -218,6 +218,26 @@ describe('the log', () => {
     return text
   }
 
+  it('cannot be forged by what clients send: no line, no field, no control character', () => {
+    const hostile = 'a\nINFO b\r\u001b[31m\u0085\u009b2J\u2028c" status=200 x'
+    for (const logFormat of ['json', 'text'] as const) {
+      let text = ''
+      const logger = createLogger({ logLevel: 'info', logFormat }, { write: (chunk: string) => (text += chunk) })
+      logger.info({ userAgent: hostile }, 'request')
+      expect(text.split('\n')).toHaveLength(2)
+      expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]/u)
+      if (logFormat === 'json') expect(JSON.parse(text)).toMatchObject({ userAgent: hostile })
+      else expect(text).not.toMatch(/ status=200 (?!x")/u)
+
+      text = ''
+      logger.error({ err: new Error(`${hostile}\n12:00:00.000 info  forged`) }, 'request failed')
+      const [first, ...rest] = text.trimEnd().split('\n')
+      expect(first).toContain('request failed')
+      expect(rest.filter((line) => !line.startsWith('    '))).toEqual([])
+      expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]/u)
+    }
+  })
+
   it('is JSON off a terminal and readable on one, without secrets or control characters', () => {
     expect(JSON.parse(lines('auto', false))).toMatchObject({ level: 'info', msg: 'request' })
     expect(lines('auto', true)).toMatch(/^\d\d:\d\d:\d\d\.\d{3} info {2}request path=\/\?\[2Jx /u)
