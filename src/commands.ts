@@ -1,4 +1,5 @@
 import { replaceRootAccessKey } from './iam/commands.ts'
+import { quarantineBlob, reinstateBlob } from './integrity/commands/locations.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
 import { deleteImages, deleteTag } from './registry/commands/delete-images.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
@@ -45,4 +46,6 @@ export const commands: readonly AnyCommand[] = [
   releaseWriter,
   releaseWriters,
   recordPulls,
+  quarantineBlob,
+  reinstateBlob,
 ]

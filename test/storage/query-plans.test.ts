@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
+import { repairIn, verify } from '../../src/integrity/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext, createRegistry, type RequestContext } from '../../src/registry/index.ts'
@@ -173,6 +174,14 @@ beforeAll(async () => {
   await registry.mountBlob(context, other, config, { from: name })
   await registry.mountBlob(context, other, config, { anyReadable: () => true })
   await registry.deleteBlob(context, other, config)
+  const verifying = { database, blobStore, clock, repair: repairIn(database, () => commandContext(context)) }
+  const place = raw.prepare('select key from blob_location limit 1').get() as { key: string }
+  const blobFile = join(dir, 'blobs', place.key)
+  await rename(blobFile, `${blobFile}-elsewhere`)
+  await upload(Buffer.from('another file, so that the missing one is missed'))
+  await verify(verifying, { hash: 'all' })
+  await rename(`${blobFile}-elsewhere`, blobFile)
+  expect((await verify(verifying, { hash: 'all' })).counts.reinstated).toBe(1)
   await registry.deleteTag(context, name, parseTag('v2'))
   await registry.deleteManifest(context, name, indexed.digest)
   await registry.deleteImages(context, name, [{ digest }, { tag: parseTag('v1') }])

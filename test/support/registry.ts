@@ -2,6 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createHash } from 'node:crypto'
+import { DatabaseSync } from 'node:sqlite'
+import pg from 'pg'
 import { rootPrincipal } from '../../src/iam/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import type { Clock } from '../../src/internal/clock.ts'
@@ -44,8 +46,14 @@ export interface RegistryFixture {
   readonly clock: ManualClock
   readonly context: RequestContext
   readonly dataDir: string
+  readonly target: MetadataTarget
   readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; uploadTurns: UploadTurns }
   upload(repository: string, bytes: Buffer): Promise<Digest>
+  /**
+   * Runs a statement on the database behind the program's back, as rot and mistaken hands would: nothing is checked, foreign
+   * keys neither. Values stand for `?`, on both databases.
+   */
+  tamper(sql: string, ...values: (string | number | Uint8Array)[]): Promise<void>
   stop(): Promise<void>
 }
 
@@ -105,6 +113,7 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
     clock,
     context,
     dataDir,
+    target,
     uploadDependencies,
     async upload(repository, bytes) {
       const name = parseRepositoryName(repository)
@@ -113,12 +122,35 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
       await registry.completeUpload(context, name, uploadId, { digest, last: { body: bytesOf(bytes) } })
       return digest
     },
+    tamper: (sql, ...values) => tamper(target, sql, values),
     async stop() {
       await pullClock.flush()
       await blobStore.close()
       await database.close()
       await rm(dataDir, { recursive: true, force: true })
     },
+  }
+}
+
+async function tamper(target: MetadataTarget, sql: string, values: (string | number | Uint8Array)[]): Promise<void> {
+  if ('file' in target) {
+    const file = new DatabaseSync(target.file, { timeout: 10_000 })
+    try {
+      file.exec('pragma foreign_keys = off')
+      file.prepare(sql).run(...values)
+    } finally {
+      file.close()
+    }
+    return
+  }
+  const client = new pg.Client({ connectionString: target.url })
+  await client.connect()
+  try {
+    await client.query('set session_replication_role = replica')
+    let count = 0
+    await client.query(sql.replaceAll('?', () => `$${(count += 1)}`), values.map((value) => (value instanceof Uint8Array ? Buffer.from(value) : value)))
+  } finally {
+    await client.end()
   }
 }
 

@@ -56,6 +56,18 @@ export interface PublishedBlob {
   readonly generation: string
 }
 
+/** What was found by reading all bytes. */
+export interface HashedBytes {
+  readonly digest: Digest
+}
+
+export interface HashOptions {
+  /** Reads no faster than this. Default: as fast as it goes. */
+  readonly bytesPerSecond?: number | undefined
+  /** Ends the reading; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /** What recovery asks of the metadata. */
 export interface RecoveryQuestions {
   isLocated(key: string): Promise<boolean>
@@ -128,6 +140,12 @@ export interface BlobStore {
 
   /** Throws `blob-missing` when the key names nothing. */
   open(key: string): Promise<OpenBlob>
+
+  /**
+   * Hashes the first `sizeBytes` of a blob, off the main thread. Throws `blob-missing` when it is gone or shorter, and
+   * `storage-unavailable` with the system's code as `systemError` when its bytes cannot be read.
+   */
+  hashBlob(key: string, sizeBytes: number, algorithm: DigestAlgorithm, options?: HashOptions): Promise<HashedBytes>
 
   /** Removes a blob. May be repeated; a key that names nothing is not an error. */
   delete(key: string): Promise<void>

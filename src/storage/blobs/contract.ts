@@ -578,6 +578,57 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
       })
     })
 
+    describe('hashing blobs', () => {
+      it.each(['sha256', 'sha512'] as const)('finds the %s of what is under a key', async (algorithm) => {
+        const bytes = sampleBytes(3 * mebibyte + 5)
+        const key = await blobOf(bytes)
+
+        const { digest } = await store.hashBlob(key, bytes.length, algorithm)
+
+        expect(digest).toBe(digestOf(bytes, algorithm))
+      })
+
+      it('refuses a blob that is not there, or shorter', async () => {
+        const bytes = sampleBytes(1_000)
+        const key = await blobOf(bytes)
+        const gone = await blobOf(sampleBytes(10))
+        await store.delete(gone)
+
+        await expect(store.hashBlob(key, 1_001, 'sha256')).rejects.toMatchObject({ code: 'blob-missing' })
+        await expect(store.hashBlob(gone, 10, 'sha256')).rejects.toMatchObject({ code: 'blob-missing' })
+        await expect(store.hashBlob('no key', 10, 'sha256')).rejects.toMatchObject({ code: 'blob-missing' })
+      })
+
+      it('reads no faster than it is told', async () => {
+        const bytes = sampleBytes(2 * mebibyte)
+        const key = await blobOf(bytes)
+        const startedAtMs = performance.now()
+
+        const { digest } = await store.hashBlob(key, bytes.length, 'sha256', { bytesPerSecond: 2 * mebibyte })
+
+        // The one bound that a slow machine cannot break.
+        expect(performance.now() - startedAtMs).toBeGreaterThan(950)
+        expect(digest).toBe(digestOf(bytes))
+      })
+
+      it('ends when it is called off, in its turn or before it', async () => {
+        const bytes = sampleBytes(2 * mebibyte)
+        const key = await blobOf(bytes)
+        const stop = new AbortController()
+        const slowly = { bytesPerSecond: 1024, signal: stop.signal }
+        // More than are hashed side by side, so that some wait.
+        const hashing = Array.from({ length: 10 }, () => store.hashBlob(key, bytes.length, 'sha256', slowly))
+        const settled = Promise.allSettled(hashing)
+        await setTimeout(100)
+
+        stop.abort(new Error('called off'))
+
+        for (const result of await settled) expect(result).toMatchObject({ status: 'rejected', reason: stop.signal.reason })
+        await expect(store.hashBlob(key, bytes.length, 'sha256', slowly)).rejects.toBe(stop.signal.reason)
+        expect((await store.hashBlob(key, bytes.length, 'sha256')).digest).toBe(digestOf(bytes))
+      })
+    })
+
     describe('owned buffers', () => {
       it('are written whole', async () => {
         const bytes = sampleBytes(3 * mebibyte + 5)

@@ -4,6 +4,8 @@ export type {
   BlobRange,
   BlobStore,
   ByteSource,
+  HashedBytes,
+  HashOptions,
   OpenBlob,
   PublishedBlob,
   RecoveryQuestions,

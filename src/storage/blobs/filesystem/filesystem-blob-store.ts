@@ -7,6 +7,8 @@ import type {
   AppendResult,
   BlobStore,
   ByteSource,
+  HashedBytes,
+  HashOptions,
   OpenBlob,
   PublishedBlob,
   RecoveryQuestions,
@@ -151,6 +153,21 @@ class FilesystemBlobStore implements BlobStore {
     } catch (error) {
       await this.#disk.close(descriptor)
       throw fromDisk(error, 'open')
+    }
+  }
+
+  async hashBlob(
+    key: string,
+    sizeBytes: number,
+    algorithm: DigestAlgorithm,
+    options?: HashOptions,
+  ): Promise<HashedBytes> {
+    const place = this.#layout.placeOfKey(key)
+    if (place === undefined) throw blobMissing(key)
+    try {
+      return { digest: await this.#hashThread.hash(place.path, sizeBytes, algorithm, options) }
+    } catch (error) {
+      throw isPlatformError(error, 'upload-missing') ? blobMissing(key) : error
     }
   }
 

@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads'
 import { parseDigest, type Digest, type DigestAlgorithm } from '../../../values/digest.ts'
 import { storageError } from '../../errors.ts'
-import type { HashAnswer, HashJob } from './hash-worker.ts'
+import type { HashOptions } from '../blob-store.ts'
+import type { HashAnswer, HashJob, HashMessage } from './hash-worker.ts'
 
 /** Files hashed side by side in the one thread: a small one does not wait for a huge one, and memory stays bounded. */
 const maximumRunning = 4
@@ -24,16 +25,28 @@ export class HashThread {
   /**
    * The digest of the file's first `sizeBytes`.
    *
-   * @throws `upload-missing` when the file is absent or shorter, `storage-unavailable`
+   * @throws `upload-missing` when the file is absent or shorter, `storage-unavailable`, the signal's reason
    */
-  hash(path: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<Digest> {
+  async hash(
+    path: string,
+    sizeBytes: number,
+    algorithm: DigestAlgorithm,
+    { bytesPerSecond, signal }: HashOptions = {},
+  ): Promise<Digest> {
+    signal?.throwIfAborted()
     const pending: Pending = {
-      job: { id: this.#nextId++, path, sizeBytes, algorithm },
+      job: { id: this.#nextId++, path, sizeBytes, algorithm, bytesPerSecond },
       result: Promise.withResolvers(),
     }
-    this.#queue.push(pending)
-    this.#startNext()
-    return pending.result.promise
+    const cancel = (): void => this.#cancel(pending, signal?.reason)
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      this.#queue.push(pending)
+      this.#startNext()
+      return await pending.result.promise
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+    }
   }
 
   /** Ends the thread; files not hashed by then fail. */
@@ -47,10 +60,22 @@ export class HashThread {
       if (pending === undefined) break
       this.#running.set(pending.job.id, pending)
       this.#worker ??= this.#startWorker()
-      this.#worker.postMessage(pending.job)
+      this.#tell(this.#worker, pending.job)
     }
     if (this.#running.size > 0) this.#worker?.ref()
     else this.#worker?.unref()
+  }
+
+  /** One that is being read keeps its turn until the thread has let go of it. */
+  #cancel(pending: Pending, reason: unknown): void {
+    const waitingAt = this.#queue.indexOf(pending)
+    if (waitingAt !== -1) this.#queue.splice(waitingAt, 1)
+    else if (this.#worker !== undefined) this.#tell(this.#worker, { cancelledId: pending.job.id })
+    pending.result.reject(reason)
+  }
+
+  #tell(worker: Worker, message: HashMessage): void {
+    worker.postMessage(message)
   }
 
   #startWorker(): Worker {

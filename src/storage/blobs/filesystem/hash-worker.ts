@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort } from 'node:worker_threads'
 import type { DigestAlgorithm } from '../../../values/digest.ts'
 import { nodeDisk } from './disk.ts'
@@ -12,7 +13,10 @@ export interface HashJob {
   readonly path: string
   readonly sizeBytes: number
   readonly algorithm: DigestAlgorithm
+  readonly bytesPerSecond: number | undefined
 }
+
+export type HashMessage = HashJob | { readonly cancelledId: number }
 
 /** `hex` when all went well; `systemError` when the disk failed; neither when the file is shorter than asked. */
 export interface HashAnswer {
@@ -21,26 +25,42 @@ export interface HashAnswer {
   readonly systemError?: string | undefined
 }
 
+/** A timer is exact to a millisecond or two, so a shorter wait would not keep to the rate. */
+const leastWaitMs = 20
+
+/** Jobs that are being worked on, and may still be called off. */
+const running = new Map<number, AbortController>()
+
 async function answer(job: HashJob): Promise<HashAnswer> {
+  const cancelled = new AbortController()
+  running.set(job.id, cancelled)
   try {
-    return { id: job.id, hex: await hashFile(job) }
+    return { id: job.id, hex: await hashFile(job, cancelled.signal) }
   } catch (error) {
     return { id: job.id, systemError: systemCode(error) ?? 'UNKNOWN' }
+  } finally {
+    running.delete(job.id)
   }
 }
 
-async function hashFile(job: HashJob): Promise<string | undefined> {
+async function hashFile(job: HashJob, cancelled: AbortSignal): Promise<string | undefined> {
   const descriptor = await nodeDisk.open(job.path, 'r')
   try {
     const hash = createHash(job.algorithm)
-    return (await update(hash, descriptor, job.sizeBytes)) ? hash.digest('hex') : undefined
+    return (await update(hash, descriptor, job, cancelled)) ? hash.digest('hex') : undefined
   } finally {
     await nodeDisk.close(descriptor)
   }
 }
 
-/** False when the file ends before `sizeBytes`. */
-async function update(hash: Hash, descriptor: number, sizeBytes: number): Promise<boolean> {
+/** False when the file ends before `sizeBytes`. Throws when it is called off. */
+async function update(
+  hash: Hash,
+  descriptor: number,
+  { sizeBytes, bytesPerSecond = Number.POSITIVE_INFINITY }: HashJob,
+  cancelled: AbortSignal,
+): Promise<boolean> {
+  const startedAtMs = performance.now()
   const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(readBytes, sizeBytes)))
   let position = 0
   while (position < sizeBytes) {
@@ -49,10 +69,17 @@ async function update(hash: Hash, descriptor: number, sizeBytes: number): Promis
     if (gotBytes === 0) return false
     hash.update(wanted.subarray(0, gotBytes))
     position += gotBytes
+    cancelled.throwIfAborted()
+    const aheadMs = startedAtMs + (position / bytesPerSecond) * 1000 - performance.now()
+    if (aheadMs >= leastWaitMs) await sleep(aheadMs, undefined, { signal: cancelled })
   }
   return true
 }
 
-parentPort?.on('message', (job: HashJob) => {
-  void answer(job).then((result) => parentPort?.postMessage(result))
+parentPort?.on('message', (message: HashMessage) => {
+  if ('cancelledId' in message) {
+    running.get(message.cancelledId)?.abort()
+    return
+  }
+  void answer(message).then((result) => parentPort?.postMessage(result))
 })

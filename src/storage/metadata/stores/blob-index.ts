@@ -198,12 +198,17 @@ export async function insertLocatedBlob(
 }
 
 const quarantine = statement<{ store: string; key: string }>()((db, p) =>
-  db.updateTable('blob_location').set({ state: 'quarantined' }).where('store', '=', p.store).where('key', '=', p.key),
+  db
+    .updateTable('blob_location')
+    .set({ state: 'quarantined' })
+    .where('store', '=', p.store)
+    .where('key', '=', p.key)
+    .where('state', '=', active),
 )
 
-/** Notes that the bytes under a key are gone or wrong; the blob may be given others. */
-export async function quarantineLocation(tx: Session, store: string, key: string): Promise<void> {
-  await tx.change(quarantine, { store, key })
+/** Notes that the bytes under a key are gone or wrong; the blob may be given others. False when they were no longer used. */
+export async function quarantineLocation(tx: Session, store: string, key: string): Promise<boolean> {
+  return (await tx.change(quarantine, { store, key })) > 0
 }
 
 const show = statement<{ repositoryId: number; blobId: number; now: number }>()((db, p) =>

@@ -1,0 +1,12 @@
+import type { CommandContext } from '../storage/metadata/command.ts'
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import type { Repair } from './blob-check.ts'
+import { quarantineBlob, reinstateBlob } from './commands/locations.ts'
+
+/** What only a holder of the database's writer can do. */
+export function repairIn(database: Pick<MetadataDatabase, 'execute'>, context: () => CommandContext): Repair {
+  return {
+    quarantine: ({ store, key }) => database.execute(quarantineBlob, { store, key }, context()),
+    reinstate: ({ id, blobId }) => database.execute(reinstateBlob, { id, blobId }, context()),
+  }
+}
