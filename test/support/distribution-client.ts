@@ -2,6 +2,7 @@ import http, { type IncomingHttpHeaders } from 'node:http'
 import https from 'node:https'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { searchErrorBody } from './secrets.ts'
 
 export interface Credentials {
   readonly username: string
@@ -98,6 +99,7 @@ export function createDistributionClient(
         else request.onBody(chunk)
       }
       const bytes = Buffer.concat(chunks)
+      if ((incoming.statusCode ?? 0) >= 400) searchErrorBody(`the answer to ${method} ${path.slice(0, 100)}`, bytes)
       return {
         status: incoming.statusCode ?? 0,
         headers: incoming.headers,

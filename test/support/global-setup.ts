@@ -3,10 +3,12 @@ import type { TestProject } from 'vitest/node'
 import { stopDockerEngine } from './docker-engine.ts'
 import { startPostgres } from './postgres.ts'
 import { abandonedRunDirs, createRunDir } from './run-dir.ts'
+import { requireNoLeak } from './secret-check.ts'
+import { beginCollecting } from './secrets.ts'
 
 /**
  * Runs once around a whole test run: starts the PostgreSQL cluster that all files share, and ends
- * what files have started for all of them (see docker-engine.ts).
+ * what files have started for all of them (see docker-engine.ts). Fails the run where one of its secrets has leaked.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   for (const path of abandonedRunDirs()) {
@@ -15,6 +17,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   }
 
   const runDir = createRunDir()
+  beginCollecting(runDir.path)
   const postgres = await startPostgres({ parentDir: runDir.path }).catch((error: unknown) => {
     runDir.remove()
     throw error
@@ -23,11 +26,15 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('postgresUrl', postgres.url)
 
   return async () => {
+    let leaked = true
     try {
       await stopDockerEngine(runDir.path)
+      await requireNoLeak(runDir.path, postgres.url)
+      leaked = false
     } finally {
       await postgres.stop()
-      runDir.remove()
+      // What a leak was found in is kept for whoever looks for its cause; the next run removes it.
+      if (!leaked) runDir.remove()
     }
   }
 }

@@ -1,8 +1,11 @@
+import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { finished } from 'node:stream/promises'
 import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { pino } from 'pino'
+import { createLogger } from '../../src/cli/log.ts'
 import { loadConfig } from '../../src/config/index.ts'
 import { createOperations } from '../../src/http/ops/operations.ts'
 import { createHttpServer } from '../../src/http/server.ts'
@@ -11,6 +14,7 @@ import { systemClock, type Clock } from '../../src/internal/clock.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { buildPlatform, type Platform } from '../../src/platform.ts'
 import { createDatabase } from './postgres.ts'
+import { newLogFile, registerServer, searchDataFolder } from './secrets.ts'
 
 export interface TestPlatformOptions {
   readonly database: 'sqlite' | 'postgres'
@@ -41,10 +45,10 @@ const credentials = { accessKeyId: 'AKIATESTTESTTESTTEST', secretAccessKey: 'a-s
 export async function startTestPlatform(options: TestPlatformOptions): Promise<TestPlatform> {
   const clock = options.clock ?? systemClock
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'stowage-test-')))
-  const config = loadConfig({
+  const env = {
     STOWAGE_LISTEN: '127.0.0.1:0',
     STOWAGE_DATA_DIR: dataDir,
-    STOWAGE_LOG_LEVEL: 'silent',
+    STOWAGE_LOG_LEVEL: 'debug',
     STOWAGE_ROOT_ACCESS_KEY_ID: credentials.accessKeyId,
     STOWAGE_ROOT_SECRET_ACCESS_KEY: credentials.secretAccessKey,
     ...(options.database === 'postgres'
@@ -54,8 +58,11 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
         }
       : {}),
     ...options.settings,
-  })
-  const logger = pino({ level: config.logLevel })
+  }
+  const config = loadConfig(env)
+  const logFile = newLogFile('platform')
+  const log = logFile === undefined ? undefined : createWriteStream(logFile, { flags: 'a', mode: 0o600 })
+  const logger = log === undefined ? pino({ level: 'silent' }) : createLogger(config, { write: (line) => log.write(line) })
   const platform = await buildPlatform(config, {
     logger,
     clock,
@@ -64,6 +71,7 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
       throw error
     },
   })
+  registerServer(env, dataDir)
   const server = createHttpServer({
     config,
     distribution: platform.distribution,
@@ -97,6 +105,9 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
       ecr.destroy()
       await server.drain(1000)
       await platform.stop()
+      registerServer(env, dataDir)
+      await searchDataFolder(dataDir)
+      if (log !== undefined) await finished(log.end())
       if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
     },
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { inject } from 'vitest'
 import { baseEnv, run } from './run.ts'
+import { registerSecret } from './secrets.ts'
 import { freePort, startServerProcess } from './server-process.ts'
 import { createTempDir } from './temp-dir.ts'
 import { ensureTool } from './tools.ts'
@@ -45,6 +46,7 @@ export async function startPostgres(options: PostgresClusterOptions = {}): Promi
     const home = join(dir.path, 'cluster')
     mkdirSync(home, { mode: 0o700 })
     const password = randomBytes(16).toString('hex')
+    registerSecret('a database password', password)
     const passwordFile = join(home, 'password')
     writeFileSync(passwordFile, password, { mode: 0o600 })
     if (user !== undefined) {

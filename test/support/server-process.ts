@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { createWriteStream, existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { newLogFile } from './secrets.ts'
 
 export interface ServerProcessOptions {
   /** Used in error messages. */
@@ -56,8 +57,12 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.user ?? {}),
   })
+  // All of it, however long: the end of a test run searches it for secrets.
+  const logFile = newLogFile(options.name)
+  const wholeLog = logFile === undefined ? undefined : createWriteStream(logFile, { flags: 'a', mode: 0o600 })
   let logText = ''
   const keep = (text: string): void => {
+    wholeLog?.write(text)
     logText += text
     if (logText.length > 2 * keptLogChars) logText = logText.slice(-keptLogChars)
   }
@@ -69,6 +74,7 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
     child.once('error', reject)
     child.once('close', (exitCode, signal) => {
       ended = { exitCode, signal }
+      wholeLog?.end()
       resolve(ended)
     })
   })

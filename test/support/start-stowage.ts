@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import type { CertificateFiles } from './certificates.ts'
 import { createDistributionClient, type Credentials } from './distribution-client.ts'
 import { baseEnv, run } from './run.ts'
+import { registerServer, searchDataFolder } from './secrets.ts'
 import { freePort, startServerProcess, type ServerExit } from './server-process.ts'
 import { createTempDir } from './temp-dir.ts'
 import { projectDir } from './tools.ts'
@@ -75,23 +76,25 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
   const caFile = options.tls === 'self-signed' ? join(dataDir, 'tls/ca.crt') : options.tls?.certFile
   try {
     if (options.databaseUrl !== undefined && options.env?.['STOWAGE_KEYRING'] === undefined) await provideKeyring(dataDir)
+    const env = {
+      ...baseEnv(),
+      STOWAGE_LISTEN: `${options.address === '::1' ? '[::1]' : '127.0.0.1'}:${port}`,
+      STOWAGE_DATA_DIR: dataDir,
+      STOWAGE_ROOT_ACCESS_KEY_ID: keys.accessKeyId,
+      STOWAGE_ROOT_SECRET_ACCESS_KEY: keys.secretAccessKey,
+      ...(options.databaseUrl === undefined ? {} : { STOWAGE_DATABASE_URL: options.databaseUrl }),
+      ...tlsSettings(options.tls),
+      ...options.env,
+    }
     const server = await startServerProcess({
       name: 'stowage serve',
       command: process.execPath,
       args: ['src/cli.ts', 'serve'],
       cwd: projectDir,
-      env: {
-        ...baseEnv(),
-        STOWAGE_LISTEN: `${options.address === '::1' ? '[::1]' : '127.0.0.1'}:${port}`,
-        STOWAGE_DATA_DIR: dataDir,
-        STOWAGE_ROOT_ACCESS_KEY_ID: keys.accessKeyId,
-        STOWAGE_ROOT_SECRET_ACCESS_KEY: keys.secretAccessKey,
-        ...(options.databaseUrl === undefined ? {} : { STOWAGE_DATABASE_URL: options.databaseUrl }),
-        ...tlsSettings(options.tls),
-        ...options.env,
-      },
+      env,
       ready: async () => isReady(url, caFile),
     })
+    registerServer(env, dataDir)
     return {
       url,
       registryHost,
@@ -111,6 +114,8 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
       },
       async stop() {
         const exit = await server.stop()
+        registerServer(env, dataDir)
+        await searchDataFolder(dataDir)
         ownDir?.remove()
         return exit
       },

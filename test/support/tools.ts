@@ -11,6 +11,7 @@ export type Tool =
   | 'buildah'
   | 'postgres'
   | 'initdb'
+  | 'pg_dump'
   | 'nginx'
   | 'docker-registry'
   | 'openssl'
@@ -34,15 +35,19 @@ export function ensureTool(tool: Tool): string {
   }
   const present = findTool(tool)
   if (present !== undefined) return present
-  runSetup('setup-tools.sh', [tool === 'dockerd' ? 'docker' : tool === 'initdb' ? 'postgres' : tool])
+  runSetup('setup-tools.sh', [tool === 'dockerd' ? 'docker' : isOfPostgres(tool) ? 'postgres' : tool])
   const installed = findTool(tool)
   if (installed === undefined) throw new Error(`${tool} is still missing after scripts/setup-tools.sh`)
   return installed
 }
 
 function findTool(tool: Tool): string | undefined {
-  const folders = tool === 'postgres' || tool === 'initdb' ? postgresFolders() : ['/usr/bin', '/usr/sbin']
+  const folders = isOfPostgres(tool) ? postgresFolders() : ['/usr/bin', '/usr/sbin']
   return folders.map((folder) => join(folder, tool)).find((path) => existsSync(path))
+}
+
+function isOfPostgres(tool: Tool): boolean {
+  return tool === 'postgres' || tool === 'initdb' || tool === 'pg_dump'
 }
 
 /** Debian keeps each major version's server programs in a folder of its own; the newest comes first. */
