@@ -71,7 +71,8 @@ export interface Platform {
 /** How often sessions that nobody wrote to are looked for. */
 const expiryIntervalMs = 60_000
 
-function metadataTarget(config: Config): MetadataTarget {
+/** Where the settings say that the metadata is. */
+export function metadataTarget(config: Config): MetadataTarget {
   return config.databaseUrl === undefined ? { file: metadataFile(config.dataDir) } : { url: config.databaseUrl }
 }
 
@@ -278,7 +279,7 @@ async function build(
 }
 
 /** At start a database that cannot be reached is the operator's to mend: says which host it was. */
-async function reachable<Result>(databaseUrl: string, work: () => Promise<Result>): Promise<Result> {
+export async function reachable<Result>(databaseUrl: string, work: () => Promise<Result>): Promise<Result> {
   try {
     return await work()
   } catch (error) {

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../config/exit-codes.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
+import { addVerify } from './verify-command.ts'
 
 /** The examples are written to it; the same on every terminal, and in the tests. */
 const helpWidth = 120
@@ -37,6 +38,7 @@ Examples:
   addServe(program, io, onExit)
   addCredentials(program, io, onExit)
   addMigrate(program, io, onExit)
+  addVerify(program, io, onExit)
   addTrust(program, io, onExit)
   addKeyring(program, io, onExit)
   return program

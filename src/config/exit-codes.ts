@@ -8,5 +8,9 @@ export const exitCodes = {
   database: { code: 5, meaning: 'The database cannot be reached.' },
   pending: { code: 6, meaning: '`migrate --check`: the database has migrations to run.' },
   nodeVersion: { code: 7, meaning: 'The Node that runs the command is too old.' },
-  interrupted: { code: 130, meaning: 'A second signal stopped the server before it had drained (143 for SIGTERM).' },
+  findings: { code: 8, meaning: '`verify`: something is damaged or missing; its output says what.' },
+  interrupted: {
+    code: 130,
+    meaning: 'A second signal stopped the server before it had drained, or a signal stopped `verify` (143 for SIGTERM).',
+  },
 } as const

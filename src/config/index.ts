@@ -1,4 +1,5 @@
 export { hostAndPort, isLoopback, normalizeIp, type ListenAddress, type NetworkRange } from './address.ts'
+export { parseByteRate } from './byte-rate.ts'
 export { rootCredentialPath, selfSignedPaths, type SelfSignedPaths } from './data-paths.ts'
 export { configError, type ConfigErrorCode } from './errors.ts'
 export { exitCodes } from './exit-codes.ts'

@@ -3,7 +3,9 @@ import { systemIds, type IdSource } from '../../internal/ids.ts'
 import type { FatalHandler, MetadataDatabase } from './database.ts'
 import type { MetadataTarget } from './migrate.ts'
 import { openPostgresDatabase } from './postgres/database.ts'
+import type { MetadataReader } from './reader.ts'
 import { openSqliteDatabase } from './sqlite/database.ts'
+import { openSqliteReader } from './sqlite/reader.ts'
 
 /** The file of an embedded installation's metadata. */
 export function metadataFile(dataDir: string): string {
@@ -43,4 +45,21 @@ export async function openMetadata(target: MetadataTarget, options: OpenMetadata
     ids,
     onConnectionLost,
   })
+}
+
+/** Opens the metadata of a migrated database to be read only, whether or not a server runs. Throws `storage-unavailable`. */
+export async function openMetadataReader(
+  target: MetadataTarget,
+  options: Pick<OpenMetadataOptions, 'onConnectionLost' | 'ids'>,
+): Promise<MetadataReader> {
+  if ('file' in target) return openSqliteReader(target.file)
+  const { onConnectionLost, ids = systemIds } = options
+  const database = await openPostgresDatabase({
+    url: target.url,
+    maxReadConnections: 2,
+    maxWriteConnections: 1,
+    ids,
+    onConnectionLost,
+  })
+  return { ...database, checkFile: () => Promise.resolve([]) }
 }
