@@ -210,10 +210,10 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     } catch (error) {
       // Withdrawn only when the commit surely did not happen. After a storage failure nobody knows: the upload keeps
       // its name until its session ends, and then the metadata is asked.
-      if (isPlatformError(error) && error.code !== 'storage-unavailable') await blobStore.delete(published.key)
+      if (isPlatformError(error) && error.code !== 'storage-unavailable') await blobStore.withdraw(published.key)
       throw error
     }
-    if (outcome === 'already-there') await blobStore.delete(published.key)
+    if (outcome === 'already-there') await blobStore.withdraw(published.key)
   }
 
   const complete = async (held: Held, { digest, last, refuseExisting }: CompleteRequest): Promise<number> => {

@@ -68,6 +68,21 @@ export interface HashOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Somebody, such as a backup, has read names of blobs and will want their bytes. */
+export interface BlobHold {
+  /** A UUID. */
+  readonly id: string
+  /** For people who wonder who it is. */
+  readonly owner: string
+  /** It ends by itself then, whatever became of its owner. */
+  readonly untilMs: number
+}
+
+export interface ListedBlob {
+  readonly key: string
+  readonly sizeBytes: number
+}
+
 /** What recovery asks of the metadata. */
 export interface RecoveryQuestions {
   isLocated(key: string): Promise<boolean>
@@ -120,7 +135,7 @@ export interface BlobStore {
 
   /**
    * Makes an upload's first `sizeBytes`, which the caller knows to have that digest, durable under a key. They stay
-   * unreachable until the metadata commits the key; a caller whose commit fails deletes the key. May be repeated with
+   * unreachable until the metadata commits the key; a caller whose commit fails withdraws the key. May be repeated with
    * the same arguments, also after `discardUpload`. Throws `upload-missing` when the upload has fewer bytes. After a
    * failed flush the bytes' state is unknown: the upload is dropped and `storage-unavailable` thrown.
    */
@@ -147,8 +162,31 @@ export interface BlobStore {
    */
   hashBlob(key: string, sizeBytes: number, algorithm: DigestAlgorithm, options?: HashOptions): Promise<HashedBytes>
 
-  /** Removes a blob. May be repeated; a key that names nothing is not an error. */
-  delete(key: string): Promise<void>
+  /**
+   * Removes a blob that the metadata may have named; not while there is a hold. Called after the commit that marked the
+   * blob as going: whoever took a hold and read the metadata then either does not find the name or is found here. May be
+   * repeated; a key that names nothing is not an error.
+   */
+  delete(key: string, nowMs: number): Promise<'deleted' | 'held'>
+
+  /** Takes back a publication that was never committed, so that nobody can have its name. May be repeated. */
+  withdraw(key: string): Promise<void>
+
+  /** Keeps `delete` from removing anything until then, in every process. Repeated with a later time, it lasts longer. */
+  hold(hold: BlobHold): Promise<void>
+
+  /** Ends a hold before its time. May be repeated. */
+  releaseHold(id: string): Promise<void>
+
+  /** Every blob there is, in the order of the keys, whether the metadata knows it or not. */
+  list(): AsyncIterable<ListedBlob>
+
+  /**
+   * Puts a blob back under a key that this store, or the one before it, has issued: durable when it returns. What lies
+   * there already is replaced. Throws `blob-corrupt` when the bytes have not the digest and size, and `blob-missing` for
+   * a key that the store cannot have issued; either way nothing has changed.
+   */
+  putBack(key: string, sizeBytes: number, source: ByteSource): Promise<void>
 
   /**
    * Settles what a crash left behind. Runs before the first upload is accepted, while nobody else uses the store.

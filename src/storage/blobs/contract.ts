@@ -90,7 +90,7 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
 
     afterEach(async () => {
       for (const uploadId of uploadIds) await store.discardUpload(uploadId)
-      for (const key of keys) await store.delete(key)
+      for (const key of keys) await store.withdraw(key)
       const leftovers = await harness.leftovers()
       const heldResources = harness.heldResources()
       await harness.close()
@@ -396,7 +396,7 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         const bytes = sampleBytes(1_000)
         const published = [await blobOf(bytes), await blobOf(bytes), await blobOf(bytes, 'other')]
 
-        await store.delete(published[0]!)
+        await store.withdraw(published[0]!)
 
         expect(new Set(published).size).toBe(3)
         await expect(store.open(published[0]!)).rejects.toMatchObject({ code: 'blob-missing' })
@@ -475,7 +475,7 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         const key = await blobOf(bytes)
         const blob = await store.open(key)
 
-        await store.delete(key)
+        await store.withdraw(key)
 
         expect((await readAll(blob)).equals(bytes)).toBe(true)
         await blob.close()
@@ -549,9 +549,110 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         'finds nothing under the key %j',
         async (key) => {
           await expect(store.open(key)).rejects.toMatchObject({ code: 'blob-missing' })
-          await store.delete(key)
+          await store.withdraw(key)
         },
       )
+    })
+
+    describe('holding', () => {
+      const now = Date.UTC(2026, 0, 1)
+      const holder = { id: '5f4e3d2c-0000-4000-8000-000000000001', owner: 'a backup' }
+      const another = { id: '5f4e3d2c-0000-4000-8000-000000000002', owner: 'another' }
+
+      afterEach(async () => {
+        for (const { id } of [holder, another]) await store.releaseHold(id)
+      })
+
+      it('deletes nothing while anybody holds, here or in another process', async () => {
+        const key = await blobOf(sampleBytes(1_000))
+        const other = await harness.reopen()
+        await other.hold({ ...holder, untilMs: now + 2_000 })
+        await other.hold({ ...another, untilMs: now + 1_000 })
+
+        expect(await store.delete(key, now)).toBe('held')
+        await other.releaseHold(holder.id)
+        expect(await store.delete(key, now)).toBe('held')
+        expect(await store.blobSize(key)).toBe(1_000)
+        await other.releaseHold(another.id)
+        expect(await store.delete(key, now)).toBe('deleted')
+        expect(await store.blobSize(key)).toBeUndefined()
+        expect(await store.delete(key, now)).toBe('deleted')
+        await other.close()
+      })
+
+      it('lets a hold that nobody renews end by itself, and one that is renewed last', async () => {
+        const key = await blobOf(sampleBytes(1_000))
+        await store.hold({ ...holder, untilMs: now + 1_000 })
+        await store.hold({ ...holder, untilMs: now + 1_000 })
+        await store.hold({ ...holder, untilMs: now + 5_000 })
+
+        expect(await store.delete(key, now + 4_999)).toBe('held')
+        expect(await store.delete(key, now + 5_000)).toBe('deleted')
+      })
+
+      it('withdraws what nobody can know of in spite of holds', async () => {
+        const key = await blobOf(sampleBytes(1_000))
+        await store.hold({ ...holder, untilMs: now + 1_000 })
+
+        await store.withdraw(key)
+
+        expect(await store.blobSize(key)).toBeUndefined()
+      })
+
+      it('forgets holds whose owner died long ago, and no others', async () => {
+        await store.hold({ ...another, untilMs: now })
+        await store.hold({ ...holder, untilMs: now + 60_000 })
+        expect((await harness.leftovers()).filter((name) => name.includes(another.id))).toHaveLength(1)
+
+        await store.hold({ ...holder, untilMs: now + 25 * 60 * 60 * 1000 })
+
+        expect((await harness.leftovers()).filter((name) => name.includes(another.id))).toHaveLength(0)
+        expect((await harness.leftovers()).filter((name) => name.includes(holder.id))).toHaveLength(1)
+      })
+    })
+
+    describe('listing', () => {
+      it('names every blob once, in the order of the keys, and no upload', async () => {
+        const sizes = [1, 2, 3, 5, 8, 13, 21, 34]
+        for (const sizeBytes of sizes) await blobOf(sampleBytes(sizeBytes))
+        await blobOf(sampleBytes(1), 'another')
+        await uploadOf(sampleBytes(100))
+
+        const listed = []
+        for await (const blob of store.list()) listed.push(blob)
+
+        expect(listed.map(({ key }) => key)).toEqual([...keys].sort())
+        expect(listed.map(({ sizeBytes }) => sizeBytes).sort((a, b) => a - b)).toEqual([1, ...sizes])
+      })
+    })
+
+    describe('putting back', () => {
+      it('gives a key its bytes again, whether they are gone, damaged or there', async () => {
+        const bytes = sampleBytes(300_000)
+        const key = await blobOf(bytes)
+        await store.putBack(key, bytes.length, inChunks(bytes, 7_000))
+        expect((await contentOf(key)).equals(bytes)).toBe(true)
+
+        await store.withdraw(key)
+        await store.putBack(key, bytes.length, inChunks(bytes, 100_000))
+
+        expect((await contentOf(key)).equals(bytes)).toBe(true)
+        expect(await harness.leftovers()).toHaveLength(1)
+      })
+
+      it('refuses bytes that are not the blob, and changes nothing', async () => {
+        const bytes = sampleBytes(300_000)
+        const key = await blobOf(bytes)
+        const wrong = Buffer.from(bytes)
+        wrong[299_999]! ^= 1
+
+        for (const source of [wrong, bytes.subarray(1), Buffer.concat([bytes, bytes])]) {
+          await expect(store.putBack(key, bytes.length, inChunks(source, 7_000))).rejects.toMatchObject({ code: 'blob-corrupt' })
+        }
+        await expect(store.putBack(key, bytes.length, thenFailure(bytes, new Error('the tape broke')))).rejects.toThrow('the tape broke')
+        await expect(store.putBack('../../etc/passwd', 1, inChunks(bytes, 1))).rejects.toMatchObject({ code: 'blob-missing' })
+        expect((await contentOf(key)).equals(bytes)).toBe(true)
+      })
     })
 
     describe('abandoning', () => {
@@ -592,7 +693,7 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         const bytes = sampleBytes(1_000)
         const key = await blobOf(bytes)
         const gone = await blobOf(sampleBytes(10))
-        await store.delete(gone)
+        await store.withdraw(gone)
 
         await expect(store.hashBlob(key, 1_001, 'sha256')).rejects.toMatchObject({ code: 'blob-missing' })
         await expect(store.hashBlob(gone, 10, 'sha256')).rejects.toMatchObject({ code: 'blob-missing' })

@@ -1,11 +1,13 @@
 export type {
   AppendOptions,
   AppendResult,
+  BlobHold,
   BlobRange,
   BlobStore,
   ByteSource,
   HashedBytes,
   HashOptions,
+  ListedBlob,
   OpenBlob,
   PublishedBlob,
   RecoveryQuestions,

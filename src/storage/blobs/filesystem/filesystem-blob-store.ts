@@ -1,14 +1,17 @@
+import { createHash } from 'node:crypto'
 import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
 import { isPlatformError } from '../../../internal/platform-error.ts'
-import type { Digest, DigestAlgorithm } from '../../../values/digest.ts'
+import { digestAlgorithm, digestHex, type Digest, type DigestAlgorithm } from '../../../values/digest.ts'
 import { storageError } from '../../errors.ts'
 import type {
   AppendOptions,
   AppendResult,
+  BlobHold,
   BlobStore,
   ByteSource,
   HashedBytes,
   HashOptions,
+  ListedBlob,
   OpenBlob,
   PublishedBlob,
   RecoveryQuestions,
@@ -19,7 +22,9 @@ import { fromDisk, systemCode } from './disk-error.ts'
 import { DurableDirectories, fsyncDirectory } from './durable-directories.ts'
 import { FilesystemBlob } from './filesystem-blob.ts'
 import { HashThread } from './hash-thread.ts'
-import { generationOf, Layout, type BlobPlace } from './layout.ts'
+import { Holds } from './holds.ts'
+import { generationOf, Layout, uploadOf, type BlobPlace } from './layout.ts'
+import { listBlobs } from './listing.ts'
 import { receive } from './receive.ts'
 import { recoverUpload, recoverUploads, type RecoveryOptions } from './recovery.ts'
 
@@ -43,6 +48,7 @@ export async function openFilesystemBlobStore(options: FilesystemBlobStoreOption
   try {
     await directories.ensure([layout.uploadsDir])
     await directories.ensure([layout.blobsDir])
+    await directories.ensure([layout.holdsDir])
   } catch (error) {
     throw fromDisk(error, 'open the store')
   }
@@ -61,6 +67,7 @@ class FilesystemBlobStore implements BlobStore {
   readonly #directories: DurableDirectories
   readonly #bytesInFlight: BytesInFlight
   readonly #hashThread = new HashThread()
+  readonly #holds: Holds
   readonly #occupied = new Map<string, Occupation>()
 
   constructor(disk: Disk, layout: Layout, directories: DurableDirectories, bytesInFlight: BytesInFlight) {
@@ -68,6 +75,7 @@ class FilesystemBlobStore implements BlobStore {
     this.#layout = layout
     this.#directories = directories
     this.#bytesInFlight = bytesInFlight
+    this.#holds = new Holds(disk, layout.holdsDir)
   }
 
   async createUpload(uploadId: string): Promise<void> {
@@ -171,9 +179,48 @@ class FilesystemBlobStore implements BlobStore {
     }
   }
 
-  async delete(key: string): Promise<void> {
+  async delete(key: string, nowMs: number): Promise<'deleted' | 'held'> {
+    if (await this.#holds.isHeld(nowMs)) return 'held'
+    await this.withdraw(key)
+    return 'deleted'
+  }
+
+  async withdraw(key: string): Promise<void> {
     const place = this.#layout.placeOfKey(key)
     if (place !== undefined) await this.#remove(place.path)
+  }
+
+  hold(hold: BlobHold): Promise<void> {
+    return this.#holds.take(hold)
+  }
+
+  releaseHold(id: string): Promise<void> {
+    return this.#holds.release(id)
+  }
+
+  list(): AsyncIterable<ListedBlob> {
+    return listBlobs(this.#disk, this.#layout)
+  }
+
+  async putBack(key: string, sizeBytes: number, source: ByteSource): Promise<void> {
+    const place = this.#layout.placeOfKey(key)
+    if (place === undefined) throw blobMissing(key)
+    // The upload that it once came from: so what was cut short is settled by the same recovery as every upload.
+    const uploadId = uploadOf(place.generation)
+    await this.discardUpload(uploadId)
+    await this.createUpload(uploadId)
+    try {
+      const hash = createHash(digestAlgorithm(place.digest))
+      const { writtenBytes, aborted, reason } = await this.append(uploadId, 0, source, { hash })
+      if (aborted) throw reason instanceof Error ? reason : storageError('body-aborted', 'the source of a blob failed')
+      if (writtenBytes !== sizeBytes || hash.digest('hex') !== digestHex(place.digest)) {
+        throw storageError('blob-corrupt', 'the bytes are not those of the blob', { detail: { key, writtenBytes, sizeBytes } })
+      }
+      await this.#remove(place.path)
+      await this.publish(uploadId, place.domain, place.digest, sizeBytes)
+    } finally {
+      await this.discardUpload(uploadId)
+    }
   }
 
   async recover(ask: RecoveryQuestions): Promise<RecoveryReport> {

@@ -9,6 +9,9 @@ const generationPattern = /^[0-9a-f]{32}$/
 /** Where a published blob lies: the directory to make durable, and the file in it. */
 export interface BlobPlace {
   readonly key: string
+  readonly domain: string
+  readonly digest: Digest
+  readonly generation: string
   readonly path: string
   /** From the outermost that may have to be made to the one that holds the file. */
   readonly directories: readonly string[]
@@ -27,6 +30,11 @@ export function generationOf(uploadId: string): string {
   return uploadId.replaceAll('-', '')
 }
 
+/** The upload whose publication has that generation. */
+export function uploadOf(generation: string): string {
+  return generation.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
 /**
  * The paths of the store, and the only place that builds one.
  *
@@ -38,6 +46,8 @@ export function generationOf(uploadId: string): string {
  *           sha256/
  *             ab/                                   first two digits, so that no directory grows huge
  *               abcd…ef.0b8a5e0e6a1c4c3e9a0f3f0f4b1f7c55    digest.generation
+ *       holds/
+ *         5f4e…c2.1767225600000                     somebody's id, and until when nothing is deleted
  *
  * A key is the part below `blobs/`. It names digest and generation, so a store can be read without its metadata.
  */
@@ -45,11 +55,13 @@ export class Layout {
   readonly dataDir: string
   readonly uploadsDir: string
   readonly blobsDir: string
+  readonly holdsDir: string
 
   constructor(dataDir: string) {
     this.dataDir = dataDir
     this.uploadsDir = join(dataDir, 'uploads')
     this.blobsDir = join(dataDir, 'blobs')
+    this.holdsDir = join(dataDir, 'holds')
   }
 
   /** Undefined for what is not an upload id, so that no other text ever becomes a path. */
@@ -69,6 +81,9 @@ export class Layout {
     const fileName = `${hex}.${generation}`
     return {
       key: `${domain}/${algorithm}/${shard}/${fileName}`,
+      domain,
+      digest,
+      generation,
       path: join(shardDir, fileName),
       directories: [domainDir, algorithmDir, shardDir],
     }
