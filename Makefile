@@ -49,6 +49,11 @@ docs: $(installed) ## Write the generated documents anew
 conformance: $(installed) ## The OCI conformance suite against a fresh server, for versions 1.0 and 1.1 (needs Go)
 	@./scripts/conformance.sh
 
+.PHONY: fuzz
+fuzz: $(installed) ## A million hostile cases with a new seed (CASES and SEED say otherwise); failures in .cache/fuzz
+	@STOWAGE_FUZZ_CASES="$${CASES:-1000000}" STOWAGE_FUZZ_SEED="$${SEED:-$$(date +%s)}" \
+		$(with_node) ./node_modules/.bin/vitest run --project protocol test/fuzz
+
 .PHONY: bench
 bench: $(installed) ## Measure beside other registries and write bench/results.md
 	@$(with_node) node bench/main.ts

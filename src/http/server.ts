@@ -154,7 +154,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     return reading && path.startsWith(layerLinkPrefix) ? options.layerDownload : options.aws
   }
 
-  const serve = (request: EdgeRequest, response: EdgeResponse, expectsContinue: boolean): void => {
+  const serve = (request: EdgeRequest, response: EdgeResponse, expects: 'nothing' | 'continue' | 'unknown'): void => {
     const { socket } = request
     const startedAtMs = performance.now()
     const source = readSource({
@@ -184,7 +184,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     connection.open.add(exchange)
     response.setHeader('X-Request-Id', meta.requestId)
     if (draining !== undefined) response.shouldKeepAlive = false
-    if (expectsContinue) response.holdContinue()
+    if (expects === 'continue') response.holdContinue()
 
     response.once('close', () => {
       exchange.answeredAt = performance.now()
@@ -210,6 +210,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     request.on('error', ignore)
     response.on('error', ignore)
 
+    if (expects === 'unknown') {
+      response.shouldKeepAlive = false
+      refuse(response, 417, 'only "Expect: 100-continue" is understood')
+      return
+    }
     const unusable = unusableTarget(request, source.host)
     if (unusable !== undefined) {
       refuse(response, 400, unusable)
@@ -257,6 +262,20 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     response.end(() => request.destroy())
   }
 
+  /** Nobody can tell where a request with a broken body ends, so that it is the connection's last. */
+  const endBroken = ({ request, response, socket }: Exchange): void => {
+    if (response.headersSent || !socket.writable) {
+      socket.destroy()
+      return
+    }
+    response.shouldKeepAlive = false
+    response.writeHead(400, { 'Content-Length': 0 })
+    response.end(() => {
+      request.destroy()
+      socket.destroySoon()
+    })
+  }
+
   const limits = { bodyIdleTimeoutMs: config.uploadIdleTimeoutMs, lingerMs }
   const sweepIntervalMs = Math.min(maxSweepIntervalMs, Math.ceil(config.uploadIdleTimeoutMs / 4))
   const sweep = setInterval(() => {
@@ -269,13 +288,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   }, sweepIntervalMs)
   sweep.unref()
 
-  server.on('request', (request, response) => serve(request, response, false))
-  server.on('checkContinue', (request, response) => serve(request, response, true))
-  server.on('checkExpectation', (_request, response) => {
-    response.setHeader('X-Request-Id', ids.uuid())
-    response.shouldKeepAlive = false
-    refuse(response, 417, 'only "Expect: 100-continue" is understood')
-  })
+  server.on('request', (request, response) => serve(request, response, 'nothing'))
+  server.on('checkContinue', (request, response) => serve(request, response, 'continue'))
+  server.on('checkExpectation', (request, response) => serve(request, response, 'unknown'))
   server.on('timeout', (socket: Socket) => {
     const busy = (connections.get(socket)?.open.size ?? 0) > 0
     // Node reports a write that made no progress. Without one, an open exchange waits for a slow body, which the
@@ -291,8 +306,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const requestId = ids.uuid()
     logger.debug({ requestId, code: error.code }, 'a request could not be parsed')
-    // In the middle of an answer there is nothing to be said any more.
-    if (socket.writable && (connections.get(socket)?.open.size ?? 0) === 0) socket.end(unparsedAnswer(error, requestId))
+    const open = [...(connections.get(socket)?.open ?? [])]
+    const broken = open.find(({ request }) => !request.complete)
+    if (broken !== undefined) endBroken(broken)
+    else if (socket.writable && open.length === 0) socket.end(unparsedAnswer(error, requestId))
+    // In the middle of another request's answer there is nothing to be said.
     else socket.destroy()
   })
   server.on('tlsClientError', (error: NodeJS.ErrnoException) => {
@@ -366,7 +384,7 @@ function unusableTarget(request: EdgeRequest, host: string | undefined): string 
   if (host === undefined) return 'the Host header is missing or malformed'
   const target = request.url ?? ''
   if (target.startsWith('/')) return undefined
-  const absolute = /^https?:\/\/[^/?#]+(\/[^#]*)?$/iu.exec(target)
+  const absolute = /^https?:\/\/[^/?#]+(\/[^#]*)?$/i.exec(target)
   if (absolute === null) return 'the request target must be a path'
   request.url = absolute[1] ?? '/'
   return undefined

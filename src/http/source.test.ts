@@ -59,6 +59,7 @@ describe('host and scheme', () => {
     ],
     ['take the last of an uneven list', '10.0.0.2', { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-host': 'evil, registry' }, { host: 'registry' }],
     ['are unusable when the host is', '', { host: 'a b' }, { host: undefined }],
+    ['are unusable when the host only folds to letters', '', { host: 'hoſt' }, { host: undefined }],
     ['are unusable when the forwarded host is', '10.0.0.2', { 'x-forwarded-host': 'a/b' }, { host: undefined }],
   ])('%s', (_rule, proxies, headers, expected) => {
     expect(read(proxies, '10.0.0.2', headers)).toMatchObject(expected)

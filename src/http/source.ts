@@ -90,5 +90,6 @@ const maxHostLength = 260
 /** The value of a Host header; undefined where it is missing or holds what no host has. */
 function parseHost(text: string | undefined): string | undefined {
   if (text === undefined || text.length > maxHostLength) return undefined
-  return /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/iu.test(text) ? text.toLowerCase() : undefined
+  // Without the u flag, under which ſ and the Kelvin sign would pass for s and k.
+  return /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.test(text) ? text.toLowerCase() : undefined
 }

@@ -104,7 +104,7 @@ export function registeredNeedles(where: 'database' | 'elsewhere', runDir = coll
   return [...new Set(lines)]
     .map((line) => JSON.parse(line) as Entry)
     .filter(({ sealed }) => where === 'elsewhere' || sealed !== true)
-    .map(({ kind, text }) => ({ kind, bytes: Buffer.from(text, 'latin1') }))
+    .map(needleOf)
 }
 
 /**
@@ -155,10 +155,15 @@ function register(entries: readonly Entry[]): void {
   if (runDir === undefined) return
   const fresh = entries.filter(({ text }) => !known.has(text))
   if (fresh.length === 0) return
-  for (const { kind, text } of fresh) known.set(text, { kind, bytes: Buffer.from(text, 'latin1') })
+  for (const entry of fresh) known.set(entry.text, needleOf(entry))
   errorSearch = undefined
   const lines = fresh.map((entry) => `${JSON.stringify(entry)}\n`).join('')
   appendFileSync(join(runDir, secretsFolder, `${process.pid}.jsonl`), lines, { mode: 0o600 })
+}
+
+/** Of what a keyring has made only the beginning is known; a whole one has at least a signature of 43 characters. */
+function needleOf({ kind, text, sealed }: Entry): Needle {
+  return { kind, bytes: Buffer.from(text, 'latin1'), ...(sealed === true ? { followedBy: /^[\w+/-]{43}/ } : {}) }
 }
 
 function reportLeaks(leaks: readonly Leak[]): void {

@@ -18,7 +18,8 @@ export function parseContentRange(header: string | undefined): Chunk | undefined
   const match = /^(?:bytes[ =])?([0-9]{1,16})-([0-9]{1,16})(?:\/(?:[0-9]{1,16}|\*))?$/.exec(header.trim())
   const first = Number(match?.[1])
   const last = Number(match?.[2])
-  if (match === null || !Number.isSafeInteger(last) || last < first) {
+  // The length, one more than the last position, has to be exact as well.
+  if (match === null || !Number.isSafeInteger(last + 1) || last < first) {
     throw distributionError('header-invalid', 'The Content-Range of a chunk has to be <first byte>-<last byte>.', {
       contentRange: quoted(header),
     })

@@ -10,6 +10,9 @@ it.each<[target: string, logged: string]>([
   ['/?c2VjcmV0', '/?REDACTED'],
   ['/?a=b=c&&n=1', '/?a=REDACTED&&n=1'],
   ['/_stowage/layers/token/sha256:00?t=1', '/_stowage/layers/REDACTED?t=REDACTED'],
+  [`//_stowage/layers/claims.v1.0a1b2c3d4e5f.${'s'.repeat(43)}`, '//_stowage/layers/claims.REDACTED'],
+  [`/v2/a/tags/list?last=v1.0a1b2c3d4e5f.${'s'.repeat(80)}`, '/v2/a/tags/list?last=REDACTED'],
+  ['/v2/a/manifests/v1.2.3-0123456789abcdef', '/v2/a/manifests/v1.2.3-0123456789abcdef'],
   [`/${'x'.repeat(2000)}`, `/${'x'.repeat(1023)}…`],
 ])('logs %s as %s', (target, logged) => {
   expect(loggedPath(target)).toBe(logged)

@@ -84,7 +84,7 @@ function metricsRefusal(
   token: string | undefined,
 ): { status: 401 | 403; text: string } | undefined {
   if (token !== undefined) {
-    const given = /^Bearer (.+)$/iu.exec(request.headers.authorization ?? '')?.[1]
+    const given = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1]
     if (given !== undefined && sameText(given, token)) return undefined
     return { status: 401, text: 'metrics need the bearer token of STOWAGE_METRICS_TOKEN\n' }
   }

@@ -1,0 +1,127 @@
+import { gzipSync } from 'node:zlib'
+import { digestOf } from '../support/images.ts'
+import type { FuzzWorld } from './fuzz-world.ts'
+import type { Random } from './random.ts'
+
+/** A request before it is damaged, and before it is signed. */
+export interface FuzzRequest {
+  method: string
+  path: string
+  /** Not encoded. */
+  query: [string, string][]
+  headers: [string, string][]
+  body: Buffer
+  auth: 'basic' | 'token' | 'signed' | 'presigned' | 'none'
+  /** What it is signed for. */
+  service: string
+}
+
+type Template = (random: Random, world: FuzzWorld) => Partial<FuzzRequest> & { path: string }
+
+const target = 'AmazonEC2ContainerRegistry_V20150921'
+const manifestType = 'application/vnd.oci.image.manifest.v1+json'
+
+const repositoryOf = (random: Random, world: FuzzWorld): string => random.pick([...world.repositories, 'fuzz/absent'])
+const blobOf = (world: FuzzWorld): string => world.image.blobs[1]!.digest
+
+const ranges = ['bytes=0-99', 'bytes=-10', 'bytes=5-', 'bytes=0-1,5-9', 'bytes=99999-', 'items=1', `bytes=${'1-1,'.repeat(65)}2-2`]
+const chunkRanges = ['0-4', '5-9', '0-9007199254740991', 'bytes 0-4/5', '4-0', 'x']
+
+const oci: readonly Template[] = [
+  () => ({ path: '/v2/' }),
+  (random) => ({ path: '/v2/_catalog', query: [['n', random.pick(['1', '0', '-1', '1e9', '18446744073709551616'])], ['last', 'a']] }),
+  (random, world) => ({ path: `/v2/${repositoryOf(random, world)}/tags/list`, query: [['n', '10']] }),
+  (random, world) => ({ method: random.pick(['GET', 'HEAD']), path: `/v2/${repositoryOf(random, world)}/manifests/${random.pick(['latest', world.image.manifest.digest])}` }),
+  (random, world) => ({
+    method: 'PUT',
+    path: `/v2/${repositoryOf(random, world)}/manifests/${random.pick(['latest', 'v2', world.image.manifest.digest])}`,
+    headers: [['Content-Type', random.pick([manifestType, 'application/json', 'application/vnd.oci.image.index.v1+json', 'text/html'])]],
+    body: world.image.manifest.bytes,
+  }),
+  (random, world) => ({
+    method: random.pick(['GET', 'HEAD']),
+    path: `/v2/${repositoryOf(random, world)}/blobs/${blobOf(world)}`,
+    headers: [['Range', random.pick(ranges)], ['If-None-Match', random.pick(['*', 'x', `"${blobOf(world)}"`])]].slice(0, random.integer(3)) as [string, string][],
+  }),
+  (random, world) => ({ path: `/v2/${world.repositories[0]!}/blobs/${blobOf(world)}`, headers: [['Range', random.pick(ranges)]] }),
+  (random, world) => ({ method: 'POST', path: `/v2/${repositoryOf(random, world)}/blobs/uploads/` }),
+  (random, world) => ({ method: 'POST', path: `/v2/${repositoryOf(random, world)}/blobs/uploads/`, query: [['mount', blobOf(world)], ['from', world.repositories[1]!]] }),
+  (random, world) => {
+    const body = random.bytes(random.integer(200))
+    return { method: 'POST', path: `/v2/${repositoryOf(random, world)}/blobs/uploads/`, query: [['digest', digestOf(body)]], body }
+  },
+  (random, world) => ({
+    method: 'PATCH',
+    path: `/v2/${world.repositories[0]!}/blobs/uploads/${random.pick(world.uploadIds)}`,
+    headers: random.chance(0.5) ? [['Content-Range', random.pick(chunkRanges)]] : [],
+    body: random.bytes(5),
+  }),
+  (random, world) => {
+    const body = random.bytes(random.integer(50))
+    return { method: 'PUT', path: `/v2/${world.repositories[0]!}/blobs/uploads/${random.pick(world.uploadIds)}`, query: [['digest', digestOf(body)]], body }
+  },
+  (random, world) => ({ method: random.pick(['GET', 'DELETE']), path: `/v2/${world.repositories[0]!}/blobs/uploads/${random.pick(world.uploadIds)}` }),
+  (random, world) => ({ path: `/v2/${repositoryOf(random, world)}/referrers/${world.image.manifest.digest}`, query: [['artifactType', 'application/vnd.example+json']] }),
+  (random, world) => ({ method: 'DELETE', path: `/v2/${world.repositories[1]!}/${random.pick([`manifests/latest`, `blobs/${blobOf(world)}`])}` }),
+  (_, world) => ({ path: world.layerLink, auth: 'none' }),
+  (random) => ({ path: random.pick(['/healthz', '/readyz', '/metrics']), auth: 'none' }),
+]
+
+function call(operation: string, input: unknown): Partial<FuzzRequest> & { path: string } {
+  return {
+    method: 'POST',
+    path: '/',
+    headers: [['x-amz-target', `${target}.${operation}`], ['content-type', 'application/x-amz-json-1.1']],
+    body: Buffer.from(JSON.stringify(input)),
+    auth: 'signed',
+    service: 'ecr',
+  }
+}
+
+const aws: readonly Template[] = [
+  (random, world) => call('DescribeRepositories', { repositoryNames: [repositoryOf(random, world)], maxResults: random.pick([1, 0, 1e9]) }),
+  (random, world) => call('ListImages', { repositoryName: repositoryOf(random, world), filter: { tagStatus: 'ANY' }, nextToken: random.pick([undefined, 'x']) }),
+  (random, world) => call('BatchGetImage', { repositoryName: repositoryOf(random, world), imageIds: [{ imageTag: 'latest' }, { imageDigest: world.image.manifest.digest }] }),
+  (random, world) => call('BatchDeleteImage', { repositoryName: world.repositories[1]!, imageIds: [{ imageTag: random.pick(['latest', 'no']) }] }),
+  (random, world) => call('BatchCheckLayerAvailability', { repositoryName: repositoryOf(random, world), layerDigests: [blobOf(world), 'x:0', ''] }),
+  (random, world) => call('PutImage', { repositoryName: repositoryOf(random, world), imageManifest: world.image.manifest.bytes.toString(), imageTag: random.pick(['a', 'b']) }),
+  (random, world) => call('InitiateLayerUpload', { repositoryName: repositoryOf(random, world) }),
+  (random, world) =>
+    call('UploadLayerPart', {
+      repositoryName: world.repositories[0]!,
+      uploadId: random.pick(world.uploadIds),
+      partFirstByte: 0,
+      partLastByte: 4,
+      layerPartBlob: random.bytes(5).toString('base64'),
+    }),
+  (random, world) => call('CompleteLayerUpload', { repositoryName: world.repositories[0]!, uploadId: random.pick(world.uploadIds), layerDigests: [blobOf(world)] }),
+  (random, world) => call('GetDownloadUrlForLayer', { repositoryName: repositoryOf(random, world), layerDigest: blobOf(world) }),
+  (random) => call('CreateRepository', { repositoryName: `fuzz/${random.integer(50)}`, tags: [{ Key: 'a', Value: 'b' }], imageTagMutability: 'IMMUTABLE' }),
+  (random) => call('DeleteRepository', { repositoryName: `fuzz/${random.integer(50)}`, force: random.chance(0.5) }),
+  (random, world) => call('PutImageTagMutability', { repositoryName: repositoryOf(random, world), imageTagMutability: 'MUTABLE' }),
+  () => call('GetAuthorizationToken', {}),
+  () => call('DescribeRegistry', {}),
+  (_, world) => call('TagResource', { resourceArn: `arn:aws:ecr:us-east-1:000000000000:repository/${world.repositories[0]!}`, tags: [{ Key: 'k', Value: 'v' }] }),
+  (random) => ({
+    method: 'POST',
+    path: '/',
+    headers: [['content-type', 'application/x-www-form-urlencoded']],
+    body: Buffer.from(random.pick(['Action=GetCallerIdentity&Version=2011-06-15', 'Action=AssumeRole&Version=2011-06-15&RoleArn=a', 'Action=GetCallerIdentity&A.member.1.B=2'])),
+    auth: 'signed',
+    service: 'sts',
+  }),
+  () => ({ path: '/', query: [['Action', 'GetCallerIdentity'], ['Version', '2011-06-15']], auth: 'presigned', service: 'sts' }),
+  (random) => ({ path: random.pick(['/bucket/key', '/2015-03-31/functions']), auth: 'signed', service: random.pick(['s3', 'lambda', 'dynamodb', 'route53', 'ec2']) }),
+  (random, world) => {
+    const { body = Buffer.alloc(0), headers = [], ...rest } = call('ListImages', { repositoryName: repositoryOf(random, world) })
+    const bomb = Buffer.concat([body, Buffer.alloc(random.pick([0, 100, 3_000_000]), 0x20)])
+    return { ...rest, headers: [...headers, ['content-encoding', random.pick(['gzip', 'gzip', 'br', 'GZIP'])]], body: gzipSync(bomb) }
+  },
+]
+
+/** A request as a client would send it. */
+export function goodRequest(random: Random, world: FuzzWorld): FuzzRequest {
+  const template = random.pick(random.chance(0.5) ? oci : aws)
+  const auth = random.pick(['basic', 'token'] as const)
+  return { method: 'GET', query: [], headers: [], body: Buffer.alloc(0), auth, service: '', ...template(random, world) }
+}
