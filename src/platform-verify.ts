@@ -138,7 +138,7 @@ async function runRound(
   await saving
   const { position, counts } = report
   const progress = { position, counts }
-  await keep(report.isComplete ? afterRound(kept, round, report) : { ...kept, round: { ...round, progress } })
+  await keep(report.isComplete ? afterRound(round, report) : { ...kept, round: { ...round, progress } })
   if (fileFindings.length === 0) return report
   return { ...report, counts: { ...counts, findings: { ...counts.findings, 'database-corrupt': fileFindings.length } } }
 }

@@ -63,12 +63,12 @@ export function nextRound(state: RoundState, { nowMs, maxAgeMs, restart, alsoCov
 const leastPatienceMs = 7 * 24 * 60 * 60 * 1000
 
 /**
- * The state after a round that was walked to its end. While a bad blob is still in service nothing counts as covered:
- * the next round must not pass over it as read.
+ * The state after a round that was walked to its end. While a bad blob is still in service nothing counts as covered, by
+ * an earlier round neither: the next one must not pass over it as read.
  */
-export function afterRound(state: RoundState, round: Round, { position, counts }: VerifyReport): RoundState {
+export function afterRound(round: Round, { position, counts }: VerifyReport): RoundState {
   const bad = badBlobKinds.reduce((sum, kind) => sum + (counts.findings[kind] ?? 0), 0)
-  if (position.phase !== 'blobs' || bad > counts.quarantined) return { coverage: state.coverage }
+  if (position.phase !== 'blobs' || bad > counts.quarantined) return {}
   return { coverage: { throughLocationId: position.id, readSinceMs: round.readSinceMs } }
 }
 
