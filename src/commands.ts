@@ -1,6 +1,7 @@
 import { replaceRootAccessKey } from './iam/commands.ts'
-import { quarantineBlob, reinstateBlob } from './integrity/commands/locations.ts'
+import { reinstateBlob } from './integrity/commands/locations.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
+import { quarantineBlob, recordBlobChecksums } from './registry/commands/damage.ts'
 import { deleteImages, deleteTag } from './registry/commands/delete-images.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
@@ -38,6 +39,7 @@ export const commands: readonly AnyCommand[] = [
   promiseBlob,
   mountBlob,
   deleteBlob,
+  recordBlobChecksums,
   beginUpload,
   takeUploadSession,
   saveProgress,

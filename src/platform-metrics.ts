@@ -2,8 +2,13 @@ import { Counter, Gauge, Registry } from 'prom-client'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
 
-/** Metrics of what lies below the edges. The values are read when they are asked for. */
-export function platformMetrics(database: Readonly<DatabaseCounters>, bytesInFlight: BytesInFlight): Registry {
+export interface PlatformMetrics {
+  readonly registry: Registry
+  readonly blobsSetAside: Counter<'damage'>
+}
+
+/** Metrics of what lies below the edges. Most values are read when they are asked for. */
+export function platformMetrics(database: Readonly<DatabaseCounters>, bytesInFlight: BytesInFlight): PlatformMetrics {
   const registry = new Registry()
   const counter = (name: string, help: string, read: () => number): void => {
     new Counter({
@@ -31,5 +36,11 @@ export function platformMetrics(database: Readonly<DatabaseCounters>, bytesInFli
       this.set(bytesInFlight.inUseBytes)
     },
   })
-  return registry
+  const blobsSetAside = new Counter({
+    name: 'stowage_blobs_set_aside_total',
+    help: 'Places of blobs whose bytes were found missing or damaged, by what was found',
+    labelNames: ['damage'],
+    registers: [registry],
+  })
+  return { registry, blobsSetAside }
 }

@@ -1,4 +1,5 @@
 import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
@@ -24,19 +25,21 @@ import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import { platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
-import { createRegistry, registryError, type RequestContext } from './registry/index.ts'
+import { createRegistry, registryError, systemActorArn, type RequestContext } from './registry/index.ts'
+import { DamageWatch } from './registry/damage.ts'
 import { PullClock } from './registry/pull-clock.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
 import { openFilesystemBlobStore } from './storage/blobs/index.ts'
+import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
 import { metadataFile, openMetadata } from './storage/metadata/open.ts'
 import { holdsAccessKeys } from './storage/metadata/stores/access-key-store.ts'
-import { isKeyLocated } from './storage/metadata/stores/blob-index.ts'
+import { holdsLocations, isKeyLocated } from './storage/metadata/stores/blob-index.ts'
 import { isOpenUpload } from './storage/metadata/stores/upload-store.ts'
 import type { AccountId, Region } from './values/index.ts'
 
@@ -145,7 +148,7 @@ async function build(
 
   const systemContext = (): CommandContext => ({
     nowMs: clock.now(),
-    actorArn: 'arn:aws:iam::stowage:system',
+    actorArn: systemActorArn,
     registryId: home.id,
     accountId,
     region,
@@ -168,6 +171,7 @@ async function build(
   const bytesInFlight = new BytesInFlight()
   const blobStore = await openFilesystemBlobStore({ dataDir, bytesInFlight })
   releases.push(() => blobStore.close())
+  if ((await blobStore.isEmpty()) && (await holdsLocations(database.reader))) throw missingBlobs(dataDir)
   if (folder.isAlone) {
     await database.execute(releaseWriters, {}, systemContext())
     const recovered = await blobStore.recover({
@@ -182,11 +186,22 @@ async function build(
     logger.error({ err: error }, 'pull times could not be written')
   })
   releases.push(() => pullClock.flush())
+  const metrics = platformMetrics(database.counters, bytesInFlight)
+  const damageWatch = new DamageWatch({
+    database,
+    blobStore,
+    systemContext,
+    onDamage(notice) {
+      metrics.blobsSetAside.inc({ damage: notice.damage })
+      logger.error(notice, 'the stored bytes of a blob are damaged and were set aside: push an image that has it again')
+    },
+  })
   const registryDependencies = {
     database,
     blobStore,
     ids,
     pullClock,
+    damageWatch,
     bootId: await readBootId(ids),
     uploadLifetimeMs: config.uploadExpiryMs,
     uploadTurns: new UploadTurns(ids.uuid()),
@@ -219,7 +234,6 @@ async function build(
     await expiring
   })
 
-  const metrics = platformMetrics(database.counters, bytesInFlight)
   const credentials = new AccessKeys(database, keyring)
   const throttle = new CredentialThrottle({ clock })
   const { publicUrl, registryDomain } = config
@@ -245,7 +259,7 @@ async function build(
       logger,
       verifyLayerUrl: (token, nowMs) => verifyLayerUrl(keyring, token, nowMs),
       openLayer: ({ registryId, repositoryId, digest }) =>
-        registry.openLinkedBlob({ registryId, repositoryId, digest, nowMs: clock.now() }),
+        registry.openLinkedBlob({ registryId, repositoryId, digest }),
     }),
     aws: createAwsHandler({
       services: [
@@ -271,7 +285,7 @@ async function build(
         return { ok: false, reason: 'the metadata database does not answer' }
       }
     },
-    metricsText: () => metrics.metrics(),
+    metricsText: () => metrics.registry.metrics(),
     rootCredential: { accessKeyId: credential.accessKeyId, ...rootCredential },
     counters: { database: database.counters, bytesInFlight },
     stop,
@@ -318,6 +332,15 @@ async function readBootId(ids: IdSource): Promise<string> {
   } catch {
     return ids.uuid()
   }
+}
+
+/** Served as it is, every image would count as damaged. */
+function missingBlobs(dataDir: string): Error {
+  const folder = join(dataDir, 'blobs')
+  return storageError(
+    'storage-unavailable',
+    `the database names blobs, and ${folder} has none: is its volume mounted? If they are lost for good, make the folder ${join(folder, 'default')} and start again; images are then mended by pushing them.`,
+  )
 }
 
 function unknownRegistry(accountId: AccountId, region: Region): Error {

@@ -10,7 +10,7 @@ import type { Pace } from './pace.ts'
 /** Changes a blob's place in the metadata, unless it has changed meanwhile. False: nothing was changed. */
 export interface Repair {
   /** No bytes are served from there any more. The file stays. */
-  quarantine(location: WalkedLocation): Promise<boolean>
+  quarantine(location: WalkedLocation, reason: FindingKind): Promise<boolean>
   /** Its bytes were found to be right, and the blob has no others: they are served again. */
   reinstate(location: WalkedLocation): Promise<boolean>
 }
@@ -152,7 +152,7 @@ export class BlobCheck {
     if ((await locationState(reader, location.id)) !== location.state) return []
     // A disk that fails may be well again; nobody knows that the bytes are wrong.
     const isCertain = flaw.kind !== 'blob-unreadable'
-    const quarantined = isCertain && repair !== undefined && (await repair.quarantine(location))
+    const quarantined = isCertain && repair !== undefined && (await repair.quarantine(location, flaw.kind))
     return [await this.#findingOf(location, flaw, quarantined)]
   }
 

@@ -1,12 +1,13 @@
+import { quarantineBlob } from '../registry/commands/damage.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import type { Repair } from './blob-check.ts'
-import { quarantineBlob, reinstateBlob } from './commands/locations.ts'
+import { reinstateBlob } from './commands/locations.ts'
 
 /** What only a holder of the database's writer can do. */
 export function repairIn(database: Pick<MetadataDatabase, 'execute'>, context: () => CommandContext): Repair {
   return {
-    quarantine: ({ store, key }) => database.execute(quarantineBlob, { store, key }, context()),
+    quarantine: ({ store, key }, reason) => database.execute(quarantineBlob, { store, key, reason }, context()),
     reinstate: ({ id, blobId }) => database.execute(reinstateBlob, { id, blobId }, context()),
   }
 }

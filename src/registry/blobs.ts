@@ -1,7 +1,8 @@
-import type { BlobStore } from '../storage/blobs/index.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import {
+  findReadableBlob,
   findVisibleBlob,
+  isQuarantined,
   referencingManifests,
   repositoriesSeeing,
   type VisibleBlob,
@@ -12,6 +13,7 @@ import type { Digest, RepositoryName } from '../values/index.ts'
 import { readRepository } from './change.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './commands/blobs.ts'
 import { commandContext, type RequestContext } from './context.ts'
+import type { DamageWatch } from './damage.ts'
 import { registryError } from './errors.ts'
 import { registryOf } from './repositories.ts'
 import type { Registry } from './types.ts'
@@ -21,8 +23,12 @@ export type BlobOperations = Pick<Registry, 'statBlob' | 'openBlob' | 'openLinke
 /** Repositories considered as the source of a mount that names none. */
 const maxMountSources = 100
 
-export function blobOperations(deps: { database: MetadataDatabase; blobStore: BlobStore }): BlobOperations {
-  const { database, blobStore } = deps
+function blobUnknown(digest: Digest): Error {
+  return registryError('blob-unknown', `The repository has no blob ${digest}.`, { digest })
+}
+
+export function blobOperations(deps: { database: MetadataDatabase; damageWatch: DamageWatch }): BlobOperations {
+  const { database, damageWatch } = deps
 
   const find = async (context: RequestContext, name: string, digest: Digest): Promise<VisibleBlob | undefined> => {
     const horizon = context.clock.now() + blobPromiseMs
@@ -32,10 +38,20 @@ export function blobOperations(deps: { database: MetadataDatabase; blobStore: Bl
     return blob
   }
 
+  const explainAbsence = async (registryId: number, name: string, digest: Digest): Promise<Error> => {
+    if (!(await isQuarantined(database.reader, registryId, name, digest))) return blobUnknown(digest)
+    return registryError(
+      'blob-unknown',
+      `The bytes of ${digest} were damaged and have been set aside. Push the image again to bring them back.`,
+      { digest },
+    )
+  }
+
   return {
     async statBlob(context, name, digest) {
       const blob = await find(context, name, digest)
-      if (!blob) return undefined
+      // A client that is told that the blob is there will not send it: it had better be.
+      if (!blob || !(await damageWatch.isPresent(digest, blob))) return undefined
       if (blob.reviewIsNear) {
         const { blobId, repositoryId } = blob
         await database.execute(promiseBlob, { blobId, repositoryId }, commandContext(context))
@@ -44,22 +60,20 @@ export function blobOperations(deps: { database: MetadataDatabase; blobStore: Bl
     },
 
     async openBlob(context, name, digest) {
-      const blob = await find(context, name, digest)
+      const blob = await findReadableBlob(database.reader, context.registry.id, name, digest)
       if (!blob) {
-        throw registryError('blob-unknown', `The repository has no blob ${digest}.`, { digest, repositoryName: name })
+        await readRepository(database.reader, registryOf(context), name)
+        throw await explainAbsence(context.registry.id, name, digest)
       }
-      const content = await blobStore.open(blob.key)
-      return { digest, sizeBytes: blob.sizeBytes, content }
+      return { digest, sizeBytes: blob.sizeBytes, content: await damageWatch.open(digest, blob) }
     },
 
-    async openLinkedBlob({ registryId, repositoryId, digest, nowMs }) {
+    async openLinkedBlob({ registryId, repositoryId, digest }) {
       const repository = await findRepositoryRowById(database.reader, repositoryId)
-      const blob =
-        repository?.registry_id === registryId
-          ? await findVisibleBlob(database.reader, registryId, repository.name, digest, nowMs + blobPromiseMs)
-          : undefined
-      if (!blob) throw registryError('blob-unknown', `The repository has no blob ${digest}.`, { digest })
-      return { digest, sizeBytes: blob.sizeBytes, content: await blobStore.open(blob.key) }
+      if (repository?.registry_id !== registryId) throw blobUnknown(digest)
+      const blob = await findReadableBlob(database.reader, registryId, repository.name, digest)
+      if (!blob) throw await explainAbsence(registryId, repository.name, digest)
+      return { digest, sizeBytes: blob.sizeBytes, content: await damageWatch.open(digest, blob) }
     },
 
     async isBlobReferenced(context, name, digest) {
@@ -83,6 +97,8 @@ export function blobOperations(deps: { database: MetadataDatabase; blobStore: Bl
             ).filter(source.anyReadable)
       const from = candidates[0]
       if (from === undefined) return false
+      const blob = await findReadableBlob(database.reader, context.registry.id, from, digest)
+      if (!blob || !(await damageWatch.isPresent(digest, blob))) return false
       try {
         return await database.execute(mountBlob, { name, from, digest }, commandContext(context))
       } catch (error) {

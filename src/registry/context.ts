@@ -25,6 +25,9 @@ export interface RequestContext {
   readonly clock: Clock
 }
 
+/** Who acts when the server does something by itself. */
+export const systemActorArn = 'arn:aws:iam::stowage:system'
+
 /** What of a request goes into a write command. */
 export function commandContext(context: RequestContext): CommandContext {
   return {

@@ -1,4 +1,4 @@
-export { commandContext, type Protocol, type RegistryRef, type RequestContext } from './context.ts'
+export { commandContext, systemActorArn, type Protocol, type RegistryRef, type RequestContext } from './context.ts'
 export { registryError, type RegistryErrorCode } from './errors.ts'
 export { createRegistry, type RegistryDependencies } from './registry.ts'
 export { maxManifestBytes } from './manifests.ts'

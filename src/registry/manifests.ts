@@ -1,4 +1,5 @@
 import type { IdSource } from '../internal/ids.ts'
+import { storageError } from '../storage/errors.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import {
   findPayloadByDigest,
@@ -65,6 +66,10 @@ export function manifestOperations(deps: {
           ? await findPayloadByTag(database.reader, context.registry.id, name, reference.tag)
           : await findPayloadByDigest(database.reader, context.registry.id, name, reference.digest)
       if (!found) throw await explainAbsence(context, name)
+      // A page of the database may decay like any file: a microsecond for each KiB tells.
+      if (digestOf(found.bytes, digestAlgorithm(found.digest)) !== found.digest) {
+        throw storageError('manifest-corrupt', `The stored bytes of the manifest ${found.digest} are damaged. Push it again.`)
+      }
       pullClock.record(found.id, context.clock.now())
       return found
     },

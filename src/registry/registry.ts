@@ -1,4 +1,5 @@
 import { blobOperations } from './blobs.ts'
+import type { DamageWatch } from './damage.ts'
 import { imageOperations } from './images.ts'
 import { manifestOperations } from './manifests.ts'
 import type { PullClock } from './pull-clock.ts'
@@ -8,6 +9,7 @@ import { uploadOperations, type UploadDependencies } from './uploads.ts'
 
 export interface RegistryDependencies extends UploadDependencies {
   readonly pullClock: PullClock
+  readonly damageWatch: DamageWatch
 }
 
 /** The registry's operations over a database and a blob store. */

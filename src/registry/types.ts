@@ -217,14 +217,16 @@ export interface Registry {
 
   /** A positive answer is a promise: the blob stays for at least an hour. */
   statBlob(context: RequestContext, name: RepositoryName, digest: Digest): Promise<BlobInfo | undefined>
-  /** Throws `blob-unknown`, or `blob-missing` when the bytes are gone. The caller closes what it gets. */
+  /**
+   * Throws `blob-unknown`, or `blob-missing`, `blob-corrupt` when the bytes are gone or not what they were. The caller
+   * closes what it gets, and whatever it reads of that is right: damage makes the reading fail.
+   */
   openBlob(context: RequestContext, name: RepositoryName, digest: Digest): Promise<BlobInfo & { content: OpenBlob }>
-  /** As `openBlob`, for a link that was given out: the link is the permission. Throws `blob-unknown`, `blob-missing`. */
+  /** As `openBlob`, for a link that was given out: the link is the permission. */
   openLinkedBlob(link: {
     registryId: number
     repositoryId: number
     digest: Digest
-    nowMs: number
   }): Promise<BlobInfo & { content: OpenBlob }>
   /** True when some manifest of the repository uses the blob (ECR serves only those layers by URL). */
   isBlobReferenced(context: RequestContext, name: RepositoryName, digest: Digest): Promise<boolean>

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IdSource } from '../internal/ids.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
-import type { BlobStore } from '../storage/blobs/index.ts'
+import { startChecksums, type BlobStore, type PublishedBlob } from '../storage/blobs/index.ts'
 import { storageError } from '../storage/errors.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findLocatedBlob, findVisibleBlob, isKeyLocated } from '../storage/metadata/stores/blob-index.ts'
@@ -39,12 +39,18 @@ export interface UploadDependencies {
   readonly uploadLifetimeMs: number
 }
 
+interface Sums {
+  readonly sha256: Uint8Array
+  /** See `startChecksums`. */
+  readonly checksums: Uint8Array
+}
+
 /** How far a session that is held has come. */
 interface Progress {
   readonly upload: LivingUpload
   readonly sizeBytes: number
-  /** The hash of all bytes, where one pass in order saw them all. */
-  readonly sha256: Uint8Array | null
+  /** What one pass in order found that saw all bytes, if there was one. */
+  readonly sums: Sums | null
   /** 0: none; 1: the last part was short; 2: a short part has others after it. */
   readonly shortParts: number
 }
@@ -105,22 +111,23 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
       if (isPlatformError(error, 'upload-unknown')) await readRepository(database.reader, registryOf(context), name)
       throw error
     }
-    const { size_bytes: sizeBytes, sha256_so_far: sha256, short_parts: shortParts } = upload
-    if (upload.boot_id === bootId) return { upload, sizeBytes, sha256, shortParts }
+    const { size_bytes: sizeBytes, short_parts: shortParts } = upload
+    if (upload.boot_id === bootId) return { upload, sizeBytes, sums: sumsOf(upload), shortParts }
     const storedBytes = await blobStore.uploadSize(uploadId)
     if (storedBytes === undefined) throw commands.uploadUnknown(uploadId)
     if (storedBytes < sizeBytes) {
-      await save(context, name, { upload, sizeBytes: storedBytes, sha256: null, shortParts })
+      await save(context, name, { upload, sizeBytes: storedBytes, sums: null, shortParts })
       throw commands.rangeInvalid(uploadId, storedBytes)
     }
     // The length is right, but what of the bytes? They are hashed again from the disk.
-    return { upload, sizeBytes, sha256: null, shortParts }
+    return { upload, sizeBytes, sums: null, shortParts }
   }
 
   /** Throws `upload-range-invalid` when another process has taken over: what this one wrote does not count. */
   const save = async (context: RequestContext, name: string, progress: Progress): Promise<void> => {
-    const { upload, sizeBytes, sha256, shortParts } = progress
-    const input = { uploadId: upload.id, epoch: upload.writer_epoch, bootId, sizeBytes, sha256, shortParts, lifetimeMs }
+    const { upload, sizeBytes, sums, shortParts } = progress
+    const { sha256, checksums } = sums ?? { sha256: null, checksums: null }
+    const input = { uploadId: upload.id, epoch: upload.writer_epoch, bootId, sizeBytes, sha256, checksums, shortParts, lifetimeMs }
     if (await database.execute(commands.saveProgress, input, commandContext(context))) return
     const current = await find(context, name, upload.id)
     throw commands.rangeInvalid(upload.id, current.size_bytes)
@@ -134,11 +141,11 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
   /** Receives a body; does not save. `problem` says why what came is not what was announced. */
   const receive = async (held: Held, request: AppendRequest): Promise<Progress & { problem: Error | undefined }> => {
     const { upload, superseded } = held
-    const hash = held.sizeBytes === 0 ? createHash('sha256') : undefined
+    const summing = held.sizeBytes === 0 ? { hash: createHash('sha256'), checksums: startChecksums() } : undefined
     // A part counts whole or not at all, and is in memory already: its sender's going away is no reason to stop.
     const signals = request.signal === undefined || request.isPart ? [superseded] : [superseded, request.signal]
     const result = await blobStore.append(upload.id, held.sizeBytes, request.body, {
-      hash,
+      ...summing,
       limitBytes: Math.min(maxBlobBytes - held.sizeBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY),
       signal: AbortSignal.any(signals),
       ownsBuffers: request.ownsBody,
@@ -146,28 +153,33 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     // What a writer wrote that had to give way does not count: the next one begins where this one did.
     if (superseded.aborted && result.aborted) throw commands.rangeInvalid(upload.id, held.sizeBytes)
 
-    let sha256: Uint8Array | null = null
-    if (hash) sha256 = digestToBytes(`sha256:${hash.digest('hex')}` as Digest)
-    else if (result.writtenBytes === 0) sha256 = held.sha256
+    let sums: Sums | null = null
+    if (summing) {
+      const sha256 = digestToBytes(`sha256:${summing.hash.digest('hex')}` as Digest)
+      sums = { sha256, checksums: summing.checksums.finish() }
+    } else if (result.writtenBytes === 0) {
+      sums = held.sums
+    }
     let { shortParts } = held
     if (request.isPart && shortParts === 1) shortParts = 2
     else if (request.isPart && result.writtenBytes < minPartBytes) shortParts = 1
     return {
       upload,
       sizeBytes: held.sizeBytes + result.writtenBytes,
-      sha256,
+      sums,
       shortParts,
       problem: problemOf(request, result),
     }
   }
 
-  const verify = async ({ upload, sizeBytes, sha256 }: Progress, digest: Digest): Promise<void> => {
+  /** The checksums of the bytes, which have the digest. */
+  const verify = async ({ upload, sizeBytes, sums }: Progress, digest: Digest): Promise<Uint8Array> => {
     const algorithm = digestAlgorithm(digest)
-    const actual =
-      algorithm === 'sha256' && sha256 !== null
-        ? digestFromBytes(sha256)
+    const { digest: actual, checksums } =
+      algorithm === 'sha256' && sums !== null
+        ? { digest: digestFromBytes(sums.sha256), checksums: sums.checksums }
         : await blobStore.hashUpload(upload.id, sizeBytes, algorithm)
-    if (actual === digest) return
+    if (actual === digest) return checksums
     throw registryError('digest-mismatch', `The uploaded bytes have the digest ${actual}, not ${digest}.`, {
       digest,
       actual,
@@ -182,14 +194,23 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     if (ended) await abandonUpload(deps, uploadId)
   }
 
-  const publishAndCommit = async (held: Held, { upload, sizeBytes }: Progress, digest: Digest): Promise<void> => {
+  const publishAndCommit = async (
+    held: Held,
+    { upload, sizeBytes }: Progress,
+    digest: Digest,
+    checksums: Uint8Array,
+  ): Promise<void> => {
     const commit = async (
-      published: { key: string; generation: string } | undefined,
+      published: PublishedBlob | undefined,
       deadKey?: string,
     ): Promise<commands.CompletionOutcome> => {
       const { id: uploadId, writer_epoch: epoch } = upload
       const { context, name } = held
-      const input = { name, uploadId, epoch, digest, sizeBytes, store: blobStore.name, published, deadKey }
+      const input = {
+        ...{ name, uploadId, epoch, digest, sizeBytes, deadKey },
+        store: blobStore.name,
+        published: published && { ...published, checksums },
+      }
       const outcome = await database.execute(commands.completeUpload, input, commandContext(context))
       if (outcome !== 'needs-publication') held.settled = true
       return outcome
@@ -236,13 +257,14 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
         digest,
       })
     }
+    let checksums: Uint8Array
     try {
-      await verify(progress, digest)
+      checksums = await verify(progress, digest)
     } catch (error) {
       if (isPlatformError(error, 'digest-mismatch')) await end(held)
       throw error
     }
-    await publishAndCommit(held, progress, digest)
+    await publishAndCommit(held, progress, digest, checksums)
     await blobStore.discardUpload(held.upload.id)
     return progress.sizeBytes
   }
@@ -324,6 +346,10 @@ function problemOf(
     'size-mismatch',
     `${request.contentLengthBytes} bytes were announced and ${result.writtenBytes} came.`,
   )
+}
+
+function sumsOf({ sha256_so_far: sha256, checksums_so_far: checksums }: LivingUpload): Sums | null {
+  return sha256 && checksums && { sha256, checksums }
 }
 
 function toSession(upload: LivingUpload): UploadSession {

@@ -4,6 +4,7 @@ import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
  * - `storage-full`: no space or inodes; nothing was changed, and it may work again later.
  * - `storage-unavailable`: the disk, store or database failed or cannot be reached.
  * - `blob-missing`, `blob-corrupt`: the metadata names bytes that are not there, or not those.
+ * - `manifest-corrupt`: the stored bytes of a manifest do not have its digest.
  * - `upload-missing`: the bytes of an upload session are gone.
  * - `body-too-large`, `body-aborted`: the sender sent more than allowed, or went away.
  */
@@ -12,6 +13,7 @@ export type StorageErrorCode =
   | 'storage-unavailable'
   | 'blob-missing'
   | 'blob-corrupt'
+  | 'manifest-corrupt'
   | 'upload-missing'
   | 'body-too-large'
   | 'body-aborted'

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Brand } from './brand.ts'
 import { every, isLowerHex } from './characters.ts'
 import { quoted, valueError } from './errors.ts'
@@ -78,7 +78,7 @@ export function digestFromBytes(bytes: Uint8Array): Digest {
 
 /** Hashes bytes that are already in memory; streams and files are hashed where they are written. */
 export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
-  return (algorithms[algorithm].prefix + createHash(algorithm).update(bytes).digest('hex')) as Digest
+  return (algorithms[algorithm].prefix + hash(algorithm, bytes, 'hex')) as Digest
 }
 
 function invalid(text: string, message: string): Error {

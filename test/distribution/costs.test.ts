@@ -148,7 +148,7 @@ describe('costs', () => {
 
     // Three blobs: data, folder, commit. One manifest: commit. Upload sessions are flushed by none of it.
     expect(cost.flushes).toBe(3 * 3 + 1)
-    expect(cost.statements).toBe(80)
+    expect(cost.statements).toBe(83)
   })
 
   it('a second push of the same content flushes commits only', async () => {

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { lockDataFolder, shareDataFolder } from '../../src/storage/metadata/folder-lock.ts'
+import { migrations } from '../../src/storage/metadata/migrations/index.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { createDatabase, startPostgres } from '../support/postgres.ts'
 import { databases } from '../support/registry.ts'
@@ -97,8 +98,9 @@ describe('commits on SQLite', () => {
 describe.each(databases)('migrations on %s', (kind) => {
   it('run once however many processes start together', async () => {
     const target = await fixture.newTarget(kind)
+    const names = Object.keys(migrations(kind))
 
-    expect((await migrateMetadata(target, { check: true })).pending).toEqual(['0001-foundation'])
+    expect((await migrateMetadata(target, { check: true })).pending).toEqual(names)
     const script = `
       import { migrateMetadata } from '${pathToFileURL(join(projectDir, 'src/storage/metadata/migrate.ts')).href}'
       const { applied } = await migrateMetadata(${JSON.stringify(target)}, { check: false })
@@ -107,7 +109,7 @@ describe.each(databases)('migrations on %s', (kind) => {
       [1, 2, 3].map(async () => (await run(process.execPath, ['--input-type=module', '-e', script])).stdout.trim()),
     )
 
-    expect(outputs.sort()).toEqual(['', '', '0001-foundation'])
+    expect(outputs.sort()).toEqual(['', '', names.join()])
     expect((await migrateMetadata(target, { check: true })).pending).toEqual([])
   })
 })

@@ -9,7 +9,9 @@ import { repairIn, verify } from '../../src/integrity/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext, createRegistry, type RequestContext } from '../../src/registry/index.ts'
+import { quarantineBlob, recordBlobChecksums } from '../../src/registry/commands/damage.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
+import { DamageWatch } from '../../src/registry/damage.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { expireUploads } from '../../src/registry/uploads.ts'
@@ -19,7 +21,7 @@ import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { Session } from '../../src/storage/metadata/session.ts'
 import { SqliteConnection } from '../../src/storage/metadata/sqlite/connection.ts'
 import { accessKeysOf, findAccessKeyRow, iamGeneration } from '../../src/storage/metadata/stores/access-key-store.ts'
-import { isKeyLocated } from '../../src/storage/metadata/stores/blob-index.ts'
+import { holdsLocations, isKeyLocated, isQuarantined } from '../../src/storage/metadata/stores/blob-index.ts'
 import { accountExists, findRegistryId } from '../../src/storage/metadata/stores/repository-store.ts'
 import { isOpenUpload } from '../../src/storage/metadata/stores/upload-store.ts'
 import {
@@ -78,7 +80,8 @@ beforeAll(async () => {
     throw error
   })
   const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, uploadTurns: new UploadTurns('me') }
-  const registry = createRegistry({ ...uploads, pullClock })
+  const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => commandContext(context) })
+  const registry = createRegistry({ ...uploads, pullClock, damageWatch })
   let context: RequestContext = {
     actor: rootPrincipal(accountId, 'AKIA'),
     registry: { id: 1, accountId, region },
@@ -98,6 +101,10 @@ beforeAll(async () => {
   await accessKeysOf(database.reader, root)
   await findAccessKeyRow(database.reader, 'AKIA')
   await iamGeneration(database.reader)
+  await holdsLocations(database.reader)
+  await isQuarantined(database.reader, 1, 'x', digestOf(Buffer.from('')))
+  await database.execute(recordBlobChecksums, { store: 'filesystem', key: 'x', checksums: Buffer.alloc(4) }, run)
+  await database.execute(quarantineBlob, { store: 'filesystem', key: 'x', reason: 'missing' }, run)
   await isKeyLocated(database.reader, 'filesystem', 'x')
   await isOpenUpload(database.reader, 'x', 0)
 

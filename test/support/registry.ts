@@ -10,6 +10,7 @@ import type { Clock } from '../../src/internal/clock.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { createRegistry, type Registry, type RequestContext } from '../../src/registry/index.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
+import { DamageWatch, type DamageNotice } from '../../src/registry/damage.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
@@ -43,6 +44,8 @@ export interface RegistryFixture {
   readonly database: MetadataDatabase
   readonly blobStore: BlobStore
   readonly pullClock: PullClock
+  /** What was set aside so far. */
+  readonly damage: readonly DamageNotice[]
   readonly clock: ManualClock
   readonly context: RequestContext
   readonly dataDir: string
@@ -95,7 +98,9 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
     throw error
   })
   const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, uploadTurns: new UploadTurns('this-process') }
-  const registry = createRegistry({ database, blobStore, ids: systemIds, pullClock, ...uploadDependencies })
+  const damage: DamageNotice[] = []
+  const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => ({ ...commandContext(), registryId: id }), onDamage: (notice) => damage.push(notice) })
+  const registry = createRegistry({ database, blobStore, ids: systemIds, pullClock, damageWatch, ...uploadDependencies })
   const context: RequestContext = {
     actor: rootPrincipal(accountId, 'AKIATESTTESTTESTTEST'),
     registry: { id, accountId, region },
@@ -110,6 +115,7 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
     database,
     blobStore,
     pullClock,
+    damage,
     clock,
     context,
     dataDir,

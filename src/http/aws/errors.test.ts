@@ -34,7 +34,7 @@ describe('domain errors', () => {
     expect(messageOf(code, detail)).toBe(message)
   })
 
-  it.each(['storage-full', 'storage-unavailable', 'blob-missing', 'blob-corrupt'])('%s keeps what happened inside to itself', (code) => {
+  it.each(['storage-full', 'storage-unavailable', 'blob-missing', 'blob-corrupt', 'manifest-corrupt'])('%s keeps what happened inside to itself', (code) => {
     expect(messageOf(code)).not.toContain('own words')
   })
 

@@ -96,6 +96,7 @@ export const awsErrors = {
   'storage-unavailable': serverBusy,
   'blob-missing': serverFault,
   'blob-corrupt': serverFault,
+  'manifest-corrupt': serverFault,
   'upload-missing': { type: 'UploadNotFoundException', status: 400, message: uploadNotFoundText },
   'body-too-large': { type: 'RequestEntityTooLarge', status: 413 },
   'body-aborted': { type: 'RequestTimeoutException', status: 408, query: { type: 'RequestTimeout', status: 408 } },

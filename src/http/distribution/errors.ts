@@ -77,6 +77,7 @@ export const distributionErrors = {
   'storage-unavailable': { code: 'UNAVAILABLE', status: 503 },
   'blob-missing': { code: 'UNKNOWN', status: 500 },
   'blob-corrupt': { code: 'UNKNOWN', status: 500 },
+  'manifest-corrupt': { code: 'UNKNOWN', status: 500 },
   'upload-missing': { code: 'BLOB_UPLOAD_UNKNOWN', status: 404 },
   'body-too-large': { code: 'SIZE_INVALID', status: 413 },
   'body-aborted': { code: 'BLOB_UPLOAD_INVALID', status: 400 },

@@ -7,6 +7,7 @@ import {
   findLivingManifests,
   findManifestRow,
   insertManifest,
+  mendPayload,
   restoreManifestRow,
   rewriteManifest,
   type ManifestRow,
@@ -117,6 +118,7 @@ async function hold(
   if (existing && !isTrashed) {
     if (existing.storage_class !== 'active') await activateManifestRow(tx, existing.id, context.nowMs)
     if (!isFirstKnown(existing, input)) {
+      await mendPayload(tx, existing.id, input.bytes)
       return { id: existing.id, mediaType: existing.media_type, artifactType: existing.artifact_type ?? undefined }
     }
   }
@@ -128,6 +130,7 @@ async function hold(
   if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType }
   // From the trash too: what it names may be held otherwise than it was, a foreign layer uploaded since for one.
   await rewriteManifest(tx, existing.id, row, checked.edges)
+  await mendPayload(tx, existing.id, input.bytes)
   if (isTrashed) await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
   return { id: existing.id, mediaType, artifactType }
 }

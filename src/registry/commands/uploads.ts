@@ -90,7 +90,7 @@ export const saveProgress = defineCommand({
   durability: 'process',
   run(
     tx,
-    input: Lifetime & { uploadId: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; shortParts: number; bootId: string },
+    input: Lifetime & { uploadId: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; checksums: Uint8Array | null; shortParts: number; bootId: string },
     context,
   ): Promise<boolean> {
     return saveUploadProgress(tx, {
@@ -98,6 +98,7 @@ export const saveProgress = defineCommand({
       epoch: input.epoch,
       sizeBytes: input.sizeBytes,
       sha256: input.sha256,
+      checksums: input.checksums,
       shortParts: input.shortParts,
       bootId: input.bootId,
       expiresAt: context.nowMs + input.lifetimeMs,
@@ -123,7 +124,7 @@ export const completeUpload = defineCommand({
       digest: Digest
       sizeBytes: number
       store: string
-      published: { key: string; generation: string } | undefined
+      published: { key: string; generation: string; checksums: Uint8Array } | undefined
       /** A key of this blob whose bytes are known to be gone. */
       deadKey: string | undefined
     },

@@ -1,6 +1,7 @@
 import type { Hash } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
 import type { Digest, DigestAlgorithm } from '../../values/digest.ts'
+import type { BlockChecksums } from './block-checksums.ts'
 
 /** A part of a blob: `start` included, `endExclusive` not. Callers have checked it against `sizeBytes`. */
 export interface BlobRange {
@@ -10,7 +11,9 @@ export interface BlobRange {
 
 /**
  * A blob held open: a deletion meanwhile does not disturb it. Must be closed. Any number of reads may run at
- * once. All reading fails with `blob-corrupt` when the bytes end early and `storage-unavailable` when the medium fails.
+ * once. All reading fails with `blob-corrupt` when the bytes end early or are not those that were stored, as far as the
+ * checksums given to `open` can tell, and `storage-unavailable` when the medium fails. What a read that failed has
+ * delivered by then was right; the last bytes asked for are never delivered.
  */
 export interface OpenBlob {
   readonly sizeBytes: number
@@ -33,6 +36,8 @@ export type ByteSource = Readable | AsyncIterable<Uint8Array>
 export interface AppendOptions {
   /** Updated with every byte accepted, in order. Its state is meaningless after `append` threw. */
   readonly hash?: Hash | undefined
+  /** Likewise. */
+  readonly checksums?: BlockChecksums | undefined
   /** More bytes than this in one call are `body-too-large`. */
   readonly limitBytes?: number | undefined
   readonly signal?: AbortSignal | undefined
@@ -56,9 +61,17 @@ export interface PublishedBlob {
   readonly generation: string
 }
 
+/** What the metadata knows of a blob's bytes. */
+export interface ExpectedBytes {
+  readonly sizeBytes: number
+  /** Of each block: see `BlockChecksums`. Absent: the bytes are taken as they are. */
+  readonly checksums?: Uint8Array | undefined
+}
+
 /** What was found by reading all bytes. */
 export interface HashedBytes {
   readonly digest: Digest
+  readonly checksums: Uint8Array
 }
 
 export interface HashOptions {
@@ -131,7 +144,7 @@ export interface BlobStore {
   uploadSize(uploadId: string): Promise<number | undefined>
 
   /** Hashes an upload's first `sizeBytes` from storage, off the main thread. `upload-missing` when it has fewer. */
-  hashUpload(uploadId: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<Digest>
+  hashUpload(uploadId: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<HashedBytes>
 
   /**
    * Makes an upload's first `sizeBytes`, which the caller knows to have that digest, durable under a key. They stay
@@ -150,11 +163,20 @@ export interface BlobStore {
    */
   abandonUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void>
 
-  /** The bytes under a key, or undefined when it names nothing. */
+  /**
+   * The bytes under a key, or undefined when it names nothing. Like `open`, it throws `storage-unavailable` rather than
+   * call a blob missing when the whole store is gone, as when its volume is not mounted.
+   */
   blobSize(key: string): Promise<number | undefined>
 
-  /** Throws `blob-missing` when the key names nothing. */
-  open(key: string): Promise<OpenBlob>
+  /**
+   * Throws `blob-missing` when the key names nothing, and `blob-corrupt` when it names another number of bytes than
+   * expected.
+   */
+  open(key: string, expected?: ExpectedBytes): Promise<OpenBlob>
+
+  /** True when the store never held a blob, or is not the one that did. */
+  isEmpty(): Promise<boolean>
 
   /**
    * Hashes the first `sizeBytes` of a blob, off the main thread. Throws `blob-missing` when it is gone or shorter, and

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import { Readable, Writable } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
+import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf, type Digest } from '../../values/digest.ts'
+import { BlockChecksums, checksumBlockBytes } from './block-checksums.ts'
 import type { BlobRange, BlobStore, OpenBlob, RecoveryQuestions } from './blob-store.ts'
 
 /** A store under test, empty at first, and what the suite must know beyond its interface. */
@@ -14,6 +16,8 @@ export interface BlobStoreHarness {
   leftovers(): Promise<string[]>
   /** Bytes in flight, and whatever is open: 0 when nothing is under way. */
   heldResources(): number
+  /** Changes the stored bytes of a blob behind the store's back, as a dying disk does. */
+  damage(key: string, change: (bytes: Buffer) => Buffer | undefined): Promise<void>
   close(): Promise<void>
 }
 
@@ -44,6 +48,13 @@ async function* thenSilence(bytes: Buffer): AsyncGenerator<Buffer, void, undefin
 async function* thenFailure(bytes: Buffer, error: Error): AsyncGenerator<Buffer, void, undefined> {
   yield bytes
   throw error
+}
+
+/** The checksums of the bytes, taken in pieces that match no block. */
+export function checksumsOf(bytes: Buffer): Uint8Array {
+  const checksums = new BlockChecksums()
+  for (let start = 0; start < bytes.length; start += 10_007) checksums.update(bytes.subarray(start, start + 10_007))
+  return checksums.finish()
 }
 
 /** Takes everything, slowly enough that the writer has to wait for it. */
@@ -135,7 +146,8 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
     }
 
     async function contentOfUpload(uploadId: string): Promise<Digest> {
-      return store.hashUpload(uploadId, (await store.uploadSize(uploadId)) ?? -1, 'sha256')
+      const { digest } = await store.hashUpload(uploadId, (await store.uploadSize(uploadId)) ?? -1, 'sha256')
+      return digest
     }
 
     describe('uploads', () => {
@@ -336,7 +348,10 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         )
 
         expect(await Promise.all(hashes)).toEqual(
-          [0, 1, 2 * mebibyte + 1, bytes.length].map((sizeBytes) => digestOf(bytes.subarray(0, sizeBytes), algorithm)),
+          [0, 1, 2 * mebibyte + 1, bytes.length].map((sizeBytes) => ({
+            digest: digestOf(bytes.subarray(0, sizeBytes), algorithm),
+            checksums: checksumsOf(bytes.subarray(0, sizeBytes)),
+          })),
         )
       })
 
@@ -344,6 +359,95 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         const uploadId = await uploadOf(sampleBytes(10))
 
         await expect(store.hashUpload(uploadId, 11, 'sha256')).rejects.toMatchObject({ code: 'upload-missing' })
+      })
+    })
+
+    describe('damage', () => {
+      const sizeBytes = 5 * checksumBlockBytes + 1_000
+      const inBlock = (block: number) => (bytes: Buffer) => {
+        bytes[block * checksumBlockBytes + 77]! ^= 0x10
+        return bytes
+      }
+
+      async function damagedBlob(change: (bytes: Buffer) => Buffer | undefined) {
+        const bytes = sampleBytes(sizeBytes)
+        const key = await blobOf(bytes)
+        await harness.damage(key, change)
+        return { bytes, key, expected: { sizeBytes, checksums: checksumsOf(bytes) } }
+      }
+
+      it.each([0, 2, 5])('in block %i fails the read before the block is delivered', async (block) => {
+        const { bytes, key, expected } = await damagedBlob(inBlock(block))
+        const blob = await store.open(key, expected)
+        const { sink, bytes: pumped } = collector()
+
+        const pumping = blob.pump(sink, { start: 0, endExclusive: sizeBytes }, noSignal)
+
+        await expect(pumping).rejects.toMatchObject({ code: 'blob-corrupt', detail: { block } })
+        expect(pumped().length).toBeLessThan(sizeBytes)
+        expect(pumped().equals(bytes.subarray(0, pumped().length))).toBe(true)
+        expect(pumped().length).toBeLessThanOrEqual(block * checksumBlockBytes)
+        await blob.close()
+      })
+
+      it.each([
+        { name: 'the byte before a range', start: checksumBlockBytes + 78, length: 10 },
+        { name: 'the byte behind a range', start: checksumBlockBytes + 60, length: 17 },
+        { name: 'the last of several blocks', start: 5, length: checksumBlockBytes + 3 },
+      ])('of $name in its block fails the range', async ({ start, length }) => {
+        const { key, expected } = await damagedBlob(inBlock(1))
+        const blob = await store.open(key, expected)
+
+        await expect(readAll(blob, { start, endExclusive: start + length })).rejects.toMatchObject({ code: 'blob-corrupt' })
+        await blob.close()
+      })
+
+      it('elsewhere leaves a range alone', async () => {
+        const { bytes, key, expected } = await damagedBlob(inBlock(3))
+        const blob = await store.open(key, expected)
+
+        const start = checksumBlockBytes - 10
+        const endExclusive = 3 * checksumBlockBytes
+
+        expect((await readAll(blob, { start, endExclusive })).equals(bytes.subarray(start, endExclusive))).toBe(true)
+        await blob.close()
+      })
+
+      it('is told by the size alone when it is opened', async () => {
+        const { key, expected } = await damagedBlob((bytes) => bytes.subarray(0, sizeBytes - 1))
+
+        await expect(store.open(key, expected)).rejects.toMatchObject({ code: 'blob-corrupt' })
+      })
+
+      it('is found by hashing, which also tells the checksums of what is there', async () => {
+        const { bytes, key } = await damagedBlob(inBlock(4))
+        const damaged = inBlock(4)(Buffer.from(bytes))
+
+        const found = await store.hashBlob(key, sizeBytes, 'sha256')
+
+        expect(found).toEqual({ digest: digestOf(damaged), checksums: checksumsOf(damaged) })
+        await expect(store.hashBlob(key, sizeBytes + 1, 'sha256')).rejects.toMatchObject({ code: 'blob-missing' })
+      })
+
+      it('of nothing at all changes no read, whatever the range and the memory there is', async () => {
+        const bytes = sampleBytes(sizeBytes)
+        const key = await blobOf(bytes)
+        const blob = await store.open(key, { sizeBytes, checksums: checksumsOf(bytes) })
+        await fc.assert(
+          fc.asyncProperty(fc.nat(sizeBytes), fc.nat(sizeBytes), async (a, b) => {
+            const range = { start: Math.min(a, b), endExclusive: Math.max(a, b) }
+            expect((await readAll(blob, range)).equals(bytes.subarray(range.start, range.endExclusive))).toBe(true)
+          }),
+          { numRuns: 50 },
+        )
+        await blob.close()
+      })
+
+      it('is not what an absent blob is called when it is gone whole', async () => {
+        const { key } = await damagedBlob(() => undefined)
+
+        await expect(store.open(key)).rejects.toMatchObject({ code: 'blob-missing' })
+        expect(await store.blobSize(key)).toBeUndefined()
       })
     })
 

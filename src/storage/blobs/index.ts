@@ -5,6 +5,7 @@ export type {
   BlobRange,
   BlobStore,
   ByteSource,
+  ExpectedBytes,
   HashedBytes,
   HashOptions,
   ListedBlob,
@@ -13,4 +14,5 @@ export type {
   RecoveryQuestions,
   RecoveryReport,
 } from './blob-store.ts'
+export { startChecksums } from './block-checksums.ts'
 export { openFilesystemBlobStore } from './filesystem/index.ts'

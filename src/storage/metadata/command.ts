@@ -15,8 +15,8 @@ export interface CommandContext {
 
 /**
  * How much a crash may take: `durable` changes survive power loss once answered; `process` changes survive the
- * death of the process but the last moments may go with the power. Only upload sessions and pull times may be
- * `process`: nothing a client was promised.
+ * death of the process but the last moments may go with the power. Only upload sessions, pull times and what can be
+ * found out again may be `process`: nothing a client was promised.
  */
 export type Durability = 'durable' | 'process'
 

@@ -150,6 +150,13 @@ interface BlobLocationTable {
   created_at: number
 }
 
+/** Apart from the row: big, and read by downloads alone. None for a location of before there were checksums. */
+interface BlobChecksumTable {
+  location_id: number
+  /** CRC-32 of each 64 KiB: see storage/blobs/block-checksums.ts. */
+  checksums: Bytes
+}
+
 /** Which repositories may see a blob. */
 interface RepositoryBlobTable {
   repository_id: number
@@ -167,6 +174,8 @@ interface UploadSessionTable {
   size_bytes: number
   /** Of the first `size_bytes`, when one process hashed them all in order; else null and re-hashed. */
   sha256_so_far: Bytes | null
+  /** Of the same bytes and the same pass: one is null where the other is. */
+  checksums_so_far: Bytes | null
   /** Of an upload in parts: 0 none is short, 1 the last is, 2 one before the last is. */
   short_parts: number
   boot_id: string
@@ -270,6 +279,7 @@ export interface Schema {
   tag_history: TagHistoryTable
   blob: BlobTable
   blob_location: BlobLocationTable
+  blob_checksum: BlobChecksumTable
   repository_blob: RepositoryBlobTable
   upload_session: UploadSessionTable
   review: ReviewTable

@@ -5,6 +5,8 @@ export interface FileFacts {
   readonly sizeBytes: number
   /** Names the file has. An upload that was published has two. */
   readonly linkCount: number
+  /** The same for two looks at one file or directory, and another for whatever is mounted over it. */
+  readonly identity: string
 }
 
 /**
@@ -65,5 +67,5 @@ function settle<Value = void>(start: (done: Done<Value>) => void): Promise<Value
 }
 
 function factsFrom(stats: fs.Stats): FileFacts {
-  return { sizeBytes: stats.size, linkCount: stats.nlink }
+  return { sizeBytes: stats.size, linkCount: stats.nlink, identity: `${stats.dev}:${stats.ino}` }
 }

@@ -1,4 +1,4 @@
-import { link, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { Writable } from 'node:stream'
@@ -7,7 +7,8 @@ import { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
 import { isPlatformError } from '../../../internal/platform-error.ts'
 import { digestOf } from '../../../values/digest.ts'
 import type { BlobStore } from '../blob-store.ts'
-import { blobStoreContract, collector, inChunks, sampleBytes } from '../contract.ts'
+import { checksumBlockBytes } from '../block-checksums.ts'
+import { blobStoreContract, checksumsOf, collector, inChunks, sampleBytes } from '../contract.ts'
 import { TestDisk } from './disk.test-support.ts'
 import { openFilesystemBlobStore } from './filesystem-blob-store.ts'
 
@@ -30,6 +31,12 @@ blobStoreContract('the filesystem store', async () => {
     store,
     reopen: open,
     leftovers: () => filesBelow(dataDir),
+    damage: async (key, change) => {
+      const path = join(dataDir, 'blobs', key)
+      const changed = change(await readFile(path))
+      if (changed === undefined) await rm(path)
+      else await writeFile(path, changed)
+    },
     heldResources: () => bytesInFlight.inUseBytes + testDisk.openDescriptors,
     close: async () => {
       await store.close()
@@ -97,6 +104,38 @@ describe('the filesystem store', () => {
       `link ${path}`,
       `fsync ${dirname(path)}`,
     ])
+  })
+
+  it('calls no blob missing when its whole folder was taken away, and serves again when it is back', async () => {
+    const bytes = sampleBytes(10)
+    const key = await push(bytes)
+    const blobsDir = join(dataDir, 'blobs')
+    await rename(blobsDir, join(dataDir, 'elsewhere'))
+
+    await expect(store.open(key)).rejects.toMatchObject({ code: 'storage-unavailable' })
+    await mkdir(blobsDir)
+    await expect(store.open(key)).rejects.toMatchObject({ code: 'storage-unavailable' })
+    await expect(store.blobSize(key)).rejects.toMatchObject({ code: 'storage-unavailable' })
+    await expect(store.hashBlob(key, 10, 'sha256')).rejects.toMatchObject({ code: 'storage-unavailable' })
+
+    await rm(blobsDir, { recursive: true })
+    await rename(join(dataDir, 'elsewhere'), blobsDir)
+    expect(await store.blobSize(key)).toBe(10)
+  })
+
+  it('checks blocks with the least memory there can be for a read', async () => {
+    const bytes = sampleBytes(3 * checksumBlockBytes + 5)
+    const key = await push(bytes)
+    const lease = bytesInFlight
+    lease.hold(lease.limitBytes)
+    const blob = await store.open(key, { sizeBytes: bytes.length, checksums: checksumsOf(bytes) })
+    for (const [start, endExclusive] of [[0, bytes.length], [70_000, 70_001], [1, checksumBlockBytes], [131_000, 196_600]] as const) {
+      const parts: Buffer[] = []
+      for await (const part of blob.read({ start, endExclusive })) parts.push(part)
+      expect(Buffer.concat(parts).equals(bytes.subarray(start, endExclusive))).toBe(true)
+    }
+    await blob.close()
+    lease.release(lease.limitBytes)
   })
 
   it('flushes twice per blob once its directory is known', async () => {
@@ -179,7 +218,7 @@ describe('the filesystem store', () => {
 
       await store.append(uploadId, 0, inChunks(bytes, 65_536))
 
-      expect(await store.hashUpload(uploadId, bytes.length, 'sha256')).toBe(digestOf(bytes))
+      expect(await store.hashUpload(uploadId, bytes.length, 'sha256')).toMatchObject({ digest: digestOf(bytes) })
     })
 
     it('answers storage-full when no file can be created', async () => {

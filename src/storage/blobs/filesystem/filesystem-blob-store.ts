@@ -9,6 +9,7 @@ import type {
   BlobHold,
   BlobStore,
   ByteSource,
+  ExpectedBytes,
   HashedBytes,
   HashOptions,
   ListedBlob,
@@ -23,7 +24,7 @@ import { DurableDirectories, fsyncDirectory } from './durable-directories.ts'
 import { FilesystemBlob } from './filesystem-blob.ts'
 import { HashThread } from './hash-thread.ts'
 import { Holds } from './holds.ts'
-import { generationOf, Layout, uploadOf, type BlobPlace } from './layout.ts'
+import { generationOf, isDomain, Layout, uploadOf, type BlobPlace } from './layout.ts'
 import { listBlobs } from './listing.ts'
 import { receive } from './receive.ts'
 import { recoverUpload, recoverUploads, type RecoveryOptions } from './recovery.ts'
@@ -49,10 +50,11 @@ export async function openFilesystemBlobStore(options: FilesystemBlobStoreOption
     await directories.ensure([layout.uploadsDir])
     await directories.ensure([layout.blobsDir])
     await directories.ensure([layout.holdsDir])
+    const { identity } = await disk.stat(layout.blobsDir)
+    return new FilesystemBlobStore(disk, layout, directories, identity, options.bytesInFlight)
   } catch (error) {
     throw fromDisk(error, 'open the store')
   }
-  return new FilesystemBlobStore(disk, layout, directories, options.bytesInFlight)
 }
 
 interface Occupation {
@@ -65,12 +67,15 @@ class FilesystemBlobStore implements BlobStore {
   readonly #disk: Disk
   readonly #layout: Layout
   readonly #directories: DurableDirectories
+  /** Of the folder of all blobs. */
+  readonly #identity: string
   readonly #bytesInFlight: BytesInFlight
   readonly #hashThread = new HashThread()
   readonly #holds: Holds
   readonly #occupied = new Map<string, Occupation>()
 
-  constructor(disk: Disk, layout: Layout, directories: DurableDirectories, bytesInFlight: BytesInFlight) {
+  constructor(disk: Disk, layout: Layout, directories: DurableDirectories, identity: string, bytesInFlight: BytesInFlight) {
+    this.#identity = identity
     this.#disk = disk
     this.#layout = layout
     this.#directories = directories
@@ -111,7 +116,7 @@ class FilesystemBlobStore implements BlobStore {
     return path === undefined ? undefined : this.#sizeOf(path)
   }
 
-  async hashUpload(uploadId: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<Digest> {
+  async hashUpload(uploadId: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<HashedBytes> {
     return this.#hashThread.hash(this.#uploadPath(uploadId), sizeBytes, algorithm)
   }
 
@@ -143,21 +148,31 @@ class FilesystemBlobStore implements BlobStore {
 
   async blobSize(key: string): Promise<number | undefined> {
     const place = this.#layout.placeOfKey(key)
-    return place === undefined ? undefined : this.#sizeOf(place.path)
+    if (place === undefined) return undefined
+    const sizeBytes = await this.#sizeOf(place.path)
+    if (sizeBytes === undefined) await this.#assertStoreIsThere()
+    return sizeBytes
   }
 
-  async open(key: string): Promise<OpenBlob> {
+  async open(key: string, expected?: ExpectedBytes): Promise<OpenBlob> {
     const place = this.#layout.placeOfKey(key)
     if (place === undefined) throw blobMissing(key)
     let descriptor: number
     try {
       descriptor = await this.#disk.open(place.path, 'r')
     } catch (error) {
-      throw systemCode(error) === 'ENOENT' ? blobMissing(key) : fromDisk(error, 'open')
+      if (systemCode(error) !== 'ENOENT') throw fromDisk(error, 'open')
+      await this.#assertStoreIsThere()
+      throw blobMissing(key)
     }
     try {
       const { sizeBytes } = await this.#disk.factsOf(descriptor)
-      return new FilesystemBlob(this.#disk, descriptor, sizeBytes, this.#bytesInFlight)
+      if (expected !== undefined && expected.sizeBytes !== sizeBytes) {
+        throw storageError('blob-corrupt', 'a blob has another size than was stored', {
+          detail: { key, sizeBytes, expectedBytes: expected.sizeBytes },
+        })
+      }
+      return new FilesystemBlob(this.#disk, descriptor, sizeBytes, expected?.checksums, this.#bytesInFlight)
     } catch (error) {
       await this.#disk.close(descriptor)
       throw fromDisk(error, 'open')
@@ -173,9 +188,19 @@ class FilesystemBlobStore implements BlobStore {
     const place = this.#layout.placeOfKey(key)
     if (place === undefined) throw blobMissing(key)
     try {
-      return { digest: await this.#hashThread.hash(place.path, sizeBytes, algorithm, options) }
+      return await this.#hashThread.hash(place.path, sizeBytes, algorithm, options)
     } catch (error) {
-      throw isPlatformError(error, 'upload-missing') ? blobMissing(key) : error
+      if (!isPlatformError(error, 'upload-missing')) throw error
+      await this.#assertStoreIsThere()
+      throw blobMissing(key)
+    }
+  }
+
+  async isEmpty(): Promise<boolean> {
+    try {
+      return !(await this.#disk.readdir(this.#layout.blobsDir)).some(isDomain)
+    } catch (error) {
+      throw fromDisk(error, 'list domains')
     }
   }
 
@@ -286,6 +311,7 @@ class FilesystemBlobStore implements BlobStore {
         position: offset,
         bytesInFlight: this.#bytesInFlight,
         hash: options.hash,
+        checksums: options.checksums,
         limitBytes: options.limitBytes ?? Number.POSITIVE_INFINITY,
         ownsBuffers: options.ownsBuffers ?? false,
       })
@@ -345,6 +371,21 @@ class FilesystemBlobStore implements BlobStore {
       const detail = { operation: 'fsync', systemError: systemCode(error) }
       throw storageError('storage-unavailable', 'the blob store could not flush', { detail, cause: error })
     }
+  }
+
+  /**
+   * One file that is not there is lost; when the folder of all is another one than at the start, it is not the files
+   * that are gone but their volume, and it may come back.
+   */
+  async #assertStoreIsThere(): Promise<void> {
+    let identity: string | undefined
+    try {
+      identity = (await this.#disk.stat(this.#layout.blobsDir)).identity
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw fromDisk(error, 'stat')
+    }
+    if (identity === this.#identity) return
+    throw storageError('storage-unavailable', 'the folder of the blobs is gone or another one: is its volume mounted?')
   }
 
   async #sizeOf(path: string): Promise<number | undefined> {

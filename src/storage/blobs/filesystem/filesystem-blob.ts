@@ -1,42 +1,52 @@
 import type { Writable } from 'node:stream'
-import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
+import type { BytesInFlight, ChunkLease } from '../../../internal/bytes-in-flight.ts'
 import { storageError } from '../../errors.ts'
 import type { BlobRange, OpenBlob } from '../blob-store.ts'
+import { blockEnd, blockStart, BlockVerifier } from '../block-checksums.ts'
 import type { Disk } from './disk.ts'
 import { fromDisk } from './disk-error.ts'
 import { Sink } from './sink.ts'
+
+/** A part of the range that was asked for, in memory that is held until the lease is released. */
+interface Chunk {
+  readonly bytes: Buffer
+  readonly lease: ChunkLease
+}
 
 /** A published file held open by its descriptor. */
 export class FilesystemBlob implements OpenBlob {
   readonly sizeBytes: number
   readonly #disk: Disk
   readonly #descriptor: number
+  readonly #checksums: Uint8Array | undefined
   readonly #bytesInFlight: BytesInFlight
   #readsUnderWay = 0
   #isClosed = false
   readonly #idle: PromiseWithResolvers<void> = Promise.withResolvers()
   #closing: Promise<void> | undefined
 
-  constructor(disk: Disk, descriptor: number, sizeBytes: number, bytesInFlight: BytesInFlight) {
+  constructor(
+    disk: Disk,
+    descriptor: number,
+    sizeBytes: number,
+    checksums: Uint8Array | undefined,
+    bytesInFlight: BytesInFlight,
+  ) {
     this.#disk = disk
     this.#descriptor = descriptor
     this.sizeBytes = sizeBytes
+    this.#checksums = checksums
     this.#bytesInFlight = bytesInFlight
   }
 
   async *read(range: BlobRange = { start: 0, endExclusive: this.sizeBytes }): AsyncGenerator<Buffer, void, undefined> {
-    let position = range.start
-    while (position < range.endExclusive) {
-      const leftBytes = range.endExclusive - position
-      const lease = this.#bytesInFlight.lease(leftBytes)
+    const reading = this.#startReading(range)
+    for (let chunk = await this.#next(reading); chunk !== undefined; chunk = await this.#next(reading)) {
       try {
-        const bytes = lease.buffer.subarray(0, Math.min(leftBytes, lease.buffer.length))
-        await this.#fill(bytes, position)
-        position += bytes.length
-        yield bytes
+        yield chunk.bytes
       } finally {
         // The consumer may keep what it was given.
-        lease.release(false)
+        chunk.lease.release(false)
       }
     }
   }
@@ -44,9 +54,12 @@ export class FilesystemBlob implements OpenBlob {
   async pump(target: Writable, range: BlobRange, signal: AbortSignal): Promise<void> {
     const sink = new Sink(target, signal)
     try {
-      let position = range.start
-      while (position < range.endExclusive) {
-        position += await this.#pumpChunk(sink, position, range.endExclusive - position)
+      const reading = this.#startReading(range)
+      for (;;) {
+        sink.throwIfGone()
+        const chunk = await this.#next(reading)
+        if (chunk === undefined) return
+        await writeChunk(sink, chunk)
       }
     } catch (error) {
       await this.close().catch(() => undefined)
@@ -72,19 +85,57 @@ export class FilesystemBlob implements OpenBlob {
     }
   }
 
-  async #pumpChunk(sink: Sink, position: number, leftBytes: number): Promise<number> {
-    sink.throwIfGone()
-    const lease = this.#bytesInFlight.lease(leftBytes)
-    let settled = false
-    try {
-      const bytes = lease.buffer.subarray(0, Math.min(leftBytes, lease.buffer.length))
-      await this.#fill(bytes, position)
-      await sink.write(bytes)
-      settled = true
-      return bytes.length
-    } finally {
-      lease.release(settled)
+  #startReading(range: BlobRange): Reading {
+    if (this.#checksums === undefined) {
+      return { range, position: range.start, endExclusive: range.endExclusive, verifier: undefined }
     }
+    const position = blockStart(range.start)
+    return {
+      range,
+      position,
+      endExclusive: range.endExclusive > range.start ? blockEnd(range.endExclusive, this.sizeBytes) : position,
+      verifier: new BlockVerifier(this.#checksums, this.sizeBytes, position),
+    }
+  }
+
+  /** The next part of the range, checked as far as checksums reach; undefined at its end. */
+  async #next(reading: Reading): Promise<Chunk | undefined> {
+    const { range } = reading
+    while (reading.position < range.endExclusive) {
+      const { position } = reading
+      const lease = this.#bytesInFlight.lease(reading.endExclusive - position)
+      try {
+        const bytes = await this.#readOn(reading, lease)
+        // The last bytes wait until their whole block was seen.
+        if (reading.position >= range.endExclusive) await this.#readToEndOfBlock(reading)
+        const wanted = bytes.subarray(Math.max(0, range.start - position), range.endExclusive - position)
+        if (wanted.length > 0) return { bytes: wanted, lease }
+      } catch (error) {
+        lease.release(true)
+        throw error
+      }
+      lease.release(true)
+    }
+    return undefined
+  }
+
+  async #readToEndOfBlock(reading: Reading): Promise<void> {
+    while (reading.position < reading.endExclusive) {
+      const lease = this.#bytesInFlight.lease(reading.endExclusive - reading.position)
+      try {
+        await this.#readOn(reading, lease)
+      } finally {
+        lease.release(true)
+      }
+    }
+  }
+
+  async #readOn(reading: Reading, { buffer }: ChunkLease): Promise<Buffer> {
+    const bytes = buffer.subarray(0, Math.min(reading.endExclusive - reading.position, buffer.length))
+    await this.#fill(bytes, reading.position)
+    reading.verifier?.accept(bytes)
+    reading.position += bytes.length
+    return bytes
   }
 
   async #fill(bytes: Buffer, position: number): Promise<void> {
@@ -103,5 +154,23 @@ export class FilesystemBlob implements OpenBlob {
       this.#readsUnderWay -= 1
       if (this.#isClosed && this.#readsUnderWay === 0) this.#idle.resolve()
     }
+  }
+}
+
+/** How far one read of a range has come. It begins and ends with whole blocks where there are checksums. */
+interface Reading {
+  readonly range: BlobRange
+  position: number
+  readonly endExclusive: number
+  readonly verifier: BlockVerifier | undefined
+}
+
+async function writeChunk(sink: Sink, { bytes, lease }: Chunk): Promise<void> {
+  let settled = false
+  try {
+    await sink.write(bytes)
+    settled = true
+  } finally {
+    lease.release(settled)
   }
 }

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
-import { parseDigest, type Digest, type DigestAlgorithm } from '../../../values/digest.ts'
+import { parseDigest, type DigestAlgorithm } from '../../../values/digest.ts'
 import { storageError } from '../../errors.ts'
-import type { HashOptions } from '../blob-store.ts'
+import type { HashedBytes, HashOptions } from '../blob-store.ts'
 import type { HashAnswer, HashJob, HashMessage } from './hash-worker.ts'
 
 /** Files hashed side by side in the one thread: a small one does not wait for a huge one, and memory stays bounded. */
@@ -9,7 +9,7 @@ const maximumRunning = 4
 
 interface Pending {
   readonly job: HashJob
-  readonly result: PromiseWithResolvers<Digest>
+  readonly result: PromiseWithResolvers<HashedBytes>
 }
 
 /**
@@ -23,7 +23,7 @@ export class HashThread {
   readonly #queue: Pending[] = []
 
   /**
-   * The digest of the file's first `sizeBytes`.
+   * The digest and checksums of the file's first `sizeBytes`.
    *
    * @throws `upload-missing` when the file is absent or shorter, `storage-unavailable`, the signal's reason
    */
@@ -32,7 +32,7 @@ export class HashThread {
     sizeBytes: number,
     algorithm: DigestAlgorithm,
     { bytesPerSecond, signal }: HashOptions = {},
-  ): Promise<Digest> {
+  ): Promise<HashedBytes> {
     signal?.throwIfAborted()
     const pending: Pending = {
       job: { id: this.#nextId++, path, sizeBytes, algorithm, bytesPerSecond },
@@ -105,9 +105,9 @@ export class HashThread {
 }
 
 function settle({ job, result }: Pending, answer: HashAnswer): void {
-  const { hex, systemError } = answer
-  if (hex !== undefined) {
-    result.resolve(parseDigest(`${job.algorithm}:${hex}`))
+  const { found, systemError } = answer
+  if (found !== undefined) {
+    result.resolve({ digest: parseDigest(`${job.algorithm}:${found.hex}`), checksums: found.checksums })
   } else if (systemError === undefined || systemError === 'ENOENT') {
     result.reject(storageError('upload-missing', 'the upload has fewer bytes than its session says'))
   } else {

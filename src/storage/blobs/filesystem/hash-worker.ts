@@ -2,6 +2,7 @@ import { createHash, type Hash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort } from 'node:worker_threads'
 import type { DigestAlgorithm } from '../../../values/digest.ts'
+import { BlockChecksums } from '../block-checksums.ts'
 import { nodeDisk } from './disk.ts'
 import { systemCode } from './disk-error.ts'
 
@@ -18,10 +19,10 @@ export interface HashJob {
 
 export type HashMessage = HashJob | { readonly cancelledId: number }
 
-/** `hex` when all went well; `systemError` when the disk failed; neither when the file is shorter than asked. */
+/** `found` when all went well; `systemError` when the disk failed; neither when the file is shorter than asked. */
 export interface HashAnswer {
   readonly id: number
-  readonly hex?: string | undefined
+  readonly found?: { readonly hex: string; readonly checksums: Uint8Array } | undefined
   readonly systemError?: string | undefined
 }
 
@@ -35,7 +36,7 @@ async function answer(job: HashJob): Promise<HashAnswer> {
   const cancelled = new AbortController()
   running.set(job.id, cancelled)
   try {
-    return { id: job.id, hex: await hashFile(job, cancelled.signal) }
+    return { id: job.id, found: await hashFile(job, cancelled.signal) }
   } catch (error) {
     return { id: job.id, systemError: systemCode(error) ?? 'UNKNOWN' }
   } finally {
@@ -43,11 +44,13 @@ async function answer(job: HashJob): Promise<HashAnswer> {
   }
 }
 
-async function hashFile(job: HashJob, cancelled: AbortSignal): Promise<string | undefined> {
+async function hashFile(job: HashJob, cancelled: AbortSignal): Promise<HashAnswer['found']> {
   const descriptor = await nodeDisk.open(job.path, 'r')
   try {
     const hash = createHash(job.algorithm)
-    return (await update(hash, descriptor, job, cancelled)) ? hash.digest('hex') : undefined
+    const checksums = new BlockChecksums()
+    if (!(await update([hash, checksums], descriptor, job, cancelled))) return undefined
+    return { hex: hash.digest('hex'), checksums: checksums.finish() }
   } finally {
     await nodeDisk.close(descriptor)
   }
@@ -55,7 +58,7 @@ async function hashFile(job: HashJob, cancelled: AbortSignal): Promise<string | 
 
 /** False when the file ends before `sizeBytes`. Throws when it is called off. */
 async function update(
-  hash: Hash,
+  sums: readonly (Hash | BlockChecksums)[],
   descriptor: number,
   { sizeBytes, bytesPerSecond = Number.POSITIVE_INFINITY }: HashJob,
   cancelled: AbortSignal,
@@ -67,7 +70,7 @@ async function update(
     const wanted = buffer.subarray(0, Math.min(buffer.length, sizeBytes - position))
     const gotBytes = await nodeDisk.read(descriptor, wanted, position)
     if (gotBytes === 0) return false
-    hash.update(wanted.subarray(0, gotBytes))
+    for (const sum of sums) sum.update(wanted.subarray(0, gotBytes))
     position += gotBytes
     cancelled.throwIfAborted()
     const aheadMs = startedAtMs + (position / bytesPerSecond) * 1000 - performance.now()

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
-import type { Digest, DigestAlgorithm } from '../../../values/digest.ts'
-import type { RecoveryQuestions, RecoveryReport } from '../blob-store.ts'
+import type { DigestAlgorithm } from '../../../values/digest.ts'
+import type { HashedBytes, RecoveryQuestions, RecoveryReport } from '../blob-store.ts'
 import type { Disk, FileFacts } from './disk.ts'
 import { systemCode } from './disk-error.ts'
 import { fsyncDirectory } from './durable-directories.ts'
@@ -9,7 +9,7 @@ import { generationOf, isDomain, isUploadId, type BlobPlace, type Layout } from 
 export interface RecoveryOptions {
   readonly disk: Disk
   readonly layout: Layout
-  readonly hashFile: (path: string, sizeBytes: number, algorithm: DigestAlgorithm) => Promise<Digest>
+  readonly hashFile: (path: string, sizeBytes: number, algorithm: DigestAlgorithm) => Promise<HashedBytes>
   readonly ask: RecoveryQuestions
 }
 
@@ -67,7 +67,7 @@ async function findPublication(
   // Where the directory is a volume of its own, it also has entries that are no domain.
   const domains = (await disk.readdir(layout.blobsDir)).filter(isDomain)
   for (const algorithm of ['sha256', 'sha512'] as const) {
-    const digest = await hashFile(path, facts.sizeBytes, algorithm)
+    const { digest } = await hashFile(path, facts.sizeBytes, algorithm)
     for (const domain of domains) {
       const place = layout.blobPlace(domain, digest, generationOf(uploadId))
       if (await exists(disk, place.path)) return place

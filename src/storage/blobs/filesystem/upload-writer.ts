@@ -1,6 +1,7 @@
 import type { Hash } from 'node:crypto'
 import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
 import { storageError } from '../../errors.ts'
+import type { BlockChecksums } from '../block-checksums.ts'
 import type { Disk } from './disk.ts'
 import { fromDisk } from './disk-error.ts'
 
@@ -19,6 +20,7 @@ export interface UploadWriterOptions {
   readonly position: number
   readonly bytesInFlight: BytesInFlight
   readonly hash: Hash | undefined
+  readonly checksums: BlockChecksums | undefined
   readonly limitBytes: number
   /** Nobody else looks at the buffers again. */
   readonly ownsBuffers: boolean
@@ -66,12 +68,13 @@ export class UploadWriter {
    * @throws `body-too-large`, having taken nothing of the buffer
    */
   accept(bytes: Uint8Array): boolean {
-    const { hash, limitBytes, bytesInFlight } = this.#options
+    const { hash, checksums, limitBytes, bytesInFlight } = this.#options
     if (this.#acceptedBytes + bytes.length > limitBytes) {
       throw storageError('body-too-large', 'more bytes were sent than allowed', { detail: { limitBytes } })
     }
     if (bytes.length === 0) return true
     hash?.update(bytes)
+    checksums?.update(bytes)
     this.#acceptedBytes += bytes.length
     bytesInFlight.hold(bytes.length)
     this.#pending.push(bytes)

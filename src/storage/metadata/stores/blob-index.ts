@@ -7,17 +7,30 @@ import { statement, type QueryBuilder } from '../statement.ts'
 /** Written into the statement, not bound to it: only so does the planner see that the partial index of live locations fits. */
 const active = sql.lit('active')
 
-export interface VisibleBlob {
+interface LocatedInRepository {
   readonly blobId: number
   readonly repositoryId: number
   readonly sizeBytes: number
   readonly store: string
   readonly key: string
+}
+
+export interface ReadableBlob extends LocatedInRepository {
+  readonly checksums: Uint8Array | null
+}
+
+export interface VisibleBlob extends LocatedInRepository {
   /** A review that would come before the promise of a positive answer ends. */
   readonly reviewIsNear: boolean
 }
 
-const visible = statement<{ registryId: number; name: string; digest: Uint8Array; horizon: number }>()((db, p) =>
+interface Visibility {
+  registryId: number
+  name: string
+  digest: Uint8Array
+}
+
+const visibleBlob = (db: QueryBuilder, p: Visibility) =>
   db
     .selectFrom('repository')
     .innerJoin('blob', 'blob.domain_id', 'repository.domain_id')
@@ -27,26 +40,24 @@ const visible = statement<{ registryId: number; name: string; digest: Uint8Array
     .innerJoin('blob_location', (join) =>
       join.onRef('blob_location.blob_id', '=', 'blob.id').on('blob_location.state', '=', active),
     )
-    .select((eb) => [
-      'blob.id as blobId',
-      'repository.id as repositoryId',
-      'blob.size_bytes as sizeBytes',
-      'blob_location.store',
-      'blob_location.key',
-      eb
-        .selectFrom('review')
-        .select('review.id')
-        .whereRef('review.subject_id', '=', 'blob.id')
-        .where('review.kind', 'in', ['blob', 'repository-blob'])
-        .where('review.repository_id', 'in', [0, eb.ref('repository.id')])
-        .where('review.due_at', '<', p.horizon)
-        .limit(1)
-        .as('nearReviewId'),
-    ])
+    .select(['blob.id as blobId', 'repository.id as repositoryId', 'blob.size_bytes as sizeBytes', 'blob_location.store', 'blob_location.key'])
     .where('repository.registry_id', '=', p.registryId)
     .where('repository.name', '=', p.name)
     .where('repository.trashed_at', 'is', null)
-    .where('blob.digest', '=', p.digest),
+    .where('blob.digest', '=', p.digest)
+
+const visible = statement<Visibility & { horizon: number }>()((db, p) =>
+  visibleBlob(db, p).select((eb) => [
+    eb
+      .selectFrom('review')
+      .select('review.id')
+      .whereRef('review.subject_id', '=', 'blob.id')
+      .where('review.kind', 'in', ['blob', 'repository-blob'])
+      .where('review.repository_id', 'in', [0, eb.ref('repository.id')])
+      .where('review.due_at', '<', p.horizon)
+      .limit(1)
+      .as('nearReviewId'),
+  ]),
 )
 
 /** The blob as the repository of that name sees it, in one statement. */
@@ -61,6 +72,22 @@ export async function findVisibleBlob(
   if (!row) return undefined
   const { nearReviewId, ...blob } = row
   return { ...blob, reviewIsNear: nearReviewId !== null }
+}
+
+const readable = statement<Visibility>()((db, p) =>
+  visibleBlob(db, p)
+    .leftJoin('blob_checksum', 'blob_checksum.location_id', 'blob_location.id')
+    .select('blob_checksum.checksums'),
+)
+
+/** The same for a download, with what its bytes are checked against; null where that is not known yet. */
+export async function findReadableBlob(
+  session: Session,
+  registryId: number,
+  name: string,
+  digest: Digest,
+): Promise<ReadableBlob | undefined> {
+  return session.first(readable, { registryId, name, digest: digestToBytes(digest) })
 }
 
 export interface KnownBlob {
@@ -175,10 +202,17 @@ const insertLocation = statement<{ blobId: number; store: string; key: string; g
       .returning('id'),
 )
 
+const insertChecksums = statement<{ locationId: number; checksums: Uint8Array }>()((db, p) =>
+  db
+    .insertInto('blob_checksum')
+    .values({ location_id: p.locationId, checksums: p.checksums })
+    .onConflict((conflict) => conflict.column('location_id').doUpdateSet({ checksums: p.checksums })),
+)
+
 /** Records where a blob's bytes are. False when somebody else's copy came first: the caller's is not needed. */
 export async function insertLocatedBlob(
   tx: Session,
-  blob: { domainId: number; digest: Digest; sizeBytes: number; store: string; key: string; generation: string; now: number },
+  blob: { domainId: number; digest: Digest; sizeBytes: number; store: string; key: string; generation: string; checksums: Uint8Array; now: number },
 ): Promise<{ blobId: number; inserted: boolean }> {
   const row = await tx.first(insertBlob, {
     domainId: blob.domainId,
@@ -194,6 +228,7 @@ export async function insertLocatedBlob(
     generation: blob.generation,
     now: blob.now,
   })
+  if (location) await tx.change(insertChecksums, { locationId: location.id, checksums: blob.checksums })
   return { blobId: row.id, inserted: location !== undefined }
 }
 
@@ -209,6 +244,47 @@ const quarantine = statement<{ store: string; key: string }>()((db, p) =>
 /** Notes that the bytes under a key are gone or wrong; the blob may be given others. False when they were no longer used. */
 export async function quarantineLocation(tx: Session, store: string, key: string): Promise<boolean> {
   return (await tx.change(quarantine, { store, key })) > 0
+}
+
+const locationOfKey = statement<{ store: string; key: string }>()((db, p) =>
+  db.selectFrom('blob_location').select('id').where('store', '=', p.store).where('key', '=', p.key),
+)
+
+/** Notes what reading all bytes under a key has found. Nothing happens where the key is gone. */
+export async function recordChecksums(tx: Session, store: string, key: string, checksums: Uint8Array): Promise<void> {
+  const location = await tx.first(locationOfKey, { store, key })
+  if (location) await tx.change(insertChecksums, { locationId: location.id, checksums })
+}
+
+const anyLocation = statement()((db) =>
+  db.selectFrom('blob_location').select('id').where('state', '=', active).where('blob_id', '>', 0).limit(1),
+)
+
+/** True when some blob's bytes should be somewhere. */
+export async function holdsLocations(session: Session): Promise<boolean> {
+  return (await session.first(anyLocation, {})) !== undefined
+}
+
+const quarantinedCopy = statement<{ registryId: number; name: string; digest: Uint8Array }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('blob', 'blob.domain_id', 'repository.domain_id')
+    .innerJoin('repository_blob', (join) =>
+      join.onRef('repository_blob.repository_id', '=', 'repository.id').onRef('repository_blob.blob_id', '=', 'blob.id'),
+    )
+    .innerJoin('blob_location', 'blob_location.blob_id', 'blob.id')
+    .select('blob_location.key')
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('repository.trashed_at', 'is', null)
+    .where('blob.digest', '=', p.digest)
+    .where('blob_location.state', '=', 'quarantined')
+    .limit(1),
+)
+
+/** True when a blob that the repository sees has bytes that were set aside as damaged. */
+export async function isQuarantined(session: Session, registryId: number, name: string, digest: Digest): Promise<boolean> {
+  return (await session.first(quarantinedCopy, { registryId, name, digest: digestToBytes(digest) })) !== undefined
 }
 
 const show = statement<{ repositoryId: number; blobId: number; now: number }>()((db, p) =>
@@ -291,11 +367,7 @@ export async function repositoriesSeeing(
   return rows.map(({ name }) => name)
 }
 
-const keyLocated = statement<{ store: string; key: string }>()((db, p) =>
-  db.selectFrom('blob_location').select('id').where('store', '=', p.store).where('key', '=', p.key),
-)
-
 /** True when the metadata knows the bytes under this key. */
 export async function isKeyLocated(session: Session, store: string, key: string): Promise<boolean> {
-  return (await session.first(keyLocated, { store, key })) !== undefined
+  return (await session.first(locationOfKey, { store, key })) !== undefined
 }

@@ -238,6 +238,19 @@ export async function rewriteManifest(
   await insertEdges(tx, id, reading.repository_id, edges)
 }
 
+const mend = statement<{ id: number; payload: Uint8Array }>()((db, p) =>
+  db
+    .updateTable('manifest_payload')
+    .set({ payload: p.payload })
+    .where('manifest_id', '=', p.id)
+    .where('payload', '!=', p.payload),
+)
+
+/** Puts the right bytes in the place of stored ones that are no longer those. Writes nothing where they are. */
+export async function mendPayload(tx: Session, id: number, payload: Uint8Array): Promise<void> {
+  await tx.change(mend, { id, payload })
+}
+
 const restore = statement<{ id: number; now: number; by: string }>()((db, p) =>
   db
     .updateTable('manifest')

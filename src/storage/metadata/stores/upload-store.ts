@@ -49,6 +49,7 @@ const insert = statement<{
     writer_epoch: 0,
     size_bytes: 0,
     sha256_so_far: null,
+    checksums_so_far: null,
     short_parts: 0,
     boot_id: p.bootId,
     created_at: p.now,
@@ -86,6 +87,7 @@ const progress = statement<{
   epoch: number
   sizeBytes: number
   sha256: Uint8Array | null
+  checksums: Uint8Array | null
   shortParts: number
   bootId: string
   expiresAt: number
@@ -96,6 +98,7 @@ const progress = statement<{
       writer: null,
       size_bytes: p.sizeBytes,
       sha256_so_far: p.sha256,
+      checksums_so_far: p.checksums,
       short_parts: p.shortParts,
       boot_id: p.bootId,
       expires_at: p.expiresAt,
@@ -107,7 +110,7 @@ const progress = statement<{
 /** Notes how far a writer got. False when it is no longer the writer: its bytes do not count. */
 export async function saveUploadProgress(
   tx: Session,
-  update: { id: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; shortParts: number; bootId: string; expiresAt: number },
+  update: { id: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; checksums: Uint8Array | null; shortParts: number; bootId: string; expiresAt: number },
 ): Promise<boolean> {
   return (await tx.change(progress, update)) > 0
 }
