@@ -86,14 +86,14 @@ export class FilesystemBlob implements OpenBlob {
   }
 
   #startReading(range: BlobRange): Reading {
-    if (this.#checksums === undefined) {
+    if (this.#checksums === undefined || range.endExclusive <= range.start) {
       return { range, position: range.start, endExclusive: range.endExclusive, verifier: undefined }
     }
     const position = blockStart(range.start)
     return {
       range,
       position,
-      endExclusive: range.endExclusive > range.start ? blockEnd(range.endExclusive, this.sizeBytes) : position,
+      endExclusive: blockEnd(range.endExclusive, this.sizeBytes),
       verifier: new BlockVerifier(this.#checksums, this.sizeBytes, position),
     }
   }
