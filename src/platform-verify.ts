@@ -20,6 +20,7 @@ import { systemIds } from './internal/ids.ts'
 import { isPlatformError } from './internal/platform-error.ts'
 import { metadataTarget, reachable } from './platform.ts'
 import { emptyRegistryId } from './registry/commands/registries.ts'
+import { systemActorArn } from './registry/index.ts'
 import { openFilesystemBlobStore, type BlobStore } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -29,6 +30,7 @@ import type { MetadataTarget } from './storage/metadata/migrate.ts'
 import { openMetadata, openMetadataReader } from './storage/metadata/open.ts'
 import type { MetadataReader } from './storage/metadata/reader.ts'
 import { assertOwnSchema } from './storage/metadata/schema-version.ts'
+import { findRegistryId } from './storage/metadata/stores/repository-store.ts'
 
 export interface VerifyInstallationOptions {
   /** Blobs whose bytes were read longer ago are read again; 0: all are. */
@@ -153,7 +155,10 @@ function newMender(config: Config, target: MetadataTarget): { repair: Repair; is
   let isLeftToServer = false
   const repairing = async (work: (repair: Repair) => Promise<boolean>): Promise<boolean> => {
     try {
-      return await withDatabase(config, target, (database) => work(repairIn(database, () => systemContext(config))))
+      return await withDatabase(config, target, async (database) => {
+        const context = await systemContext(config, database)
+        return work(repairIn(database, () => context))
+      })
     } catch (error) {
       if (!isPlatformError(error, 'data-dir-in-use')) throw error
       isLeftToServer = true
@@ -162,7 +167,7 @@ function newMender(config: Config, target: MetadataTarget): { repair: Repair; is
   }
   return {
     repair: {
-      quarantine: (location) => repairing((repair) => repair.quarantine(location)),
+      quarantine: (location, reason) => repairing((repair) => repair.quarantine(location, reason)),
       reinstate: (location) => repairing((repair) => repair.reinstate(location)),
     },
     isLeftToServer: () => isLeftToServer,
@@ -197,11 +202,12 @@ async function withDatabase<Result>(
   }
 }
 
-function systemContext({ accountId, region }: Config): CommandContext {
+async function systemContext({ accountId, region }: Config, { reader }: MetadataDatabase): Promise<CommandContext> {
   return {
     nowMs: systemClock.now(),
-    actorArn: 'arn:aws:iam::stowage:system',
-    registryId: emptyRegistryId,
+    actorArn: systemActorArn,
+    // Blobs belong to no registry: what is done about them is recorded in the installation's own.
+    registryId: (await findRegistryId(reader, accountId, region)) ?? emptyRegistryId,
     accountId,
     region,
     requestId: systemIds.uuid(),
