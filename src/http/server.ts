@@ -215,8 +215,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       refuse(response, 417, 'only "Expect: 100-continue" is understood')
       return
     }
-    const unusable = unusableTarget(request, source.host)
+    const unusable = unusableFraming(request) ?? unusableTarget(request, source.host)
     if (unusable !== undefined) {
+      response.shouldKeepAlive = false
       refuse(response, 400, unusable)
       return
     }
@@ -264,6 +265,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
   /** Nobody can tell where a request with a broken body ends, so that it is the connection's last. */
   const endBroken = ({ request, response, socket }: Exchange): void => {
+    if (response.writableEnded) {
+      socket.destroySoon()
+      return
+    }
     if (response.headersSent || !socket.writable) {
       socket.destroy()
       return
@@ -377,6 +382,15 @@ function listen(server: Server<typeof EdgeRequest, typeof EdgeResponse>, host: s
       else resolve(address)
     })
   })
+}
+
+/**
+ * Node's parser refuses other codings too, but after it has handed the request over: what it asks for would be done, and
+ * a proxy that reads the header otherwise would see another request in its body.
+ */
+function unusableFraming(request: EdgeRequest): string | undefined {
+  const coding = request.headers['transfer-encoding']
+  return coding === undefined || coding.toLowerCase() === 'chunked' ? undefined : 'the only Transfer-Encoding understood is chunked'
 }
 
 /** Brings the target into its usual form (a path), and says what is wrong where that cannot be. */

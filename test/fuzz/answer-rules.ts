@@ -29,6 +29,11 @@ export function brokenRule(request: WireRequest, outcome: RawOutcome): string | 
 function brokenAnswerRule({ method, target }: WireRequest, { status, headers, body }: RawAnswer): string | undefined {
   if (headers.get('x-request-id') === undefined) return 'the answer has no X-Request-Id'
   const code = errorCodeOf(headers, body)
+  const location = headers.get('location')
+  if (location !== undefined && !/^\/v2\/[\w./-]+$/.test(location.replaceAll('sha256:', '').replaceAll('sha512:', ''))) return `the Location ${location} leads away`
+  if (status >= 300 && status < 400 && status !== 304) return `the answer is a redirect: ${status}`
+  // The code of an answer to HEAD is in the body that it has not.
+  if (method === 'HEAD' && status === 501) return undefined
   if (status >= 500 && !documentedFaults.has(`${status} ${code ?? ''}`)) return `the answer is ${status} (${code ?? 'without a code'})`
   if (status < 400 || method === 'HEAD' || code !== undefined) return undefined
   // From the parser, before any protocol is known; the connection ends with it.
