@@ -37,7 +37,16 @@ export default defineConfig({
         'test/repo/**/*.test.ts',
         'test/support/**/*.test.ts',
       ]),
-      project('protocol', 1, protocolTimeoutMs, ['test/storage/**/*.test.ts', 'test/registry/**/*.test.ts', 'test/integrity/**/*.test.ts', 'test/distribution/**/*.test.ts', 'test/aws/**/*.test.ts', 'test/abuse/**/*.test.ts', 'test/fuzz/**/*.test.ts']),
+      project('protocol', 1, protocolTimeoutMs, [
+        'test/storage/**/*.test.ts',
+        'test/registry/**/*.test.ts',
+        'test/upgrade/**/*.test.ts',
+        'test/integrity/**/*.test.ts',
+        'test/distribution/**/*.test.ts',
+        'test/aws/**/*.test.ts',
+        'test/abuse/**/*.test.ts',
+        'test/fuzz/**/*.test.ts',
+      ]),
       project('crash', 2, processTimeoutMs, ['test/crash/**/*.test.ts']),
       // One file at a time: they share the machine's container engine.
       project('clients', 3, processTimeoutMs, ['test/clients/**/*.test.ts'], false),

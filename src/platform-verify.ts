@@ -18,7 +18,7 @@ import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import { systemClock } from './internal/clock.ts'
 import { systemIds } from './internal/ids.ts'
 import { isPlatformError } from './internal/platform-error.ts'
-import { metadataTarget, reachable } from './platform.ts'
+import { metadataTarget, planMigration, reachable } from './platform.ts'
 import { emptyRegistryId } from './registry/commands/registries.ts'
 import { systemActorArn } from './registry/index.ts'
 import { openFilesystemBlobStore, type BlobStore } from './storage/blobs/index.ts'
@@ -27,9 +27,9 @@ import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
 import { lockDataFolder } from './storage/metadata/folder-lock.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
+import { requireOwnForm } from './storage/metadata/migration-plan.ts'
 import { openMetadata, openMetadataReader } from './storage/metadata/open.ts'
 import type { MetadataReader } from './storage/metadata/reader.ts'
-import { assertOwnSchema } from './storage/metadata/schema-version.ts'
 import { findRegistryId } from './storage/metadata/stores/repository-store.ts'
 
 export interface VerifyInstallationOptions {
@@ -64,7 +64,7 @@ const saveIntervalMs = 1000
  * Checks the installation that the settings name, whether or not a server runs on it. It reads beside a server, and
  * changes something only where that is safe: on PostgreSQL, and on SQLite while no server holds the data folder.
  *
- * Throws `database-unavailable`, `storage-unavailable`.
+ * Throws `database-newer`, `database-unavailable`, `storage-unavailable`.
  */
 export async function verifyInstallation(config: Config, options: VerifyInstallationOptions): Promise<InstallationReport> {
   const { dataDir } = config
@@ -72,9 +72,9 @@ export async function verifyInstallation(config: Config, options: VerifyInstalla
   if ('file' in target && !existsSync(target.file)) {
     throw storageError('storage-unavailable', `there is no database ${target.file}: set STOWAGE_DATA_DIR to the server's data folder`)
   }
+  requireOwnForm(await planMigration(config))
   const reader = await openReader(target)
   try {
-    await assertOwnSchema(reader.reader)
     const blobStore = await openFilesystemBlobStore({ dataDir, bytesInFlight: new BytesInFlight() })
     try {
       const mender = newMender(config, target)

@@ -37,11 +37,14 @@ import type { CommandContext } from './storage/metadata/command.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
+import { planMigrations, refuseNewerDatabase, type MigrationPlan } from './storage/metadata/migration-plan.ts'
 import { metadataFile, openMetadata } from './storage/metadata/open.ts'
 import { holdsAccessKeys } from './storage/metadata/stores/access-key-store.ts'
 import { holdsLocations, isKeyLocated } from './storage/metadata/stores/blob-index.ts'
 import { isOpenUpload } from './storage/metadata/stores/upload-store.ts'
 import type { AccountId, Region } from './values/index.ts'
+
+export type { MigrationPlan, PendingMigration } from './storage/metadata/migration-plan.ts'
 
 export interface PlatformOptions {
   readonly logger: Logger
@@ -79,20 +82,37 @@ export function metadataTarget(config: Config): MetadataTarget {
   return config.databaseUrl === undefined ? { file: metadataFile(config.dataDir) } : { url: config.databaseUrl }
 }
 
-/** Brings the database to this program's schema, or with `check` only says what that would do. */
-export async function migrateDatabase(config: Config, options: { check: boolean }): Promise<MigrationReport> {
+/** Brings the database to this program's form. Throws `database-newer` before anything is touched. */
+export async function migrateDatabase(config: Config): Promise<MigrationReport> {
   const target = metadataTarget(config)
-  if (!('file' in target)) return reachable(target.url, () => migrateMetadata(target, options))
+  await refuseNewer(target)
+  if (!('file' in target)) return reachable(target.url, () => migrateMetadata(target, { check: false }))
   const lock = lockDataFolder(config.dataDir)
   try {
-    return await migrateMetadata(target, options)
+    return await migrateMetadata(target, { check: false })
   } finally {
     lock.release()
   }
 }
 
+/** What `migrateDatabase` would do. Changes nothing, and works beside a running server. Throws `database-newer`. */
+export async function planMigration(config: Config): Promise<MigrationPlan> {
+  const target = metadataTarget(config)
+  return 'file' in target ? planMigrations(target) : reachable(target.url, () => planMigrations(target))
+}
+
+/** For commands that change something beside the database: throws `database-newer` where a newer Stowage is in charge. */
+export async function refuseNewerInstallation(config: Config): Promise<void> {
+  await refuseNewer(metadataTarget(config))
+}
+
+async function refuseNewer(target: MetadataTarget): Promise<void> {
+  if ('file' in target) await refuseNewerDatabase(target)
+  else await reachable(target.url, () => refuseNewerDatabase(target))
+}
+
 /**
- * Builds the platform and recovers what a crash left. Throws `data-dir-in-use`, `database-unavailable`, `storage-unavailable`, or one of
+ * Builds the platform and recovers what a crash left. Throws `database-newer` before anything is touched, `data-dir-in-use`, `database-unavailable`, `storage-unavailable`, or one of
  * the keyring's and the credential file's errors, each with what to do.
  */
 export async function buildPlatform(config: Config, options: PlatformOptions): Promise<Platform> {
@@ -115,8 +135,9 @@ async function build(
   stop: () => Promise<void>,
 ): Promise<Platform> {
   const { dataDir, accountId, region } = config
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
   const target = metadataTarget(config)
+  await refuseNewer(target)
+  await mkdir(dataDir, { recursive: true, mode: 0o700 })
   // On PostgreSQL several processes may share the folder: what one finds at its start may be another's work.
   const folder = 'file' in target ? { isAlone: true, share: () => undefined, ...lockDataFolder(dataDir) } : shareDataFolder(dataDir)
   releases.push(() => {
@@ -128,7 +149,6 @@ async function build(
   // Servers that share a database share a keyring: without one, nothing is done to the database either.
   let sharedKeyring: Keyring | undefined
   if (!('file' in target)) {
-    await reachable(target.url, () => migrateMetadata(target, { check: true }))
     sharedKeyring = await openKeys(true)
   }
   const { applied } = await migrateMetadata(target, { check: false })

@@ -35,6 +35,8 @@ export async function rotateCredentials(io: CommandIo): Promise<number> {
     )
     return exitCodes.usage.code
   }
+  const { refuseNewerInstallation } = await import('../platform.ts')
+  await refuseNewerInstallation(config)
   const { credential } = await createRootCredentialFile(config.dataDir, { ids: systemIds, clock: systemClock, replace: true })
   io.stdout.write(`The new access key is ${credential.accessKeyId}; its secret is in ${credential.file}.\n`)
   io.stdout.write('A running server keeps the old one until it is restarted.\n')

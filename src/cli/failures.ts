@@ -34,6 +34,11 @@ function describeExpected(error: PlatformError): Failure {
       }
     case 'database-unavailable':
       return { text: databaseText(error), exitCode: exitCodes.database.code }
+    case 'database-newer':
+      return {
+        text: `${error.message}\n  Run the version that wrote it or a newer one, or restore a backup that was made before it ran.`,
+        exitCode: exitCodes.databaseNewer.code,
+      }
     case 'tls-unusable':
       return { text: `TLS cannot be served: ${error.message}`, exitCode: exitCodes.usage.code }
     default:

@@ -13,7 +13,10 @@ export async function createKeyring(io: CommandIo): Promise<number> {
 
 /** Adds a key to the keyring that the settings name, and makes it the one to seal with. */
 export async function rotateKeyring(io: CommandIo): Promise<number> {
-  const { dataDir, keyring: setting } = loadConfig()
+  const config = loadConfig()
+  const { dataDir, keyring: setting } = config
+  const { refuseNewerInstallation } = await import('../platform.ts')
+  await refuseNewerInstallation(config)
   const keyring = await openKeyring({
     dataDir,
     keyring: setting,

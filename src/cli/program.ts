@@ -127,17 +127,23 @@ function addMigrate(program: Command, io: CommandIo, onExit: (exitCode: number) 
   program
     .command('migrate')
     .description('Bring the database to the form that this version needs; `serve` does the same at its start.')
-    .option('--check', 'change nothing; print what would run, and exit with code 6 if anything would')
+    .option('--check', 'change nothing, not even a file; say what would be done, and exit with code 6 if anything would')
+    .option('--json', 'as JSON')
     .addHelpText(
       'after',
       `
+All migrations run in one transaction: killed half-way, the database is as it was before. One that a newer Stowage has
+written is refused, by this and every other command, with exit code 10 and before anything is touched.
+docs/operations/upgrade.md says how to upgrade, and how to go back.
+
 Examples:
   $ stowage migrate --check
+  $ stowage migrate --check --json | jq -r '.pending[].name'
   $ STOWAGE_DATABASE_URL=postgres://stowage@db/stowage stowage migrate`,
     )
-    .action(async (options: { check?: boolean }) => {
+    .action(async (options: { check?: boolean; json?: boolean }) => {
       const { migrate } = await import('./migrate.ts')
-      onExit(await migrate(io, { check: options.check === true }))
+      onExit(await migrate(io, { check: options.check === true, json: options.json === true }))
     })
 }
 

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
@@ -111,18 +110,6 @@ describe.each(databases)('migrations on %s', (kind) => {
 
     expect(outputs.sort()).toEqual(['', '', names.join()])
     expect((await migrateMetadata(target, { check: true })).pending).toEqual([])
-  })
-})
-
-describe('migrations', () => {
-  it('refuse a database of a newer Stowage before anything is touched', async () => {
-    const file = join(fixture.dir, 'stowage.db')
-    await migrateMetadata({ file }, { check: false })
-    const raw = new DatabaseSync(file)
-    raw.exec(`insert into kysely_migration (name, timestamp) values ('9999-from-the-future', '')`)
-    raw.close()
-
-    await expect(migrateMetadata({ file }, { check: false })).rejects.toMatchObject({ code: 'storage-unavailable' })
   })
 })
 

@@ -20,8 +20,10 @@ export interface StowageOptions {
   readonly address?: '127.0.0.1' | '::1'
   /** Serve TLS, with a certificate that the server makes or with these files. Default: plain HTTP. */
   readonly tls?: 'self-signed' | CertificateFiles
-  /** The root keys, to come back with the same ones; default: new ones. */
-  readonly keys?: RootKeys
+  /** The root keys, to come back with the same ones; `kept`: those in the data folder, where the server makes them. Default: new ones. */
+  readonly keys?: RootKeys | 'kept'
+  /** A checkout of the project to run instead of this one. */
+  readonly projectDir?: string
   /** Further settings of the server, by their environment names. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -70,7 +72,7 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
   const port = options.port ?? (await freePort())
   const ownDir = options.dataDir === undefined ? createTempDir('data') : undefined
   const dataDir = options.dataDir ?? ownDir!.path
-  const keys = options.keys ?? createRootKeys()
+  const givenKeys = options.keys === 'kept' ? undefined : (options.keys ?? createRootKeys())
   const registryHost = `${options.address === '::1' ? '[::1]' : 'localhost'}:${port}`
   const url = `${options.tls === undefined ? 'http' : 'https'}://${registryHost}`
   const caFile = options.tls === 'self-signed' ? join(dataDir, 'tls/ca.crt') : options.tls?.certFile
@@ -80,8 +82,7 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
       ...baseEnv(),
       STOWAGE_LISTEN: `${options.address === '::1' ? '[::1]' : '127.0.0.1'}:${port}`,
       STOWAGE_DATA_DIR: dataDir,
-      STOWAGE_ROOT_ACCESS_KEY_ID: keys.accessKeyId,
-      STOWAGE_ROOT_SECRET_ACCESS_KEY: keys.secretAccessKey,
+      ...(givenKeys && { STOWAGE_ROOT_ACCESS_KEY_ID: givenKeys.accessKeyId, STOWAGE_ROOT_SECRET_ACCESS_KEY: givenKeys.secretAccessKey }),
       ...(options.databaseUrl === undefined ? {} : { STOWAGE_DATABASE_URL: options.databaseUrl }),
       ...tlsSettings(options.tls),
       ...options.env,
@@ -90,10 +91,11 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
       name: 'stowage serve',
       command: process.execPath,
       args: ['src/cli.ts', 'serve'],
-      cwd: projectDir,
+      cwd: options.projectDir ?? projectDir,
       env,
       ready: async () => isReady(url, caFile),
     })
+    const keys = givenKeys ?? (JSON.parse(readFileSync(join(dataDir, 'root-credentials.json'), 'utf8')) as RootKeys)
     registerServer(env, dataDir)
     return {
       url,

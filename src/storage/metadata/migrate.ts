@@ -1,13 +1,12 @@
 import { Kysely, PostgresDialect, SqliteAdapter, SqliteDialect } from 'kysely'
 import { Migrator } from 'kysely/migration'
-import { storageError } from '../errors.ts'
+import { planMigrations } from './migration-plan.ts'
 import { migrations } from './migrations/index.ts'
 import { newPool, translate } from './postgres/database.ts'
 import { openSqlite, translateSqliteError } from './sqlite/connection.ts'
-import type { DialectName } from './statement.ts'
+import type { MetadataTarget } from './target.ts'
 
-/** Where the metadata lives: a file, or a PostgreSQL database. */
-export type MetadataTarget = { readonly file: string } | { readonly url: string }
+export type { MetadataTarget }
 
 export interface MigrationReport {
   /** Names that were waiting before this call. */
@@ -16,45 +15,38 @@ export interface MigrationReport {
   readonly applied: string[]
 }
 
+/** A day: a table that is written anew takes as long as it takes, and so does waiting for another process that does it. */
+const migrationTimeoutMs = 24 * 60 * 60 * 1000
+
 /**
- * Brings a database to this program's schema. Safe to run from several processes at once: one migrates, the others
- * wait. A database written by a newer Stowage is refused before anything is touched.
+ * Brings a database to this program's form, in one transaction: a process killed in it leaves the form from before. Safe to
+ * run from several processes at once: one migrates, the others wait.
  *
- * Throws `storage-unavailable`.
+ * Throws `database-newer` before anything is touched, `storage-full`, `storage-unavailable`.
  */
 export async function migrateMetadata(target: MetadataTarget, options: { check: boolean }): Promise<MigrationReport> {
-  const dialect: DialectName = 'file' in target ? 'sqlite' : 'postgres'
-  const known = migrations(dialect)
+  const plan = await planMigrations(target)
+  const pending = plan.pending.map(({ name }) => name)
+  // One that has nothing to run is not opened for writing either.
+  if (options.check || pending.length === 0) return { pending, applied: [] }
   const db = 'file' in target ? sqliteKysely(target.file) : postgresKysely(target.url)
   try {
+    const known = migrations(plan.database)
     const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(known) } })
-    if (options.check) {
-      const all = await migrator.getMigrations()
-      return { pending: all.filter(({ executedAt }) => executedAt === undefined).map(({ name }) => name), applied: [] }
-    }
     const { error, results } = await migrator.migrateToLatest()
     if (error !== undefined) throw error
-    const applied = (results ?? []).map(({ migrationName }) => migrationName)
-    return { pending: applied, applied }
+    return { pending, applied: (results ?? []).map(({ migrationName }) => migrationName) }
   } catch (error) {
-    const translated = dialect === 'sqlite' ? translateSqliteError(error) : translate(error)
-    if (translated !== error) throw translated
-    const message = error instanceof Error ? error.message : String(error)
-    if (message.startsWith('corrupted migrations')) {
-      throw storageError(
-        'storage-unavailable',
-        `this database was written by another version of Stowage (${message}): run the version that wrote it, or a newer one`,
-        { cause: error },
-      )
-    }
-    throw error
+    // A newer version may have migrated between our look and our turn: then this says so.
+    await planMigrations(target)
+    throw plan.database === 'sqlite' ? translateSqliteError(error) : translate(error)
   } finally {
     await db.destroy()
   }
 }
 
 function postgresKysely(url: string): Kysely<unknown> {
-  const pool = newPool({ url, maxConnections: 1, onConnectionLost: () => undefined })
+  const pool = newPool({ url, maxConnections: 1, statementTimeoutMs: migrationTimeoutMs, onConnectionLost: () => undefined })
   return new Kysely({ dialect: new PostgresDialect({ pool }) })
 }
 

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely'
 import type { DialectName } from '../statement.ts'
+import type { MetadataMigration } from './migration.ts'
 
 /*
  * Written once for both databases: the few words that differ are filled in below. Names and tags sort by their
@@ -266,8 +267,13 @@ const afterwards: Record<DialectName, string[]> = {
   postgres: [`select setval(pg_get_serial_sequence('blob_domain', 'id'), 1)`],
 }
 
-export function foundation(dialect: DialectName) {
+export function foundation(dialect: DialectName): MetadataMigration {
   return {
+    description: {
+      changes: 'Makes every table, in a database that has none yet.',
+      rewrites: [],
+      runningServersGoOn: false,
+    },
     async up(db: Kysely<unknown>): Promise<void> {
       const fill = (text: string): string => text.replaceAll(/\{(\w+)\}/g, (_, word: string) => words[dialect][word] ?? word)
       for (const statement of [...statements, ...afterwards[dialect]]) await sql.raw(fill(statement)).execute(db)

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely'
 import type { DialectName } from '../statement.ts'
+import type { MetadataMigration } from './migration.ts'
 
 /*
  * Checksums of the blocks of a blob, beside its location: they are read with the bytes and by nobody else. A location
@@ -10,9 +11,14 @@ const words: Record<DialectName, { int: string; bytes: string; end: string }> = 
   postgres: { int: 'bigint', bytes: 'bytea', end: '' },
 }
 
-export function blobChecksums(dialect: DialectName) {
+export function blobChecksums(dialect: DialectName): MetadataMigration {
   const { int, bytes, end } = words[dialect]
   return {
+    description: {
+      changes: 'Adds a table for checksums of the blocks of each blob; those of earlier blobs are added when they are first read.',
+      rewrites: [],
+      runningServersGoOn: true,
+    },
     async up(db: Kysely<unknown>): Promise<void> {
       await sql
         .raw(

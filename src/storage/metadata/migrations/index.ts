@@ -1,10 +1,10 @@
-import type { Migration } from 'kysely/migration'
 import type { DialectName } from '../statement.ts'
 import { foundation } from './0001-foundation.ts'
 import { blobChecksums } from './0002-blob-checksums.ts'
+import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
-export function migrations(dialect: DialectName): Record<string, Migration> {
+export function migrations(dialect: DialectName): Record<string, MetadataMigration> {
   return {
     '0001-foundation': foundation(dialect),
     '0002-blob-checksums': blobChecksums(dialect),

@@ -12,6 +12,8 @@ export interface PoolOptions {
   /** `postgres://user:password@host:port/database`; never logged. */
   readonly url: string
   readonly maxConnections: number
+  /** How long a statement may take. Default: longer than any command takes. */
+  readonly statementTimeoutMs?: number
   /** How long a statement waits for another's lock; default: until its own time-out. */
   readonly lockTimeoutMs?: number
   /** Called for a connection lost while idle: worth a line in the log, no more. */
@@ -102,13 +104,14 @@ export async function openPostgresDatabase(options: PostgresOptions): Promise<Me
 
 /** A pool whose connections come up with Stowage's settings. */
 export function newPool(options: PoolOptions): pg.Pool {
+  const timeoutMs = options.statementTimeoutMs ?? statementTimeoutMs
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections,
     types,
     connectionTimeoutMillis: connectTimeoutMs,
-    statement_timeout: statementTimeoutMs,
-    idle_in_transaction_session_timeout: statementTimeoutMs,
+    statement_timeout: timeoutMs,
+    idle_in_transaction_session_timeout: timeoutMs,
     lock_timeout: options.lockTimeoutMs,
     application_name: 'stowage',
   })
