@@ -58,6 +58,10 @@ fuzz: $(installed) ## A million hostile cases with a new seed (CASES and SEED sa
 bench: $(installed) ## Measure beside other registries and write bench/results.md
 	@$(with_node) node bench/main.ts
 
+.PHONY: storm
+storm: $(installed) ## 500 times kill -9 under load on each database (half an hour or more; STORM_ROUNDS, STORM_SEED, STORM_DATABASE)
+	@STORM_ROUNDS=$${STORM_ROUNDS:-500} STORM_SEED=$${STORM_SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run test/crash/storm.test.ts
+
 .PHONY: demo
 demo: $(installed) ## Show an image's first minutes on a throw-away server
 	@$(with_node) node scripts/demo.ts

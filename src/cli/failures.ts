@@ -39,6 +39,11 @@ function describeExpected(error: PlatformError): Failure {
         text: `${error.message}\n  Run the version that wrote it or a newer one, or restore a backup that was made before it ran.`,
         exitCode: exitCodes.databaseNewer.code,
       }
+    case 'storage-full':
+      return {
+        text: `${error.message}\n  Free some space there or make it larger, and start again: nothing is lost.`,
+        exitCode: exitCodes.failed.code,
+      }
     case 'tls-unusable':
       return { text: `TLS cannot be served: ${error.message}`, exitCode: exitCodes.usage.code }
     default:

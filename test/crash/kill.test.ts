@@ -1,17 +1,12 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { basename, join } from 'node:path'
 import { ECRClient, CreateRepositoryCommand } from '@aws-sdk/client-ecr'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createDistributionClient } from '../support/distribution-client.ts'
-import { buildRandomImage, digestOf, pushImage, randomContent, type Image } from '../support/images.ts'
+import { digestOf, randomContent } from '../support/images.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { databases, type DatabaseKind } from '../support/registry.ts'
 import { freePort } from '../support/server-process.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-
-const rounds = 4
-const pushers = 4
 
 let dir: TempDir
 let running: Stowage | undefined
@@ -45,59 +40,6 @@ async function kill(stowage: Stowage): Promise<void> {
 }
 
 describe.each(databases)('kill -9 on %s', (kind) => {
-  it('loses no image that was acknowledged, and leaves no half one', async () => {
-    const start = await starter(kind)
-    const repository = 'crash/app'
-    const acknowledged: Image[] = []
-    let stowage = await start()
-    await createRepository(stowage, repository)
-
-    for (let round = 0; round < rounds; round += 1) {
-      const target = { url: stowage.url, repository, auth: stowage.credentials }
-      const pushing = Array.from({ length: pushers }, async (_, pusher) => {
-        for (let n = 0; ; n += 1) {
-          const image = buildRandomImage([4096, 300_000], `${kind} ${round} ${pusher} ${n}`)
-          try {
-            await pushImage(target, image, `r${round}-p${pusher}-n${n}`)
-          } catch {
-            return
-          }
-          acknowledged.push(image)
-        }
-      })
-      // In the middle of pushes, wherever that is: once some got through, after a while that differs each time.
-      const before = acknowledged.length
-      await expect.poll(() => acknowledged.length, { timeout: 20_000, interval: 5 }).toBeGreaterThan(before + pushers)
-      await new Promise((resolve) => setTimeout(resolve, round * 37))
-      await kill(stowage)
-      await Promise.all(pushing)
-      stowage = await start()
-    }
-
-    const client = createDistributionClient(stowage.url, stowage.credentials)
-    expect(acknowledged.length).toBeGreaterThan(rounds)
-    for (const { manifest, blobs } of acknowledged) {
-      const answer = await client.request('GET', `/v2/${repository}/manifests/${manifest.digest}`)
-      expect(digestOf(answer.body)).toBe(manifest.digest)
-      for (const blob of blobs) {
-        const { body } = await client.request('GET', `/v2/${repository}/blobs/${blob.digest}`)
-        expect(digestOf(body)).toBe(blob.digest)
-      }
-    }
-    client.close()
-
-    // Every file is what its name says: `<algorithm>/<shard>/<hash>.<generation>`.
-    const blobsDir = join(dir.path, 'blobs')
-    const files = readdirSync(blobsDir, { recursive: true, encoding: 'utf8' }).filter((path) =>
-      statSync(join(blobsDir, path)).isFile(),
-    )
-    expect(files.length).toBeGreaterThan(0)
-    for (const path of files) {
-      const hash = basename(path).split('.')[0] ?? ''
-      expect(digestOf(readFileSync(join(blobsDir, path)))).toBe(`sha256:${hash}`)
-    }
-  })
-
   it('leaves an upload where it was, to be resumed', async () => {
     const start = await starter(kind)
     const repository = 'crash/resume'

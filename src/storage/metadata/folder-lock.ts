@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { PlatformError } from '../../internal/platform-error.ts'
+import { sqliteFault, translateSqliteError } from './sqlite/connection.ts'
 
 /*
  * Who uses a data folder. Node has no flock, and a file with a process number outlives its process; SQLite's own
@@ -25,7 +26,7 @@ const shareTimeoutMs = 60_000
 /**
  * Takes a data folder for this process alone.
  *
- * Throws `data-dir-in-use`.
+ * Throws `data-dir-in-use`; `storage-full` or `storage-unavailable` where the file of the lock cannot be made.
  */
 export function lockDataFolder(dataDir: string): FolderLock {
   const lock = openLock(dataDir)
@@ -61,15 +62,19 @@ export function shareDataFolder(dataDir: string): SharedFolder {
 
 function openLock(dataDir: string): DatabaseSync {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  // Nothing is ever written: the locks are the point, and with the default journal they are on the file itself.
-  return new DatabaseSync(join(dataDir, 'serve.lock'), { timeout: 0 })
+  // Nothing is ever written: the locks are the point, and without a write-ahead log they are on the file itself. The
+  // journal that a transaction begins with would need space, and a server must start on a full disk, too.
+  const lock = new DatabaseSync(join(dataDir, 'serve.lock'), { timeout: 0 })
+  lock.exec('pragma journal_mode = memory')
+  return lock
 }
 
 function tryExclusive(lock: DatabaseSync): boolean {
   try {
     lock.exec('begin exclusive')
     return true
-  } catch {
-    return false
+  } catch (error) {
+    if (sqliteFault(error) === 'busy') return false
+    throw translateSqliteError(error)
   }
 }
