@@ -5,7 +5,7 @@ import { endedChildrenCpuSeconds } from './processes.ts'
 import { call, openRegistry, type RegistryClient, type Target } from './registry-client.ts'
 import { percentileOf } from './statistics.ts'
 import { workloads } from './workloads/index.ts'
-import type { OpenWorkload, RoundPlan, Scale, Workload } from './workloads/workload.ts'
+import type { BlobName, OpenWorkload, RoundPlan, Scale, Workload } from './workloads/workload.ts'
 import { runWrk } from './wrk.ts'
 
 export type Order =
@@ -25,8 +25,9 @@ export interface RoundResult {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly clientCpuSeconds: number
-  /** Digests of blobs that nobody needs any more. */
-  readonly disposable: readonly string[]
+  /** Content that the operations moved; 0 where nobody counted. */
+  readonly contentBytes: number
+  readonly disposable: readonly BlobName[]
 }
 
 interface Opened {
@@ -42,6 +43,8 @@ interface PreparedRound {
   readonly connections: readonly HttpConnection[]
 }
 
+/** Kept from one workload to the next: what a group shares is set up once. A server that came back is another one. */
+const registries = new Map<string, RegistryClient>()
 const targets = new Map<string, Opened>()
 let prepared: PreparedRound | undefined
 
@@ -50,7 +53,9 @@ async function obey(order: Order): Promise<Report> {
     case 'open': {
       const workload = workloads.find(({ name }) => name === order.workload)
       if (workload === undefined) throw new Error(`there is no workload ${order.workload}`)
-      const registry = await openRegistry(order.target)
+      const address = `${order.target.name} ${order.target.port}`
+      const registry = registries.get(address) ?? (await openRegistry(order.target))
+      registries.set(address, registry)
       const state = await workload.open(registry, order.scale)
       targets.set(order.target.name, { workload, registry, state, scale: order.scale })
       return { did: 'open', rowsPerOperation: state.rowsPerOperation }
@@ -86,7 +91,7 @@ async function measure({ opened, plan, connections }: PreparedRound): Promise<Ro
   const timed =
     plan.kind === 'wrk'
       ? await timeWrk(opened, plan)
-      : await timeOperations(plan, connections, opened.scale.durationMs)
+      : await timeOperations(plan, connections, durationOf(opened))
   const { user, system } = process.cpuUsage(cpuBefore)
   return {
     ...timed,
@@ -95,15 +100,22 @@ async function measure({ opened, plan, connections }: PreparedRound): Promise<Ro
   }
 }
 
-type Timed = Pick<RoundResult, 'operations' | 'elapsedMs' | 'p50Ms' | 'p99Ms'>
+type Timed = Pick<RoundResult, 'operations' | 'elapsedMs' | 'p50Ms' | 'p99Ms' | 'contentBytes'>
 
-async function timeWrk({ workload, registry, scale }: Opened, plan: RoundPlan & { kind: 'wrk' }): Promise<Timed> {
-  const { requests, ...times } = await runWrk(registry.origin, {
+function durationOf({ workload, scale }: Opened): number {
+  return Math.max(minRoundMs, workload.roundMs * scale.share)
+}
+
+/** wrk counts in seconds. */
+const minRoundMs = 1000
+
+async function timeWrk(opened: Opened, plan: RoundPlan & { kind: 'wrk' }): Promise<Timed> {
+  const { requests, ...times } = await runWrk(opened.registry.origin, {
     ...plan,
-    concurrency: workload.concurrency,
-    durationMs: scale.durationMs,
+    concurrency: opened.workload.concurrency,
+    durationMs: durationOf(opened),
   })
-  return { operations: requests, ...times }
+  return { operations: requests, contentBytes: 0, ...times }
 }
 
 async function timeOperations(
@@ -112,26 +124,36 @@ async function timeOperations(
   durationMs: number,
 ): Promise<Timed> {
   const latenciesMs: number[] = []
+  const failures: unknown[] = []
+  let contentBytes = 0
   const startedAt = performance.now()
   let started = 0
   const next = () => {
+    if (failures.length > 0) return undefined
     if (plan.kind === 'once') return plan.operations[started++]
     return performance.now() - startedAt < durationMs ? plan.operation : undefined
   }
   const work = async (connection: HttpConnection): Promise<void> => {
-    for (let operation = next(); operation !== undefined; operation = next()) {
-      const begunAt = performance.now()
-      await operation(connection)
-      latenciesMs.push(performance.now() - begunAt)
+    try {
+      for (let operation = next(); operation !== undefined; operation = next()) {
+        const begunAt = performance.now()
+        contentBytes += await operation(connection)
+        latenciesMs.push(performance.now() - begunAt)
+      }
+    } catch (error) {
+      failures.push(error)
     }
   }
+  // To the end of all of them: what is still under way would disturb the next round.
   await Promise.all(connections.map(work))
   const elapsedMs = performance.now() - startedAt
+  if (failures.length > 0) throw failures[0]
   return {
     operations: latenciesMs.length,
     elapsedMs,
     p50Ms: percentileOf(latenciesMs, 0.5),
     p99Ms: percentileOf(latenciesMs, 0.99),
+    contentBytes,
   }
 }
 

@@ -1,34 +1,47 @@
 import { writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { LoadClientProcess } from './load-client-process.ts'
 import { describeMachine, mountOf } from './machine.ts'
-import { cpuSecondsOf, forgetPeakMemory, machineCpuSeconds, peakMemoryBytes } from './processes.ts'
-import { renderProgress, renderReport, type Sample, type WorkloadResult } from './report.ts'
-import { dockerRegistryKind, stowageKind, type BenchServer, type ServerKind } from './servers.ts'
-import { workloads } from './workloads/index.ts'
-import type { Scale, Workload } from './workloads/workload.ts'
+import { GroupRun, type Effort, type Participant } from './measure.ts'
+import { renderProgress, renderReport, type WorkloadResult } from './report.ts'
+import type { Population } from './seeds/population.ts'
+import { dockerRegistryKind, findZot, stowageKind, zotKind, type ServerKind } from './servers.ts'
+import { measureStartUp, type StartUpResult } from './start-up.ts'
+import { groups, growthGroup, listingGroup } from './workloads/index.ts'
+import type { Scale, WorkloadGroup } from './workloads/workload.ts'
 
-const usage = `Measures Stowage beside Debian's docker-registry.
+const usage = `Measures Stowage beside Debian's docker-registry and, where there is one, zot.
 
   node bench/main.ts [options]
 
+  --zot <program>      zot's server; default: the one on PATH, else zot is left out
   --rounds <n>         measured rounds of each workload on each server (7; 3 with --quick)
   --quick              few and short rounds: for orientation
-  --only <texts>       only workloads whose names contain one of these, separated by commas
+  --only <texts>       only what has a name that contains one of these, separated by commas
   --alone              Stowage only
-  --cpu-profile <dir>  let Stowage write CPU profiles there, one of each thread and workload
+  --cpu-profile <dir>  let Stowage write CPU profiles there, one of each thread and group of workloads
   --output <file>      where the report goes (bench/results.md; with --quick, --only or --alone nowhere)
   --list               name the workloads
 `
 
-const fullScale: Scale = { durationMs: 5000, share: 1 }
-const quickScale: Scale = { durationMs: 2000, share: 0.3 }
+const fullScale: Scale = { share: 1 }
+const quickScale: Scale = { share: 0.3 }
+
+/** Beside peers: more would only show that they take longer still. */
+const peerPopulation: Population = { repositories: 10_000, tags: 10_000, referrers: 1 }
+/** No page is the whole listing. */
+const smallPopulation: Population = { repositories: 1000, tags: 1000, referrers: 1000 }
+/** With the tags' and the referrers', 120,000 manifests of 360,000 references. */
+const largePopulation: Population = { repositories: 100_000, tags: 1_000_000, referrers: 10_000 }
+const quickLargePopulation: Population = { repositories: 10_000, tags: 100_000, referrers: 5000 }
+
+const startUpName = 'start-up'
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
+      zot: { type: 'string' },
       rounds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       only: { type: 'string' },
@@ -39,86 +52,107 @@ async function main(): Promise<void> {
       help: { type: 'boolean', default: false },
     },
   })
-  const { quick, alone } = values
+  const { quick: isQuick, alone, only } = values
   if (values.help) return void process.stdout.write(usage)
-  if (values.list) return void process.stdout.write(workloads.map(({ name, title }) => `${name.padEnd(26)} ${title}\n`).join(''))
+  if (values.list) return void process.stdout.write(listing())
 
-  const rounds = values.rounds === undefined ? (quick ? 3 : 7) : Number(values.rounds)
+  const rounds = values.rounds === undefined ? (isQuick ? 3 : 7) : Number(values.rounds)
   if (!Number.isSafeInteger(rounds) || rounds < 1) throw new Error('--rounds takes a number from 1')
-  const wanted = values.only?.split(',')
-  const chosen = workloads.filter(({ name }) => wanted?.some((text) => name.includes(text)) ?? true)
-  if (chosen.length === 0) throw new Error('no workload has such a name; --list names them')
+  const wanted = only?.split(',')
+  const isWanted = (name: string): boolean => wanted?.some((text) => name.includes(text)) ?? true
   if (mountOf(tmpdir()).type === 'tmpfs') throw new Error('the temporary folder is memory, where nothing costs what it does on a disk: set TMPDIR')
 
-  const stowage = stowageKind({ cpuProfileDir: values['cpu-profile'] })
-  const kinds = alone ? [stowage] : [stowage, dockerRegistryKind()]
-  const scale = quick ? quickScale : fullScale
+  const startedAt = performance.now()
   const machine = describeMachine()
-  const results: WorkloadResult[] = []
-  for (const workload of chosen) {
-    const result = await measureWorkload(workload, kinds, rounds, scale)
-    process.stdout.write(`${renderProgress(result)}\n`)
-    results.push(result)
+  const stowage = stowageKind({ cpuProfileDir: values['cpu-profile'] })
+  const { peers, absences } = alone ? { peers: [], absences: [] } : findPeers(values.zot)
+  for (const absence of absences) process.stdout.write(`${absence}\n`)
+  const kinds = [stowage, ...peers]
+  const effort = { rounds, scale: isQuick ? quickScale : fullScale }
+  const measure = (group: WorkloadGroup, participants: readonly Participant[]): Promise<WorkloadResult[]> =>
+    measureGroup({ ...group, workloads: group.workloads.filter(({ name }) => isWanted(`${group.name}/${name}`)) }, participants, effort)
+
+  const comparisons: WorkloadResult[] = []
+  for (const group of groups) comparisons.push(...(await measure(group, kinds.map((kind) => participant(kind)))))
+  comparisons.push(...(await measure(listingGroup, kinds.map((kind) => participant(kind, peerPopulation)))))
+
+  const large = isQuick ? quickLargePopulation : largePopulation
+  const growth = await measure(growthGroup, [
+    { name: sizeText(smallPopulation), kind: stowage, population: smallPopulation },
+    { name: sizeText(large), kind: stowage, population: large },
+  ])
+
+  const startUps: StartUpResult[] = []
+  if (isWanted(startUpName)) {
+    startUps.push(await measureStartUp(stowage, large, sizeText(large), rounds))
+    for (const kind of kinds) startUps.push(await measureStartUp(kind, undefined, 'nothing', rounds))
   }
-  const settings = kinds.map(({ name, setting }) => [name, setting] as const)
-  const report = renderReport({ machine, settings, rounds, durationMs: scale.durationMs, quick }, results)
-  const isWhole = !quick && wanted === undefined && kinds.length === 2
+  if (comparisons.length + growth.length + startUps.length === 0) throw new Error('nothing has such a name; --list names everything')
+
+  const report = renderReport(
+    {
+      machine,
+      settings: kinds.map(({ name, setting }) => [name, setting] as const),
+      absences,
+      rounds,
+      isQuick,
+      minutes: (performance.now() - startedAt) / 60_000,
+      listingsText: `Listings are of ${sizeText(peerPopulation)}, which stand in the servers’ data folders before they start: in Stowage’s as copies of rows that it wrote, in the peers’ as files laid out as theirs are. A server begins when it has come to rest.`,
+    },
+    { comparisons, growth, startUps },
+  )
+  const isWhole = !isQuick && wanted === undefined && !alone
   const output = values.output ?? (isWhole ? join(import.meta.dirname, 'results.md') : undefined)
   if (output === undefined) process.stdout.write(`\n${report}`)
   else writeFileSync(output, report)
 }
 
-async function measureWorkload(workload: Workload, kinds: readonly ServerKind[], rounds: number, scale: Scale): Promise<WorkloadResult> {
-  const servers: BenchServer[] = []
-  const client = new LoadClientProcess()
-  try {
-    const rowsPerOperation: (number | undefined)[] = []
-    for (const kind of kinds) {
-      const server = await kind.start()
-      servers.push(server)
-      rowsPerOperation.push(await client.open(workload.name, server.target, scale))
-    }
-    const samples: Sample[][] = servers.map(() => [])
-    // Round 0 warms up.
-    for (let round = 0; round <= rounds; round += 1) {
-      const order = [...servers.keys()]
-      if (round % 2 === 1) order.reverse()
-      const dropped: (() => void)[] = []
-      for (const index of order) {
-        const server = servers[index]!
-        const sample = await measureRound(client, server, round)
-        if (round > 0) samples[index]!.push(sample)
-        dropped.push(() => {
-          for (const digest of sample.disposable) server.dropBlob(digest)
-        })
-      }
-      for (const drop of dropped) drop()
-    }
-    const [ours, peer] = samples.map((taken, index) => ({ rowsPerOperation: rowsPerOperation[index], samples: taken }))
-    return { workload, ours: ours!, peer }
-  } finally {
-    await client.stop()
-    for (const server of servers) await server.stop()
-  }
+function listing(): string {
+  const lines = [...groups, listingGroup, growthGroup].flatMap(({ name: group, workloads }) =>
+    workloads.map(({ name, title, concurrency }) => `${`${group}/${name}`.padEnd(48)} ${title}, ${concurrency} clients\n`),
+  )
+  return [...lines, `${startUpName.padEnd(48)} Start, warm and cold\n`].join('')
 }
 
-async function measureRound(client: LoadClientProcess, { target, pid }: BenchServer, round: number): Promise<Sample> {
-  await client.prepare(target.name, round)
-  forgetPeakMemory(pid)
-  const startedAt = performance.now()
-  const before = { server: cpuSecondsOf(pid), machine: machineCpuSeconds(), own: process.cpuUsage() }
-  const result = await client.run()
-  const ownCpu = process.cpuUsage(before.own)
-  const serverCpuSeconds = cpuSecondsOf(pid) - before.server
-  const capacitySeconds = ((performance.now() - startedAt) / 1000) * availableParallelism()
-  const knownSeconds = serverCpuSeconds + result.clientCpuSeconds + (ownCpu.user + ownCpu.system) / 1e6
-  const othersSeconds = machineCpuSeconds() - before.machine - knownSeconds
-  return {
-    ...result,
-    serverCpuSeconds,
-    peakMemoryBytes: peakMemoryBytes(pid),
-    othersShare: Math.max(0, othersSeconds / capacitySeconds),
+/** The peers that can be had; where one cannot, a line for the report says why. */
+function findPeers(givenZot: string | undefined): { peers: ServerKind[]; absences: string[] } {
+  const peers: ServerKind[] = []
+  const absences: string[] = []
+  try {
+    peers.push(dockerRegistryKind())
+  } catch (error) {
+    absences.push(`docker-registry was not measured: ${error instanceof Error ? error.message : String(error)}.`)
   }
+  const zot = givenZot ?? findZot()
+  if (zot === undefined) absences.push('zot was not measured: this machine has no zot on PATH, and none was given.')
+  else peers.push(zotKind(zot))
+  return { peers, absences }
+}
+
+function participant(kind: ServerKind, population?: Population): Participant {
+  return { name: kind.name, kind, population }
+}
+
+async function measureGroup(group: WorkloadGroup, participants: readonly Participant[], effort: Effort): Promise<WorkloadResult[]> {
+  const results: WorkloadResult[] = []
+  if (group.workloads.length === 0) return results
+  const run = new GroupRun(participants, effort)
+  try {
+    for (const workload of group.workloads) {
+      const result = await run.measure(workload)
+      process.stdout.write(`${renderProgress(result)}\n`)
+      results.push(result)
+    }
+  } finally {
+    await run.stop()
+  }
+  return results
+}
+
+function sizeText({ repositories, tags, referrers }: Population): string {
+  const number = (value: number): string => value.toLocaleString('en-US')
+  const referrersText = referrers > 1 ? `, ${number(referrers)} referrers` : ''
+  return `${number(repositories)} repositories, ${number(tags)} tags${referrersText}`
 }
 
 // Servers and data folders are ended and removed on the way out.

@@ -32,6 +32,17 @@ export function forgetPeakMemory(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, '5')
 }
 
+/** What a process holds now, pages that it shares with others by their share (proc(5), smaps_rollup: Pss). */
+export function proportionalMemoryBytes(pid: number): number {
+  const kibibytes = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]
+  return Number(kibibytes) * 1024
+}
+
+/** What a process has made the kernel write to the disk so far, or will (proc(5), io: write_bytes). */
+export function writtenBytes(pid: number): number {
+  return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1])
+}
+
 /** utime, stime, cutime and cstime of proc(5). */
 function statFields(pid: number): number[] {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -1,6 +1,7 @@
 import { CreateRepositoryCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr'
 import { chunked, contentOf, type Content } from './content.ts'
 import { HttpConnection, type HttpAnswer, type HttpRequest, type Origin } from './http-connection.ts'
+import type { Population } from './seeds/population.ts'
 
 /** A server to be loaded. Plain data: it is sent to the load client's process. */
 export interface Target {
@@ -9,6 +10,8 @@ export interface Target {
   readonly port: number
   /** The ECR API, for the login and because repositories are created there; null: open, and a push creates them. */
   readonly ecr: { readonly region: string; readonly accessKeyId: string; readonly secretAccessKey: string } | null
+  /** What it held when it started; null: nothing. */
+  readonly population: Population | null
 }
 
 /** An image with one layer. */
@@ -38,12 +41,20 @@ export function imageOf(config: Content, layer: Content): Image {
   return { config, layer, manifest: manifestOf(config, [layer]) }
 }
 
-export function manifestOf(config: Content, layers: readonly Content[], annotations: Readonly<Record<string, string>> = {}): Content {
+export function manifestOf(
+  config: Content,
+  layers: readonly Content[],
+  annotations: Readonly<Record<string, string>> = {},
+  subject?: Content,
+): Content {
   const manifest = {
     schemaVersion: 2,
     mediaType: manifestType,
     config: { mediaType: configType, digest: config.digest, size: config.sizeBytes },
     layers: layers.map((layer) => ({ mediaType: layerType, digest: layer.digest, size: layer.sizeBytes })),
+    ...(subject === undefined
+      ? {}
+      : { artifactType: 'application/vnd.example.sbom', subject: { mediaType: manifestType, digest: subject.digest, size: subject.sizeBytes } }),
     annotations,
   }
   return contentOf([Buffer.from(JSON.stringify(manifest))])
@@ -51,7 +62,7 @@ export function manifestOf(config: Content, layers: readonly Content[], annotati
 
 /** Logs in where there is a login, the way docker does: with a registry token from the ECR API. */
 export async function openRegistry(target: Target): Promise<RegistryClient> {
-  if (target.ecr === null) return new RegistryClient({ ...target, authorization: null }, undefined)
+  if (target.ecr === null) return new RegistryClient({ ...target, authorization: null }, undefined, target.population ?? undefined)
   const { region, accessKeyId, secretAccessKey } = target.ecr
   const ecr = new ECRClient({
     endpoint: `http://${target.host}:${target.port}`,
@@ -61,16 +72,29 @@ export async function openRegistry(target: Target): Promise<RegistryClient> {
   const { authorizationData } = await ecr.send(new GetAuthorizationTokenCommand({}))
   const token = authorizationData?.[0]?.authorizationToken
   if (token === undefined) throw new Error(`${target.name} gave no registry token`)
-  return new RegistryClient({ ...target, authorization: `Basic ${token}` }, ecr)
+  return new RegistryClient({ ...target, authorization: `Basic ${token}` }, ecr, target.population ?? undefined)
 }
 
 export class RegistryClient {
   readonly origin: Origin
+  readonly population: Population | undefined
   readonly #ecr: ECRClient | undefined
+  readonly #done = new Map<string, Promise<unknown>>()
 
-  constructor(origin: Origin, ecr: ECRClient | undefined) {
+  constructor(origin: Origin, ecr: ECRClient | undefined, population: Population | undefined) {
     this.origin = origin
+    this.population = population
     this.#ecr = ecr
+  }
+
+  /** Does something that workloads of a group need on a server once for all of them, and answers what it answered. */
+  once<T>(what: string, act: () => Promise<T>): Promise<T> {
+    const done = this.#done.get(what) as Promise<T> | undefined
+    if (done !== undefined) return done
+    const doing = act()
+    this.#done.set(what, doing)
+    doing.catch(() => this.#done.delete(what))
+    return doing
   }
 
   connect(): HttpConnection {
@@ -135,11 +159,6 @@ export interface ChunkedBlob {
 
 export function chunkedBlob(blob: Content): ChunkedBlob {
   return { digest: blob.digest, framed: chunked(blob) }
-}
-
-export async function mountBlob(connection: HttpConnection, repository: string, blob: Content, from: string): Promise<void> {
-  const path = `/v2/${repository}/blobs/uploads/?mount=${blob.digest}&from=${from}`
-  await call(connection, 201, { method: 'POST', path })
 }
 
 export async function pushManifest(connection: HttpConnection, repository: string, reference: string, manifest: Content): Promise<void> {

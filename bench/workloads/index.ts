@@ -1,7 +1,24 @@
-import { listingWorkloads } from './listings.ts'
+import { growthWorkloads, listingWorkloads } from './listings.ts'
 import { manifestWorkloads } from './manifests.ts'
 import { pullWorkloads } from './pulls.ts'
-import { pushWorkloads } from './pushes.ts'
-import type { Workload } from './workload.ts'
+import { pushWorkloads, tinyPushWorkloads } from './pushes.ts'
+import { rangeWorkloads } from './ranges.ts'
+import type { Workload, WorkloadGroup } from './workload.ts'
 
-export const workloads: readonly Workload[] = [...manifestWorkloads, ...pushWorkloads, ...pullWorkloads, ...listingWorkloads]
+/** Groups that start on servers that are empty. */
+export const groups: readonly WorkloadGroup[] = [
+  { name: 'manifests', workloads: manifestWorkloads },
+  { name: 'pushes', workloads: pushWorkloads },
+  { name: 'tiny pushes', workloads: tinyPushWorkloads },
+  { name: 'pulls', workloads: pullWorkloads },
+  { name: 'ranges', workloads: rangeWorkloads },
+]
+
+/** Beside peers, on servers that hold a population. */
+export const listingGroup: WorkloadGroup = { name: 'listings', workloads: listingWorkloads }
+
+/** Stowage alone, on populations of two sizes. */
+export const growthGroup: WorkloadGroup = { name: 'growth', workloads: growthWorkloads }
+
+/** For the load client, which is told a name. Growth measures listings under the same names. */
+export const workloads: readonly Workload[] = [...groups.flatMap((group) => group.workloads), ...growthWorkloads]

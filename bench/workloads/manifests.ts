@@ -4,52 +4,53 @@ import { withConnection, type Workload } from './workload.ts'
 
 const repository = 'bench/app'
 const tag = '1.0'
-const path = `/v2/${repository}/manifests/${tag}`
 const headers = { accept: manifestAccept }
 
 /** As many as a usual application image has: a manifest of about 1 KiB. */
 const layerCount = 6
 
-async function pushTaggedImage(registry: RegistryClient): Promise<void> {
-  const source = new ContentSource(1024)
-  const blobs = Array.from({ length: layerCount + 1 }, () => source.next())
-  const [config, ...layers] = blobs
-  await registry.createRepositories([repository])
-  await withConnection(registry, async (connection) => {
-    for (const blob of blobs) await pushBlob(connection, repository, blob)
-    await pushManifest(connection, repository, tag, manifestOf(config!, layers))
+/** Short: a round is thousands of requests even on the slowest server. */
+const roundMs = 1000
+
+/** Answers the digest of the manifest. */
+function pushTaggedImage(registry: RegistryClient): Promise<string> {
+  return registry.once('tagged image', async () => {
+    const source = new ContentSource(1024)
+    const blobs = Array.from({ length: layerCount + 1 }, () => source.next())
+    const [config, ...layers] = blobs
+    const manifest = manifestOf(config!, layers)
+    await registry.createRepositories([repository])
+    await withConnection(registry, async (connection) => {
+      for (const blob of blobs) await pushBlob(connection, repository, blob)
+      await pushManifest(connection, repository, tag, manifest)
+    })
+    return manifest.digest
   })
 }
 
-function manifestGet(concurrency: number): Workload {
+function manifestWorkload(method: 'GET' | 'HEAD', by: 'tag' | 'digest', concurrency: number): Workload {
   return {
-    name: `manifest-get-c${concurrency}`,
-    title: 'Manifest GET by tag (wrk)',
-    operation: 'GET',
+    name: `manifest-${method.toLowerCase()}-${by}-c${concurrency}`,
+    title: `Manifest ${method} by ${by}${method === 'GET' ? ' (wrk)' : ''}`,
+    operation: method,
     concurrency,
+    unit: 'operations',
+    roundMs,
     async open(registry) {
-      await pushTaggedImage(registry)
-      return { prepareRound: async () => ({ kind: 'wrk', path, headers }) }
+      const digest = await pushTaggedImage(registry)
+      const path = `/v2/${repository}/manifests/${by === 'tag' ? tag : digest}`
+      // wrk waits for the body that an answer to HEAD announces and does not have.
+      if (method === 'GET') return { prepareRound: async () => ({ kind: 'wrk', path, headers }) }
+      return {
+        prepareRound: async () => ({
+          kind: 'repeat',
+          operation: async (connection) => (await call(connection, 200, { method, path, headers })).bodyBytes,
+        }),
+      }
     },
   }
 }
 
-const manifestHead: Workload = {
-  name: 'manifest-head',
-  title: 'Manifest HEAD by tag',
-  operation: 'HEAD',
-  concurrency: 10,
-  async open(registry) {
-    await pushTaggedImage(registry)
-    return {
-      prepareRound: async () => ({
-        kind: 'repeat',
-        async operation(connection) {
-          await call(connection, 200, { method: 'HEAD', path, headers })
-        },
-      }),
-    }
-  },
-}
-
-export const manifestWorkloads: readonly Workload[] = [manifestGet(10), manifestGet(32), manifestHead]
+export const manifestWorkloads: readonly Workload[] = (['GET', 'HEAD'] as const).flatMap((method) =>
+  (['tag', 'digest'] as const).flatMap((by) => [10, 32, 128].map((concurrency) => manifestWorkload(method, by, concurrency))),
+)

@@ -1,52 +1,57 @@
-import { ContentSource, mebibyte, type Content } from '../content.ts'
-import { chunkedBlob, imageOf, pushImage, pushManifest, streamBlob, type Image } from '../registry-client.ts'
-import type { HttpConnection } from '../http-connection.ts'
-import type { Operation, Workload } from './workload.ts'
+import { mebibyte } from '../content.ts'
+import type { Image } from '../registry-client.ts'
+import { ImageSource, mixedLayerBytes, push, type PushStyle } from './images.ts'
+import type { BlobName, Operation, Workload } from './workload.ts'
 
 interface PushOptions {
   readonly name: string
   readonly title: string
-  readonly layerBytes: number
+  /** Of each push of a round. */
+  layerBytes(count: number): readonly number[]
+  readonly unit: Workload['unit']
   readonly concurrency: number
   readonly operationsPerRound: number
-  /** Every image its own content, or one content again and again, always into new repositories. */
+  /** Every image its own content, or one content again and again. */
   readonly content: 'unique' | 'identical'
-  /** `streamed` is docker's POST, PATCH, PUT; `monolithic` is POST, PUT. */
-  readonly style: 'monolithic' | 'streamed'
-  readonly repositories: 'one-per-push' | 'one'
+  readonly style: PushStyle
+  /** zb pushes every image into a new repository; this many are made beforehand and pushed to in turns. */
+  readonly repositories: 'one-per-push' | number
 }
 
-const configBytes = 1024
-
-function push(options: PushOptions): Workload {
-  const { name, title, layerBytes, concurrency, operationsPerRound, content, style } = options
+function pushWorkload(options: PushOptions): Workload {
+  const { name, title, unit, concurrency, operationsPerRound, content, style, repositories } = options
   return {
     name,
     title,
     operation: style === 'monolithic' ? 'image push of 5 requests' : 'image push of 7 requests',
     concurrency,
-    ...(layerBytes >= mebibyte ? { operationBytes: layerBytes + configBytes } : {}),
+    unit,
+    roundMs: 0,
     async open(registry, scale) {
-      const layers = new ContentSource(layerBytes)
-      const configs = new ContentSource(configBytes)
-      const nextImage = (): Image => imageOf(configs.next(), layers.next())
-      const sameImage = nextImage()
+      const source = new ImageSource()
+      const same = new Map<number, Image>()
+      const imageOfSize = (layerBytes: number): Image => {
+        if (content === 'unique') return source.next(layerBytes)
+        const image = same.get(layerBytes) ?? source.next(layerBytes)
+        same.set(layerBytes, image)
+        return image
+      }
       const count = Math.max(concurrency, Math.round(operationsPerRound * scale.share))
-      const sharedRepository = 'bench/shared'
-      if (options.repositories === 'one') await registry.createRepositories([sharedRepository])
+      const shared = repositories === 'one-per-push' ? [] : Array.from({ length: repositories }, (_, index) => `bench/${name}-${index}`)
+      await registry.createRepositories(shared)
       return {
         async prepareRound(round) {
           const operations: Operation[] = []
-          const repositories: string[] = []
-          const disposable: string[] = []
-          for (let index = 0; index < count; index += 1) {
-            const image = content === 'unique' ? nextImage() : sameImage
-            const repository = options.repositories === 'one' ? sharedRepository : `bench/push-${round}-${index}`
-            operations.push(style === 'monolithic' ? monolithic(repository, `${round}-${index}`, image) : streamed(repository, image))
-            if (options.repositories === 'one-per-push') repositories.push(repository)
-            if (content === 'unique' && layerBytes >= mebibyte) disposable.push(image.layer.digest)
+          const created: string[] = []
+          const disposable: BlobName[] = []
+          for (const [index, layerBytes] of options.layerBytes(count).entries()) {
+            const image = imageOfSize(layerBytes)
+            const repository = shared.length > 0 ? shared[index % shared.length]! : `bench/${name}-${round}-${index}`
+            operations.push(push(style, repository, `${round}-${index}`, image))
+            if (shared.length === 0) created.push(repository)
+            if (content === 'unique' && layerBytes >= mebibyte) disposable.push({ repository, digest: image.layer.digest })
           }
-          await registry.createRepositories(repositories)
+          await registry.createRepositories(created)
           return { kind: 'once', operations, disposable }
         },
       }
@@ -54,40 +59,72 @@ function push(options: PushOptions): Workload {
   }
 }
 
-function monolithic(repository: string, tag: string, image: Image): Operation {
-  return (connection) => pushImage(connection, repository, tag, image)
-}
+type SizeOptions = Pick<PushOptions, 'layerBytes' | 'concurrency' | 'operationsPerRound' | 'unit' | 'repositories'> & { label: string }
 
-function streamed(repository: string, { config, layer, manifest }: Image): Operation {
-  const blobs = [layer, config].map((blob: Content) => chunkedBlob(blob))
-  return async (connection: HttpConnection) => {
-    for (const blob of blobs) await streamBlob(connection, repository, blob)
-    await pushManifest(connection, repository, 'latest', manifest)
+/** Sizes and concurrencies as in zb; enough pushes that a round lasts about a second on the faster server. */
+function ofSize(mebibytes: number, concurrency: number, operationsPerRound: number): SizeOptions {
+  return {
+    label: `${mebibytes}mb`,
+    layerBytes: (count) => Array.from({ length: count }, () => mebibytes * mebibyte),
+    unit: 'bytes',
+    concurrency,
+    operationsPerRound,
+    repositories: 'one-per-push',
   }
 }
 
-const smallLayer = { layerBytes: mebibyte, concurrency: 10, operationsPerRound: 200, repositories: 'one-per-push' } as const
-const largeLayer = {
-  layerBytes: 100 * mebibyte,
-  content: 'unique',
-  style: 'monolithic',
-  repositories: 'one-per-push',
-} as const
+const sizes = { small: ofSize(1, 10, 120), medium: ofSize(10, 10, 20), large: ofSize(100, 4, 4), single: ofSize(100, 1, 2) }
+
+function zbPush(size: SizeOptions, content: PushOptions['content'], style: PushStyle): Workload {
+  const { label, ...rest } = size
+  const suffix = size === sizes.single ? '-c1' : ''
+  const contentText = content === 'unique' ? 'unique content' : 'content that is there'
+  const styleText = style === 'streamed' ? ' as docker does' : ''
+  return pushWorkload({
+    ...rest,
+    name: `push-${label}-${content}${style === 'streamed' ? '-streamed' : ''}${suffix}`,
+    title: `${label.replace('mb', ' MiB')} push${styleText}, ${contentText}`,
+    content,
+    style,
+  })
+}
 
 export const pushWorkloads: readonly Workload[] = [
-  push({ ...smallLayer, name: 'push-1mb-unique', title: '1 MiB push, unique content', content: 'unique', style: 'monolithic' }),
-  push({ ...smallLayer, name: 'push-1mb-identical', title: '1 MiB push, content that is there', content: 'identical', style: 'monolithic' }),
-  push({ ...smallLayer, name: 'push-1mb-streamed', title: '1 MiB push as docker does, unique content', content: 'unique', style: 'streamed' }),
-  push({ ...largeLayer, name: 'push-100mb-c1', title: '100 MiB push, unique content', concurrency: 1, operationsPerRound: 4 }),
-  push({ ...largeLayer, name: 'push-100mb-c4', title: '100 MiB push, unique content', concurrency: 4, operationsPerRound: 8 }),
-  push({
-    name: 'push-1kb-one-repository',
-    title: '1 KiB push into one repository (PutImage rate)',
-    layerBytes: 1024,
+  zbPush(sizes.small, 'unique', 'monolithic'),
+  zbPush(sizes.medium, 'unique', 'monolithic'),
+  zbPush(sizes.large, 'unique', 'monolithic'),
+  zbPush(sizes.single, 'unique', 'monolithic'),
+  zbPush(sizes.small, 'identical', 'monolithic'),
+  zbPush(sizes.medium, 'identical', 'monolithic'),
+  zbPush(sizes.large, 'identical', 'monolithic'),
+  zbPush(sizes.small, 'unique', 'streamed'),
+  zbPush(sizes.medium, 'unique', 'streamed'),
+  zbPush(sizes.large, 'unique', 'streamed'),
+  zbPush(sizes.small, 'identical', 'streamed'),
+  pushWorkload({
+    name: 'push-mixed',
+    title: 'Push of 1, 10 and 100 MiB mixed, unique content',
+    layerBytes: mixedLayerBytes,
+    unit: 'bytes',
     concurrency: 10,
-    operationsPerRound: 400,
+    operationsPerRound: 20,
     content: 'unique',
     style: 'monolithic',
-    repositories: 'one',
+    repositories: 'one-per-push',
   }),
+]
+
+/** What bounds them is metadata and locks, not bytes. */
+const tiny = {
+  layerBytes: (count: number) => Array.from({ length: count }, () => 1024),
+  unit: 'operations',
+  concurrency: 100,
+  operationsPerRound: 300,
+  content: 'unique',
+  style: 'monolithic',
+} as const
+
+export const tinyPushWorkloads: readonly Workload[] = [
+  pushWorkload({ ...tiny, name: 'push-1kb-one-repository', title: '1 KiB push into one repository (PutImage rate)', repositories: 1 }),
+  pushWorkload({ ...tiny, name: 'push-1kb-many-repositories', title: '1 KiB push into 100 repositories', repositories: 100 }),
 ]

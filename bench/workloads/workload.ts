@@ -8,16 +8,22 @@ export interface Workload {
   /** What is done once and counted once. */
   readonly operation: string
   readonly concurrency: number
-  /** Content that one operation moves, where throughput is better told in bytes. */
-  readonly operationBytes?: number
-  /** Brings a fresh server into the state the rounds start from. */
+  /** What throughput is told in: operations, or the MiB of content that they moved. */
+  readonly unit: 'operations' | 'bytes'
+  /** How long a full round lasts whose operation can be repeated. */
+  readonly roundMs: number
+  /** Brings a server into the state the rounds start from. */
   open(registry: RegistryClient, scale: Scale): Promise<OpenWorkload>
 }
 
+/** Workloads that run one after the other on the same servers, which are started for them on empty folders. */
+export interface WorkloadGroup {
+  readonly name: string
+  readonly workloads: readonly Workload[]
+}
+
 export interface Scale {
-  /** How long a round lasts whose operations can be repeated. */
-  readonly durationMs: number
-  /** The share of a full round's operations where each can be done only once. */
+  /** Of a full round: how long it lasts, how often it does what can be done only once, how large the largest blob is. */
   readonly share: number
 }
 
@@ -32,13 +38,19 @@ export type RoundPlan =
   | {
       readonly kind: 'once'
       readonly operations: readonly Operation[]
-      /** Digests of blobs that nobody needs after the round. */
-      readonly disposable: readonly string[]
+      /** Nobody needs these blobs after the round. */
+      readonly disposable: readonly BlobName[]
     }
   | { readonly kind: 'repeat'; readonly operation: Operation }
   | { readonly kind: 'wrk'; readonly path: string; readonly headers: Readonly<Record<string, string>> }
 
-export type Operation = (connection: HttpConnection) => Promise<void>
+export interface BlobName {
+  readonly repository: string
+  readonly digest: string
+}
+
+/** Answers how many bytes of content it moved. */
+export type Operation = (connection: HttpConnection) => Promise<number>
 
 /** Sets the state up over one connection. */
 export async function withConnection<T>(registry: RegistryClient, use: (connection: HttpConnection) => Promise<T>): Promise<T> {
@@ -49,19 +61,3 @@ export async function withConnection<T>(registry: RegistryClient, use: (connecti
     connection.close()
   }
 }
-
-/** Sets the state up over several connections, item by item. */
-export async function forEachConcurrently<T>(
-  registry: RegistryClient,
-  items: readonly T[],
-  use: (connection: HttpConnection, item: T) => Promise<void>,
-): Promise<void> {
-  const left = [...items]
-  const work = (): Promise<void> =>
-    withConnection(registry, async (connection) => {
-      for (let item = left.pop(); item !== undefined; item = left.pop()) await use(connection, item)
-    })
-  await Promise.all(Array.from({ length: setUpConcurrency }, work))
-}
-
-const setUpConcurrency = 8
