@@ -137,7 +137,8 @@ async function timeOperations(
     try {
       for (let operation = next(); operation !== undefined; operation = next()) {
         const begunAt = performance.now()
-        contentBytes += await operation(connection)
+        const movedBytes = await operation(connection)
+        contentBytes += movedBytes
         latenciesMs.push(performance.now() - begunAt)
       }
     } catch (error) {
