@@ -55,8 +55,8 @@ fuzz: $(installed) ## A million hostile cases with a new seed (CASES and SEED sa
 		$(with_node) ./node_modules/.bin/vitest run --project protocol test/fuzz
 
 .PHONY: bench
-bench: $(installed) ## Measure beside other registries and write bench/results.md
-	@$(with_node) node bench/main.ts
+bench: $(installed) ## Measure beside other registries and write bench/results.md (half an hour; zot from PATH or ZOT=<program>)
+	@$(with_node) node bench/main.ts $(if $(ZOT),--zot $(ZOT))
 
 .PHONY: storm
 storm: $(installed) ## 500 times kill -9 under load on each database (half an hour or more; STORM_ROUNDS, STORM_SEED, STORM_DATABASE)

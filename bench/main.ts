@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { describeMachine, mountOf } from './machine.ts'
 import { GroupRun, type Effort, type Participant } from './measure.ts'
 import { renderProgress, renderReport, type WorkloadResult } from './report.ts'
-import type { Population } from './seeds/population.ts'
+import { manifestCount, type Population } from './seeds/population.ts'
 import { dockerRegistryKind, findZot, stowageKind, zotKind, type ServerKind } from './servers.ts'
 import { measureStartUp, type StartUpResult } from './start-up.ts'
 import { groups, growthGroup, listingGroup } from './workloads/index.ts'
@@ -32,7 +32,6 @@ const quickScale: Scale = { share: 0.3 }
 const peerPopulation: Population = { repositories: 10_000, tags: 10_000, referrers: 1 }
 /** No page is the whole listing. */
 const smallPopulation: Population = { repositories: 1000, tags: 1000, referrers: 1000 }
-/** With the tags' and the referrers', 120,000 manifests of 360,000 references. */
 const largePopulation: Population = { repositories: 100_000, tags: 1_000_000, referrers: 10_000 }
 const quickLargePopulation: Population = { repositories: 10_000, tags: 100_000, referrers: 5000 }
 
@@ -78,13 +77,13 @@ async function main(): Promise<void> {
 
   const large = isQuick ? quickLargePopulation : largePopulation
   const growth = await measure(growthGroup, [
-    { name: sizeText(smallPopulation), kind: stowage, population: smallPopulation },
-    { name: sizeText(large), kind: stowage, population: large },
+    { name: 'small', kind: stowage, population: smallPopulation },
+    { name: 'large', kind: stowage, population: large },
   ])
 
   const startUps: StartUpResult[] = []
   if (isWanted(startUpName)) {
-    startUps.push(await measureStartUp(stowage, large, sizeText(large), rounds))
+    startUps.push(await measureStartUp(stowage, large, `${manifestCount(large).toLocaleString('en-US')} manifests`, rounds))
     for (const kind of kinds) startUps.push(await measureStartUp(kind, undefined, 'nothing', rounds))
   }
   if (comparisons.length + growth.length + startUps.length === 0) throw new Error('nothing has such a name; --list names everything')
@@ -97,6 +96,7 @@ async function main(): Promise<void> {
       rounds,
       isQuick,
       minutes: (performance.now() - startedAt) / 60_000,
+      growthText: `Small: ${sizeText(smallPopulation)}. Large: ${sizeText(large)}.`,
       listingsText: `Listings are of ${sizeText(peerPopulation)}, which stand in the servers’ data folders before they start: in Stowage’s as copies of rows that it wrote, in the peers’ as files laid out as theirs are. A server begins when it has come to rest.`,
     },
     { comparisons, growth, startUps },
@@ -151,8 +151,8 @@ async function measureGroup(group: WorkloadGroup, participants: readonly Partici
 
 function sizeText({ repositories, tags, referrers }: Population): string {
   const number = (value: number): string => value.toLocaleString('en-US')
-  const referrersText = referrers > 1 ? `, ${number(referrers)} referrers` : ''
-  return `${number(repositories)} repositories, ${number(tags)} tags${referrersText}`
+  const referrersText = referrers > 1 ? `, ${number(referrers)} referrers of one` : ''
+  return `${number(repositories)} repositories, ${number(tags)} tags of one repository${referrersText}`
 }
 
 // Servers and data folders are ended and removed on the way out.

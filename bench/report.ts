@@ -38,7 +38,9 @@ export interface RunDescription {
   readonly rounds: number
   readonly isQuick: boolean
   readonly minutes: number
+  /** What the servers of listings and of growth hold. */
   readonly listingsText: string
+  readonly growthText: string
 }
 
 export interface Results {
@@ -95,7 +97,7 @@ export function renderReport(run: RunDescription, { comparisons, growth, startUp
     ],
     growth.length === 0 ? [] : [
       '## Growth',
-      'The same request to two servers of Stowage that hold little and much, in turns. The ratio is large ÷ small in CPU time for one page: 1 means that the cost does not depend on size.',
+      `The same request to two servers of Stowage that hold little and much, in turns. ${run.growthText} The ratio is large ÷ small in CPU time for one page: 1 means that the cost does not depend on size.`,
       table(
         ['Workload', 'clients', ...growth[0]!.servers.flatMap(({ name }) => [name, 'p99']), 'CPU time, large ÷ small', 'least–most', 'others'],
         growth.map(({ workload, servers }) => {

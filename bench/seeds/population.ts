@@ -22,6 +22,12 @@ export const imageTag = 'latest'
 export const repositoryName = (index: number): string => `bench/r${numbered(index)}`
 export const tagName = (index: number): string => `v${numbered(index)}`
 
+/** Each of them names three blobs. */
+export function manifestCount({ repositories, tags, referrers }: Population): number {
+  const subjects = 1
+  return repositories + Math.ceil(tags / tagsPerManifest) + referrers + subjects
+}
+
 function numbered(index: number): string {
   return String(index).padStart(7, '0')
 }
