@@ -36,6 +36,8 @@ export class GroupRun {
   readonly #participants: readonly Participant[]
   readonly #effort: Effort
   readonly #servers = new Map<Participant, BenchServer>()
+  /** A server that did not start once is not waited for in every workload. */
+  readonly #unstartable = new Map<Participant, unknown>()
   #client = new LoadClientProcess()
 
   constructor(participants: readonly Participant[], effort: Effort) {
@@ -86,9 +88,20 @@ export class GroupRun {
       await server.stop()
       server = undefined
     }
-    server ??= await startServer(participant.kind, participant.name, participant.population)
-    this.#servers.set(participant, server)
+    server ??= await this.#start(participant)
     lane.rowsPerOperation = await this.#client.open(workload.name, server.target, this.#effort.scale)
+  }
+
+  async #start(participant: Participant): Promise<BenchServer> {
+    if (this.#unstartable.has(participant)) throw this.#unstartable.get(participant)
+    try {
+      const server = await startServer(participant.kind, participant.name, participant.population)
+      this.#servers.set(participant, server)
+      return server
+    } catch (error) {
+      this.#unstartable.set(participant, error)
+      throw error
+    }
   }
 
   /** A client that hung was ended, and has taken what it knew of all servers with it. */

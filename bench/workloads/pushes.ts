@@ -73,7 +73,7 @@ function ofSize(mebibytes: number, concurrency: number, operationsPerRound: numb
   }
 }
 
-const sizes = { small: ofSize(1, 10, 120), medium: ofSize(10, 10, 20), large: ofSize(100, 4, 4), single: ofSize(100, 1, 2) }
+const sizes = { small: ofSize(1, 10, 100), medium: ofSize(10, 10, 20), large: ofSize(100, 4, 4), single: ofSize(100, 1, 2) }
 
 function zbPush(size: SizeOptions, content: PushOptions['content'], style: PushStyle): Workload {
   const { label, ...rest } = size
@@ -119,7 +119,7 @@ const tiny = {
   layerBytes: (count: number) => Array.from({ length: count }, () => 1024),
   unit: 'operations',
   concurrency: 100,
-  operationsPerRound: 300,
+  operationsPerRound: 200,
   content: 'unique',
   style: 'monolithic',
 } as const
