@@ -1,5 +1,6 @@
 import { replaceRootAccessKey } from './iam/commands.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
+import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
 import { quarantineBlob, recordBlobChecksums } from './registry/commands/damage.ts'
 import { deleteImages, deleteTag } from './registry/commands/delete-images.ts'
@@ -50,4 +51,7 @@ export const commands: readonly AnyCommand[] = [
   recordPulls,
   quarantineBlob,
   reinstateBlob,
+  claimScrub,
+  keepScrub,
+  releaseScrub,
 ]

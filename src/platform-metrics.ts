@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
 
@@ -43,4 +44,36 @@ export function platformMetrics(database: Readonly<DatabaseCounters>, bytesInFli
     registers: [registry],
   })
   return { registry, blobsSetAside }
+}
+
+/** Adds those of the background check, where it runs. */
+export function addScrubMetrics({ registry }: PlatformMetrics, scrub: Readonly<ScrubCounters>): void {
+  new Counter({
+    name: 'stowage_scrub_read_bytes_total',
+    help: 'Bytes of blobs that the background check has read',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(scrub.bytesRead)
+    },
+  })
+  new Counter({
+    name: 'stowage_scrub_findings_total',
+    help: 'What the background check has found wrong, by kind',
+    labelNames: ['kind'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [kind, count] of Object.entries(scrub.findings)) this.inc({ kind }, count)
+    },
+  })
+  new Gauge({
+    name: 'stowage_scrub_last_complete_timestamp_seconds',
+    help: 'When the background check had last read everything; 0 before the first time',
+    registers: [registry],
+    collect() {
+      this.reset()
+      if (scrub.lastCompleteAtMs !== undefined) this.set(scrub.lastCompleteAtMs / 1000)
+    },
+  })
 }

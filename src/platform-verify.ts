@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import type { Config } from './config/index.ts'
 import {
   afterRound,
+  coverageOfScrub,
   nextRound,
   readState,
   remedies,
@@ -106,7 +107,8 @@ async function runRound(
   const kept = await readState(dataDir)
   const nowMs = systemClock.now()
   const { maxAgeMs, restart, bytesPerSecond, signal } = options
-  const round = nextRound(kept, { nowMs, maxAgeMs, restart })
+  const alsoCovered = await coverageOfScrub(reader.reader)
+  const round = nextRound(kept, { nowMs, maxAgeMs, restart, alsoCovered })
   options.onStart({
     resumedFromMs: round === kept.round ? round.startedAtMs : undefined,
     readsEverything: round.hashAfterLocationId === 0,
@@ -168,7 +170,7 @@ function newMender(config: Config, target: MetadataTarget): { repair: Repair; is
   return {
     repair: {
       quarantine: (location, reason) => repairing((repair) => repair.quarantine(location, reason)),
-      reinstate: (location) => repairing((repair) => repair.reinstate(location)),
+      reinstate: (location, checksums) => repairing((repair) => repair.reinstate(location, checksums)),
     },
     isLeftToServer: () => isLeftToServer,
   }

@@ -18,11 +18,12 @@ import {
   verifyLayerUrl,
   type Keyring,
 } from './iam/index.ts'
+import { Scrub, type ScrubDependencies } from './integrity/index.ts'
 import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
-import { platformMetrics } from './platform-metrics.ts'
+import { addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
 import { createRegistry, registryError, systemActorArn, type RequestContext } from './registry/index.ts'
@@ -254,6 +255,11 @@ async function build(
     await expiring
   })
 
+  const scrub = config.scrubIntervalDays === 0 ? undefined : newScrub(config, { database, blobStore, clock, logger, ids, bytesInFlight, context: systemContext })
+  if (scrub) addScrubMetrics(metrics, scrub.counters)
+  scrub?.start()
+  releases.push(() => scrub?.stop())
+
   const credentials = new AccessKeys(database, keyring)
   const throttle = new CredentialThrottle({ clock })
   const { publicUrl, registryDomain } = config
@@ -310,6 +316,21 @@ async function build(
     counters: { database: database.counters, bytesInFlight },
     stop,
   }
+}
+
+/** More than this in transfers means that clients are at work: a few chunks, or many small ones. */
+const busyBytes = 4 * 1024 * 1024
+const dayMs = 24 * 60 * 60 * 1000
+
+function newScrub(
+  { scrubIntervalDays, scrubBytesPerSecond: bytesPerSecond }: Config,
+  deps: Omit<ScrubDependencies, 'owner' | 'isBusy'> & { readonly ids: IdSource; readonly bytesInFlight: BytesInFlight },
+): Scrub {
+  const { ids, bytesInFlight, ...rest } = deps
+  return new Scrub(
+    { ...rest, owner: ids.uuid(), isBusy: () => bytesInFlight.inUseBytes > busyBytes },
+    { intervalMs: scrubIntervalDays * dayMs, bytesPerSecond },
+  )
 }
 
 /** At start a database that cannot be reached is the operator's to mend: says which host it was. */

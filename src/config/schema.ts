@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { parseAccountId, parseRegion } from '../values/account.ts'
+import { parseByteRate } from './byte-rate.ts'
 import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type NetworkRange } from './address.ts'
 
 /*
@@ -266,6 +267,19 @@ export const settings = z.object({
     description: "Connections beyond this are closed at once. Keep it below the process's limit of open files.",
   }),
 
+  scrubIntervalDays: wholeNumber(0, 3650, 'days').prefault('30').register(settingNotes, {
+    env: 'STOWAGE_SCRUB_INTERVAL_DAYS',
+    group: 'Operation',
+    form: 'days',
+    description:
+      'Every blob is read and compared with its digest this often, in the background; a bad one is not served any more. 0 turns it off.',
+  }),
+  scrubBytesPerSecond: parsed(parseByteRate, 'write a rate such as 10MB/s, 8MiB/s or 500KB/s').prefault('10MB/s').register(settingNotes, {
+    env: 'STOWAGE_SCRUB_RATE',
+    group: 'Operation',
+    form: 'rate, such as `10MB/s`',
+    description: 'The background check reads no faster than this, and less while clients keep the server busy.',
+  }),
   drainTimeoutMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('25000').register(settingNotes, {
     env: 'STOWAGE_DRAIN_TIMEOUT_MS',
     group: 'Operation',

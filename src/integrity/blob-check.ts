@@ -11,8 +11,8 @@ import type { Pace } from './pace.ts'
 export interface Repair {
   /** No bytes are served from there any more. The file stays. */
   quarantine(location: WalkedLocation, reason: FindingKind): Promise<boolean>
-  /** Its bytes were found to be right, and the blob has no others: they are served again. */
-  reinstate(location: WalkedLocation): Promise<boolean>
+  /** Its bytes were found to be right and to have these checksums, and the blob has no others: they are served again. */
+  reinstate(location: WalkedLocation, checksums: Uint8Array): Promise<boolean>
 }
 
 export interface BlobCheckDependencies {
@@ -37,6 +37,9 @@ interface Flaw {
   readonly kind: FindingKind
   readonly detail: string
 }
+
+/** What was found by reading a file: what is wrong with it, or the checksums of bytes that are right. */
+type ReadBytes = { readonly flaw: Flaw } | { readonly flaw?: undefined; readonly checksums: Uint8Array }
 
 /** Files missing before the first one is found: beyond this nobody needs to look at more of them. */
 const maxHeldBack = 1000
@@ -81,7 +84,7 @@ export class BlobCheck {
     const released = await this.#release()
     if (sizeFlaw) return { findings: [...released, ...(await this.#condemn(location, sizeFlaw))] }
     if (!isDue) return { findings: released }
-    const flaw = await this.#compareBytes(location)
+    const { flaw } = await this.#compareBytes(location)
     return {
       findings: [...released, ...(flaw ? await this.#condemn(location, flaw) : [])],
       hashedBytes: location.sizeBytes,
@@ -92,11 +95,13 @@ export class BlobCheck {
     // Healed, or wanted by nobody: collected one day.
     if (location.isReplaced || !location.isVisible) return { findings: [] }
     const sizeFlaw = await this.#compareSize(location)
-    const flaw = sizeFlaw ?? (await this.#compareBytes(location))
+    const read: ReadBytes = sizeFlaw ? { flaw: sizeFlaw } : await this.#compareBytes(location)
     const hashed = sizeFlaw ? {} : { hashedBytes: location.sizeBytes }
-    if (!flaw && (await this.#deps.repair?.reinstate(location)) === true) return { findings: [], ...hashed, reinstated: true }
-    const detail = flaw
-      ? `quarantined before: ${flaw.detail}`
+    if (!read.flaw && (await this.#deps.repair?.reinstate(location, read.checksums)) === true) {
+      return { findings: [], ...hashed, reinstated: true }
+    }
+    const detail = read.flaw
+      ? `quarantined before: ${read.flaw.detail}`
       : 'quarantined before; its bytes are right now, and a server or a later run puts it back into service'
     return { findings: [await this.#findingOf(location, { kind: 'blob-quarantined', detail })], ...hashed }
   }
@@ -108,20 +113,20 @@ export class BlobCheck {
     return { kind: 'blob-wrong-size', detail: `the file has ${foundBytes} bytes instead of ${sizeBytes}` }
   }
 
-  async #compareBytes({ key, sizeBytes, digest }: WalkedLocation): Promise<Flaw | undefined> {
+  async #compareBytes({ key, sizeBytes, digest }: WalkedLocation): Promise<ReadBytes> {
     const { blobStore, pace, signal, bytesPerSecond, yieldTurn } = this.#deps
     await yieldTurn?.()
     await pace.wait(signal)
     const startedAtMs = performance.now()
     try {
       const found = await blobStore.hashBlob(key, sizeBytes, digestAlgorithm(digest), { bytesPerSecond, signal })
-      if (found.digest === digest) return undefined
-      return { kind: 'blob-corrupt', detail: `the bytes of the file have the digest ${found.digest}` }
+      if (found.digest === digest) return { checksums: found.checksums }
+      return { flaw: { kind: 'blob-corrupt', detail: `the bytes of the file have the digest ${found.digest}` } }
     } catch (error) {
-      if (isPlatformError(error, 'blob-missing')) return missing
+      if (isPlatformError(error, 'blob-missing')) return { flaw: missing }
       // One bad place of a disk. Whatever else fails, fails for all files alike.
       if (!isPlatformError(error, 'storage-unavailable') || error.detail['systemError'] !== 'EIO') throw error
-      return { kind: 'blob-unreadable', detail: 'the disk failed while the file was read (EIO)' }
+      return { flaw: { kind: 'blob-unreadable', detail: 'the disk failed while the file was read (EIO)' } }
     } finally {
       pace.count(sizeBytes, startedAtMs)
     }
@@ -152,7 +157,11 @@ export class BlobCheck {
     if ((await locationState(reader, location.id)) !== location.state) return []
     // A disk that fails may be well again; nobody knows that the bytes are wrong.
     const isCertain = flaw.kind !== 'blob-unreadable'
-    const quarantined = isCertain && repair !== undefined && (await repair.quarantine(location, flaw.kind))
+    const quarantined =
+      isCertain &&
+      repair !== undefined &&
+      // Where it changed nothing, a download may have been quicker.
+      ((await repair.quarantine(location, flaw.kind)) || (await locationState(reader, location.id)) === 'quarantined')
     return [await this.#findingOf(location, flaw, quarantined)]
   }
 

@@ -8,6 +8,7 @@ import { reinstateBlob } from './commands/locations.ts'
 export function repairIn(database: Pick<MetadataDatabase, 'execute'>, context: () => CommandContext): Repair {
   return {
     quarantine: ({ store, key }, reason) => database.execute(quarantineBlob, { store, key, reason }, context()),
-    reinstate: ({ id, blobId }) => database.execute(reinstateBlob, { id, blobId }, context()),
+    reinstate: ({ id, blobId, store, key }, checksums) =>
+      database.execute(reinstateBlob, { id, blobId, store, key, checksums }, context()),
   }
 }

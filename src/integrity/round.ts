@@ -36,17 +36,21 @@ export interface RoundRequest {
   readonly maxAgeMs: number
   /** Begins anew, also where a round could go on. */
   readonly restart?: boolean | undefined
+  /** An interrupted round is gone on with when it began no longer ago. Default: `maxAgeMs`, and a week at least. */
+  readonly patienceMs?: number | undefined
   /** What others have read. */
   readonly alsoCovered?: readonly Coverage[] | undefined
 }
 
 /** The round to go on with: the interrupted one where it does what is asked, else a new one. */
-export function nextRound(state: RoundState, { nowMs, maxAgeMs, restart, alsoCovered = [] }: RoundRequest): Round {
+export function nextRound(state: RoundState, request: RoundRequest): Round {
+  const { nowMs, maxAgeMs, restart, alsoCovered = [] } = request
+  const { patienceMs = Math.max(maxAgeMs, leastPatienceMs) } = request
   const { round, coverage } = state
   if (round && restart !== true) {
     const isFullEnough = maxAgeMs > 0 || round.hashAfterLocationId === 0
     // What it read first must not be too old by the time it is done, whatever its end finds.
-    const isFresh = nowMs - round.startedAtMs < Math.max(maxAgeMs, leastPatienceMs)
+    const isFresh = nowMs - round.startedAtMs < patienceMs
     if (isFullEnough && isFresh) return round
   }
   const fresh = [...(coverage ? [coverage] : []), ...alsoCovered].filter(({ readSinceMs }) => nowMs - readSinceMs < maxAgeMs)

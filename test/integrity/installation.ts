@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import {
   repairIn,
   verify,
@@ -132,4 +132,39 @@ export async function runVerify(
 export function bytesFrom(seed: string, sizeBytes: number): Buffer {
   const block = createHash('sha512').update(seed).digest()
   return Buffer.alloc(sizeBytes, block)
+}
+
+/** Puts blobs of some 100 bytes into the store and the database, by the thousands: as uploads they would take minutes. */
+export async function plantSmallBlobs(fixture: RegistryFixture, repository: string, count: number): Promise<Digest[]> {
+  const { reader } = fixture.database
+  const [row] = await reader.query(reader.builder.selectFrom('repository').select(['id', 'domain_id']).where('name', '=', repository))
+  if (!row) throw new Error(`no repository ${repository}`)
+  const firstId = 1_000_000
+  const digests: Digest[] = []
+  const pageSize = 1000
+  for (let start = 0; start < count; start += pageSize) {
+    const rows: string[][] = [[], [], []]
+    for (let id = firstId + start; id < firstId + Math.min(count, start + pageSize); id += 1) {
+      const bytes = bytesFrom(`small ${id}`, 100)
+      const digest = digestOf(bytes)
+      digests.push(digest)
+      const hex = digest.slice('sha256:'.length)
+      const generation = String(id).padStart(32, '0')
+      const key = `default/sha256/${hex.slice(0, 2)}/${hex}.${generation}`
+      const file = join(fixture.dataDir, 'blobs', key)
+      mkdirSync(dirname(file), { recursive: true })
+      writeFileSync(file, bytes)
+      const literal = `${fixture.database.dialect === 'sqlite' ? `x'` : String.raw`'\x`}${digestToBytes(digest).toString('hex')}'`
+      rows[0]?.push(`(${id}, ${row.domain_id}, ${literal}, 100, 0)`)
+      rows[1]?.push(`(${id}, ${id}, 'filesystem', '${key}', '${generation}', 'active', 0)`)
+      rows[2]?.push(`(${row.id}, ${id}, 0)`)
+    }
+    const tables = [
+      'blob (id, domain_id, digest, size_bytes, created_at)',
+      'blob_location (id, blob_id, store, key, generation, state, created_at)',
+      'repository_blob (repository_id, blob_id, added_at)',
+    ]
+    for (const [n, table] of tables.entries()) await fixture.tamper(`insert into ${table} values ${rows[n]?.join(', ')}`)
+  }
+  return digests
 }

@@ -9,6 +9,7 @@ import {
   createRepository,
   damages,
   fileOf,
+  plantSmallBlobs,
   pushImage,
   putManifest,
   runVerify,
@@ -251,6 +252,26 @@ describe.each(databases)('verify on %s', (kind) => {
     expect(runs).toBeGreaterThan(10)
     expect(resume).toEqual({ position: whole.report.position, counts: whole.report.counts })
     expect(whole.report.counts.findings).toEqual({ 'blob-corrupt': 1 })
+  })
+
+  it('checks 10,000 small blobs by pages, and finds the bad ones among them', async () => {
+    const digests = await plantSmallBlobs(fixture, repository, 10_000)
+    const bad = [digests[0], digests[5_000], digests[9_999]].map((digest) => digest!)
+    damages.flip(await fileOf(fixture, bad[0]!))
+    damages.remove(await fileOf(fixture, bad[1]!))
+    damages.truncate(await fileOf(fixture, bad[2]!))
+    const statementsBefore = fixture.database.counters.statements
+
+    const { report, findings } = await runVerify(fixture)
+
+    expect(findings.map(({ kind: found, digest }) => [found, digest])).toEqual([
+      ['blob-corrupt', bad[0]],
+      ['blob-missing', bad[1]],
+      ['blob-wrong-size', bad[2]],
+    ])
+    expect(report.counts).toMatchObject({ blobs: 10_000, hashedBlobs: 9_998, quarantined: 3 })
+    // Two hundred at a time, and a few for each finding.
+    expect(fixture.database.counters.statements - statementsBefore).toBeLessThan(80)
   })
 
   it('reads no faster than it is told, over many small blobs and one big one', async () => {

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
-import { repairIn, verify } from '../../src/integrity/index.ts'
+import { keepScrub } from '../../src/integrity/commands/scrub.ts'
+import { repairIn, Scrub, verify } from '../../src/integrity/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext, createRegistry, type RequestContext } from '../../src/registry/index.ts'
@@ -187,6 +188,12 @@ beforeAll(async () => {
   await rename(blobFile, `${blobFile}-elsewhere`)
   await upload(Buffer.from('another file, so that the missing one is missed'))
   await verify(verifying, { hash: 'all' })
+  const scrub = new Scrub(
+    { ...verifying, logger: { info: () => undefined, error: () => undefined }, context: () => commandContext(context), owner: 'me', isBusy: () => false },
+    { intervalMs: 1, bytesPerSecond: 1e9 },
+  )
+  await scrub.runIfDue()
+  await database.execute(keepScrub, { owner: 'me', payload: '{}', until: 0 }, commandContext(context))
   await rename(`${blobFile}-elsewhere`, blobFile)
   expect((await verify(verifying, { hash: 'all' })).counts.reinstated).toBe(1)
   await registry.deleteTag(context, name, parseTag('v2'))
