@@ -106,6 +106,28 @@ describe.each(databases)('verify on %s', (kind) => {
     expect(await statesOf(fixture, image.layer)).toEqual(['active'])
   })
 
+  it('mends the checksums of a blob whose bytes are right, so that it can be read again', async () => {
+    const image = await pushImage(fixture, repository, 'fine', 'fine')
+    const read = async (): Promise<Buffer> => {
+      const { content } = await fixture.registry.openBlob(fixture.context, parseRepositoryName(repository), image.layer)
+      const parts: Buffer[] = []
+      try {
+        for await (const part of content.read()) parts.push(part)
+      } finally {
+        await content.close()
+      }
+      return Buffer.concat(parts)
+    }
+    await fixture.tamper('update blob_checksum set checksums = ?', Buffer.alloc(4))
+    await expect(read()).rejects.toMatchObject({ code: 'blob-corrupt' })
+    expect(await statesOf(fixture, image.layer)).toEqual(['quarantined'])
+
+    expect((await runVerify(fixture)).report.counts.reinstated).toBe(1)
+
+    expect((await read()).equals(image.layerBytes)).toBe(true)
+    expect((await runVerify(fixture)).findings).toEqual([])
+  })
+
   it('leaves a quarantined place alone when the blob was given other bytes', async () => {
     const image = await pushImage(fixture, repository, 'fine', 'fine')
     await fixture.tamper(`update blob_location set state = 'quarantined'`)
