@@ -93,6 +93,8 @@ interface Connection {
   readonly open: Set<Exchange>
   /** Bytes written that ended answers account for. */
   sentBytes: number
+  /** Nothing that comes is a request any more. */
+  endsAfterAnswers: boolean
   /** Bytes read when the last exchange ended, or the connection began: with more, a request is on its way. */
   readBytes: number
 }
@@ -136,7 +138,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const connectionOf = (socket: Socket): Connection => {
     let connection = connections.get(socket)
     if (connection === undefined) {
-      connection = { open: new Set(), sentBytes: socket.bytesWritten, readBytes: socket.bytesRead }
+      connection = { open: new Set(), sentBytes: socket.bytesWritten, endsAfterAnswers: false, readBytes: socket.bytesRead }
       connections.set(socket, connection)
       socket.once('close', () => {
         connections.delete(socket)
@@ -210,15 +212,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     request.on('error', ignore)
     response.on('error', ignore)
 
-    if (expects === 'unknown') {
-      response.shouldKeepAlive = false
-      refuse(response, 417, 'only "Expect: 100-continue" is understood')
+    const unframed = unusableFraming(request)
+    const unusable = unframed ?? unusableTarget(request, source.host)
+    if (unusable !== undefined) {
+      if (unframed !== undefined) response.shouldKeepAlive = false
+      refuse(response, 400, unusable)
       return
     }
-    const unusable = unusableFraming(request) ?? unusableTarget(request, source.host)
-    if (unusable !== undefined) {
+    if (expects === 'unknown') {
+      // The body may come or not, and nobody can tell which.
       response.shouldKeepAlive = false
-      refuse(response, 400, unusable)
+      refuse(response, 417, 'only "Expect: 100-continue" is understood')
       return
     }
     routeOf(request)(request, response, meta).then(
@@ -265,12 +269,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
   /** Nobody can tell where a request with a broken body ends, so that it is the connection's last. */
   const endBroken = ({ request, response, socket }: Exchange): void => {
-    if (response.writableEnded) {
+    if (response.headersSent) {
+      // What was written may be all of an answer that only waits for the body's rest.
       socket.destroySoon()
-      return
-    }
-    if (response.headersSent || !socket.writable) {
-      socket.destroy()
       return
     }
     response.shouldKeepAlive = false
@@ -311,12 +312,19 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const requestId = ids.uuid()
     logger.debug({ requestId, code: error.code }, 'a request could not be parsed')
-    const open = [...(connections.get(socket)?.open ?? [])]
+    const connection = connections.get(socket)
+    const open = [...(connection?.open ?? [])]
+    const last = open.at(-1)
     const broken = open.find(({ request }) => !request.complete)
-    if (broken !== undefined) endBroken(broken)
-    else if (socket.writable && open.length === 0) socket.end(unparsedAnswer(error, requestId))
-    // In the middle of another request's answer there is nothing to be said.
-    else socket.destroy()
+    if (!socket.writable) socket.destroy()
+    else if (broken !== undefined) endBroken(broken)
+    else if (last === undefined) socket.end(unparsedAnswer(error, requestId))
+    else if (connection?.endsAfterAnswers === false) {
+      // What is no request came behind one that is, which still gets its answer.
+      connection.endsAfterAnswers = true
+      last.response.shouldKeepAlive = false
+      last.response.once('close', () => socket.destroySoon())
+    }
   })
   server.on('tlsClientError', (error: NodeJS.ErrnoException) => {
     logger.debug({ code: error.code }, 'a TLS handshake failed')

@@ -53,6 +53,17 @@ onEveryDatabase((registry) => {
       },
     )
 
+    it('what is no request does not take away the answer to the one before it', async () => {
+      const { platform } = registry()
+      const connection = await openConnection(platform.url, platform.authorization)
+      connection.sendHead('GET /v2/ HTTP/1.0')
+      connection.send(smuggled)
+      connection.send('garbage')
+
+      expect((await connection.nextAnswer()).status).toBe(200)
+      await expect(connection.nextAnswer()).rejects.toThrow()
+    })
+
     it('a refused expectation ends the connection with one answer', async () => {
       const { platform } = registry()
       const connection = await openConnection(platform.url, platform.authorization)

@@ -4,6 +4,9 @@ import type { WireRequest } from './request-damage.ts'
 /** What opens without credentials: probes, and links that carry their own permission. */
 const openTargets = /^(?:https?:\/\/[^/]*)?\/(?:healthz|readyz|metrics|_stowage\/layers\/)/i
 
+/** A refused body up to this length is received to its end. */
+const longBytes = 256 * 1024
+
 /** Answers of 500 and above that say what they should: a service that is not here, and "try again". */
 const documentedFaults: ReadonlySet<string> = new Set(['501 NotImplemented', '503 ServiceUnavailable', '503 ServerException'])
 
@@ -12,7 +15,8 @@ export function brokenRule(request: WireRequest, outcome: RawOutcome): string | 
   const { answers, end } = outcome
   if (end === 'hung') return 'there was neither an answer nor an end'
   if (end === 'malformed') return 'the answer is no HTTP'
-  if (answers.length === 0) return request.isIncomplete ? undefined : 'the connection ended without an answer to a whole request'
+  // TCP forgets an answer that its client has not read when the server stops taking a long body (RFC 9112 §9.6).
+  if (answers.length === 0) return request.isIncomplete || request.bytes.length > longBytes ? undefined : 'the connection ended without an answer to a whole request'
   const [first] = answers
   if (request.isAmbiguous && (answers.length > 1 || first!.status !== 400)) {
     return `a request with two readings was answered ${answers.map(({ status }) => status).join(', ')} and not refused`
