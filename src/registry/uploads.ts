@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto'
 import type { IdSource } from '../internal/ids.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
-import { startChecksums, type BlobStore, type PublishedBlob } from '../storage/blobs/index.ts'
+import { startChecksums, type AppendResult, type BlobStore, type PublishedBlob } from '../storage/blobs/index.ts'
 import { storageError } from '../storage/errors.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findLocatedBlob, findVisibleBlob, isKeyLocated } from '../storage/metadata/stores/blob-index.ts'
+import { blobPromiseMs } from '../storage/metadata/stores/review-queue.ts'
 import { expiredUploads, findUpload, type LivingUpload } from '../storage/metadata/stores/upload-store.ts'
 import { digestAlgorithm, digestFromBytes, digestToBytes, type Digest } from '../values/index.ts'
 import { readRepository } from './change.ts'
+import { promiseBlob } from './commands/blobs.ts'
 import * as commands from './commands/uploads.ts'
 import { commandContext, type RequestContext } from './context.ts'
 import { registryError } from './errors.ts'
@@ -144,11 +146,19 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     const summing = held.sizeBytes === 0 ? { hash: createHash('sha256'), checksums: startChecksums() } : undefined
     // A part counts whole or not at all, and is in memory already: its sender's going away is no reason to stop.
     const signals = request.signal === undefined || request.isPart ? [superseded] : [superseded, request.signal]
-    const result = await blobStore.append(upload.id, held.sizeBytes, request.body, {
-      ...summing,
-      limitBytes: Math.min(maxBlobBytes - held.sizeBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY),
-      signal: AbortSignal.any(signals),
-      ownsBuffers: request.ownsBody,
+    const append = (): Promise<AppendResult> =>
+      blobStore.append(upload.id, held.sizeBytes, request.body, {
+        ...summing,
+        limitBytes: Math.min(maxBlobBytes - held.sizeBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY),
+        signal: AbortSignal.any(signals),
+        ownsBuffers: request.ownsBody,
+      })
+    // Refused before the body is looked at where an earlier attempt had published and the database went away. It did not
+    // commit: that would have ended the session, which this request holds.
+    const result = await append().catch(async (error: unknown) => {
+      if (!isPlatformError(error, 'upload-missing')) throw error
+      await blobStore.reopenUpload(upload.id, (key) => isKeyLocated(database.reader, blobStore.name, key))
+      return append()
     })
     // What a writer wrote that had to give way does not count: the next one begins where this one did.
     if (superseded.aborted && result.aborted) throw commands.rangeInvalid(upload.id, held.sizeBytes)
@@ -253,9 +263,7 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     const { context, name } = held
     if (refuseExisting && (await findVisibleBlob(database.reader, context.registry.id, name, digest, 0))) {
       await end(held)
-      throw registryError('layer-exists', `Layer with digest '${digest}' already exists in the repository with name '${name}'`, {
-        digest,
-      })
+      throw layerExists(name, digest)
     }
     let checksums: Uint8Array
     try {
@@ -267,6 +275,21 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     await publishAndCommit(held, progress, digest, checksums)
     await blobStore.discardUpload(held.upload.id)
     return progress.sizeBytes
+  }
+
+  /**
+   * The size of the blob that a session which is gone was to become, where the repository has it: the answer to the commit
+   * may have been lost with a connection, to the database or to the client, who asks again. What it is told is true.
+   */
+  const completedBefore = async (context: RequestContext, name: string, request: CompleteRequest): Promise<number | undefined> => {
+    const { digest } = request
+    const horizon = context.clock.now() + blobPromiseMs
+    const blob = await findVisibleBlob(database.reader, context.registry.id, name, digest, horizon)
+    if (!blob || (await blobStore.blobSize(blob.key)) !== blob.sizeBytes) return undefined
+    if (request.refuseExisting) throw layerExists(name, digest)
+    const { blobId, repositoryId, sizeBytes } = blob
+    if (blob.reviewIsNear) await database.execute(promiseBlob, { blobId, repositoryId }, commandContext(context))
+    return sizeBytes
   }
 
   return {
@@ -298,10 +321,18 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     },
 
     async completeUpload(context, name, uploadId, request) {
-      return asWriter(context, name, uploadId, request.last?.expectedOffset, async (held) => ({
-        digest: request.digest,
-        sizeBytes: await complete(held, request),
-      }))
+      const { digest } = request
+      try {
+        return await asWriter(context, name, uploadId, request.last?.expectedOffset, async (held) => ({
+          digest,
+          sizeBytes: await complete(held, request),
+        }))
+      } catch (error) {
+        if (!isPlatformError(error, 'upload-unknown')) throw error
+        const sizeBytes = await completedBefore(context, name, request)
+        if (sizeBytes === undefined) throw error
+        return { digest, sizeBytes }
+      }
     },
 
     async cancelUpload(context, name, uploadId) {
@@ -350,6 +381,12 @@ function problemOf(
 
 function sumsOf({ sha256_so_far: sha256, checksums_so_far: checksums }: LivingUpload): Sums | null {
   return sha256 && checksums && { sha256, checksums }
+}
+
+function layerExists(name: string, digest: Digest): Error {
+  return registryError('layer-exists', `Layer with digest '${digest}' already exists in the repository with name '${name}'`, {
+    digest,
+  })
 }
 
 function toSession(upload: LivingUpload): UploadSession {

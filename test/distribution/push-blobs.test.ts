@@ -301,7 +301,22 @@ onEveryDatabase((registry) => {
       await subject.client.request('PUT', withDigest(location, digest), { body: 'done' })
 
       expect((await subject.client.request('GET', location)).status).toBe(404)
-      expect((await subject.client.request('PUT', withDigest(location, digest), { body: 'done' })).status).toBe(404)
+      expect((await subject.client.request('PATCH', location, { body: 'done' })).status).toBe(404)
+      expect((await subject.client.request('PUT', withDigest(location, digestOf(Buffer.from('other'))), { body: 'other' })).status).toBe(404)
+    })
+
+    // Whose answer was lost on the way asks again, and is told the truth.
+    it('answers a completion that is repeated as it did before', async () => {
+      const subject = registry()
+      const repository = await subject.newRepository()
+      const location = await begin(subject, repository)
+      const complete = () =>
+        subject.client.request('PUT', withDigest(location, digestOf(Buffer.from('done'))), { body: 'done' })
+
+      const [first, second] = [await complete(), await complete()]
+
+      expect([second.status, second.headers.location]).toEqual([201, first.headers.location])
+      expect(second.headers['docker-content-digest']).toBe(first.headers['docker-content-digest'])
     })
 
     it.each(['7f1f9a0e-8f0c-4f7e-9f43-5a2c8b6d1e00', 'nonsense', '%2e%2e', 'a'.repeat(100)])('named %s is unknown', async (id) => {

@@ -138,6 +138,22 @@ describe('a command that collides with others on PostgreSQL', () => {
     `do $$ begin raise exception 'as asked' using errcode = '${state}'; end $$`
 })
 
+describe('a server that cannot do its work for a while', () => {
+  it('is an outage and no fault of the program', async () => {
+    // Shut down, starting up, crashed; only reading; out of connections, memory or locks; its own files failing.
+    for (const state of ['57P01', '57P02', '57P03', '25006', '25P03', '25P04', '53300', '53200', '58030', '08006']) {
+      const failing = runSql(`do $$ begin raise exception 'as asked' using errcode = '${state}'; end $$`)
+      await expect(failing, state).rejects.toMatchObject({ code: 'storage-unavailable' })
+      await put(`after-${state}`)
+    }
+  })
+
+  it('is told apart from a fault of the program', async () => {
+    await expect(runSql('select no_such_column from setting')).rejects.toThrow('no_such_column')
+    await expect(runSql('select no_such_column from setting')).rejects.not.toMatchObject({ code: 'storage-unavailable' })
+  })
+})
+
 describe('a command that waits too long on PostgreSQL', () => {
   it('for a lock is told to try again, once', async () => {
     await put('held')

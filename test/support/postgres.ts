@@ -6,17 +6,26 @@ import pg from 'pg'
 import { inject } from 'vitest'
 import { baseEnv, run } from './run.ts'
 import { registerSecret } from './secrets.ts'
-import { freePort, startServerProcess } from './server-process.ts'
-import { createTempDir } from './temp-dir.ts'
+import { freePort, startServerProcess, type ServerProcess } from './server-process.ts'
+import { createTempDir, type TempDir } from './temp-dir.ts'
 import { ensureTool } from './tools.ts'
 
 export interface PostgresCluster {
   /** Connection URL of the superuser, to the database `postgres`. */
   readonly url: string
+  readonly port: number
+  /** Of the postmaster that runs now. */
   readonly pid: number
   logs(): string
   /** Sends a signal to the postmaster, e.g. SIGKILL to see what a crash does. */
   kill(signal: NodeJS.Signals): void
+  /**
+   * Ends the postmaster (SIGINT: fast, SIGQUIT: immediate, SIGKILL) and starts it on the same data and port; resolves when it
+   * answers again.
+   */
+  restart(signal: NodeJS.Signals): Promise<void>
+  /** Copies the running cluster and lets the copy follow it, as `standby` in pg_stat_replication. */
+  startStandby(): Promise<PostgresCluster>
   /** Stops the server and removes its data. */
   stop(): Promise<void>
 }
@@ -39,7 +48,6 @@ export interface PostgresClusterOptions {
  */
 export async function startPostgres(options: PostgresClusterOptions = {}): Promise<PostgresCluster> {
   const initdb = ensureTool('initdb')
-  const postgres = ensureTool('postgres')
   const user = unprivilegedUser()
   const dir = createTempDir('postgres', options.parentDir)
   try {
@@ -61,25 +69,46 @@ export async function startPostgres(options: PostgresClusterOptions = {}): Promi
       // The cluster lives for minutes: only what is written after this needs to survive anything.
       '--no-sync',
     ]
-    const asUser = user === undefined ? [] : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups']
-    const [command = initdb, ...args] = [...asUser, initdb, ...initArgs]
+    const [command = initdb, ...args] = [...runAs(user), initdb, ...initArgs]
     await run(command, args, { cwd: home })
 
-    const port = await freePort()
-    const url = `postgres://stowage:${password}@127.0.0.1:${port}/postgres`
-    const settings = {
-      listen_addresses: '127.0.0.1',
-      port: String(port),
-      unix_socket_directories: home,
-      fsync: options.fsync === false ? 'off' : 'on',
-      // Several test files, each with its pools, share the cluster.
-      max_connections: '200',
-      ...options.settings,
-    }
-    const server = await startServerProcess({
+    return await runCluster({ dir, home, password, user, settings: { fsync: options.fsync === false ? 'off' : 'on', ...options.settings } })
+  } catch (error) {
+    dir.remove()
+    throw error
+  }
+}
+
+interface ClusterPlace {
+  /** Removed when the cluster is stopped. */
+  readonly dir: TempDir
+  /** Has the cluster in its folder `data`. */
+  readonly home: string
+  readonly password: string
+  readonly user: { uid: number; gid: number } | undefined
+  readonly settings: Readonly<Record<string, string>>
+}
+
+/** Longer than the processes of a killed postmaster take to notice and let go of what they share. */
+const restartTimeoutMs = 30_000
+
+async function runCluster(place: ClusterPlace): Promise<PostgresCluster> {
+  const { dir, home, password, user, settings } = place
+  const port = await freePort()
+  const url = `postgres://stowage:${password}@127.0.0.1:${port}/postgres`
+  const allSettings = {
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    unix_socket_directories: home,
+    // Several test files, each with its pools, share the cluster.
+    max_connections: '200',
+    ...settings,
+  }
+  const start = (): Promise<ServerProcess> =>
+    startServerProcess({
       name: 'PostgreSQL',
-      command: postgres,
-      args: ['-D', dataDir, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+      command: ensureTool('postgres'),
+      args: ['-D', join(home, 'data'), ...Object.entries(allSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
       env: { ...baseEnv(), LC_ALL: 'C.UTF-8' },
       cwd: home,
       ...(user === undefined ? {} : { user }),
@@ -87,22 +116,58 @@ export async function startPostgres(options: PostgresClusterOptions = {}): Promi
       // Fast shutdown: the polite one waits for clients that a failed test may have left connected.
       stopSignal: 'SIGINT',
     })
-    return {
-      url,
-      pid: server.pid,
-      logs: () => server.logs(),
-      kill: (signal) => {
-        server.kill(signal)
-      },
-      async stop() {
-        await server.stop()
-        dir.remove()
-      },
-    }
-  } catch (error) {
-    dir.remove()
-    throw error
+  let server = await start()
+  return {
+    url,
+    port,
+    get pid() {
+      return server.pid
+    },
+    logs: () => server.logs(),
+    kill: (signal) => {
+      server.kill(signal)
+    },
+    async restart(signal) {
+      server.kill(signal)
+      await server.exited
+      const deadline = performance.now() + restartTimeoutMs
+      for (;;) {
+        try {
+          server = await start()
+          return
+        } catch (error) {
+          // Processes that outlive a killed postmaster for a moment keep a new one out.
+          if (performance.now() > deadline) throw error
+        }
+      }
+    },
+    async startStandby() {
+      const standbyDir = createTempDir('standby')
+      try {
+        const standbyHome = join(standbyDir.path, 'cluster')
+        mkdirSync(standbyHome, { mode: 0o700 })
+        if (user !== undefined) chownSync(standbyHome, user.uid, user.gid)
+        const source = new URL(url)
+        source.searchParams.set('application_name', 'standby')
+        const words = ['-D', join(standbyHome, 'data'), '-R', '-X', 'stream', '-c', 'fast', '--no-sync', '-d', source.toString()]
+        const [command = '', ...args] = [...runAs(user), ensureTool('pg_basebackup'), ...words]
+        await run(command, args, { cwd: standbyHome })
+        // The copied files name the primary's settings; those of the command line are its own.
+        return await runCluster({ ...place, dir: standbyDir, home: standbyHome })
+      } catch (error) {
+        standbyDir.remove()
+        throw error
+      }
+    },
+    async stop() {
+      await server.stop()
+      dir.remove()
+    },
   }
+}
+
+function runAs(user: ClusterPlace['user']): string[] {
+  return user === undefined ? [] : ['setpriv', `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups']
 }
 
 export interface TestDatabase {

@@ -12,6 +12,7 @@ export type Tool =
   | 'postgres'
   | 'initdb'
   | 'pg_dump'
+  | 'pg_basebackup'
   | 'nginx'
   | 'docker-registry'
   | 'openssl'
@@ -47,7 +48,7 @@ function findTool(tool: Tool): string | undefined {
 }
 
 function isOfPostgres(tool: Tool): boolean {
-  return tool === 'postgres' || tool === 'initdb' || tool === 'pg_dump'
+  return tool === 'postgres' || tool === 'initdb' || tool === 'pg_dump' || tool === 'pg_basebackup'
 }
 
 /** Debian keeps each major version's server programs in a folder of its own; the newest comes first. */

@@ -135,7 +135,7 @@ export interface BlobStore {
    * Writes the source at `offset`, discarding earlier bytes past it. A source that fails or is called off is no
    * error: what came before counts. Ends a running append to the same upload first, which then reports itself
    * aborted. Throws `body-too-large` when more than `limitBytes` come, having kept none beyond the limit;
-   * `upload-missing` also when the upload is shorter than `offset` or published. A `Readable` is left paused, not
+   * `upload-missing` also when the upload is shorter than `offset` or published (see `reopenUpload`). A `Readable` is left paused, not
    * destroyed, when its end was not reached: the caller may still answer on its connection.
    */
   append(uploadId: string, offset: number, source: ByteSource, options?: AppendOptions): Promise<AppendResult>
@@ -156,6 +156,12 @@ export interface BlobStore {
 
   /** Forgets an upload; a blob published from it stays. May be repeated. Ends a running append. */
   discardUpload(uploadId: string): Promise<void>
+
+  /**
+   * Lets an upload go on that was published and not committed: what it published is withdrawn. Where `isLocated` says that it
+   * was committed, nothing of it can change any more and the upload is forgotten. Throws `upload-missing`.
+   */
+  reopenUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void>
 
   /**
    * Forgets an upload that will not be completed. Had it been published, `isLocated` is asked whether that was

@@ -759,6 +759,39 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
       })
     })
 
+    describe('reopening', () => {
+      it('lets an upload go on whose publication was not committed, with other bytes too', async () => {
+        const uploadId = await uploadOf(sampleBytes(1_000))
+        const { key } = await publish(uploadId, digestOf(sampleBytes(1_000)), 1_000)
+        const asked: string[] = []
+
+        await store.reopenUpload(uploadId, async (located) => asked.push(located) === 0)
+
+        expect(asked).toEqual([key])
+        expect(await store.blobSize(key)).toBeUndefined()
+        const other = sampleBytes(2_000).subarray(1_000)
+        await store.append(uploadId, 0, inChunks(other, 300))
+        expect(await contentOf((await publish(uploadId, digestOf(other), other.length)).key)).toEqual(other)
+      })
+
+      it('changes nothing of one that was not published, and refuses one that is not there', async () => {
+        const uploadId = await uploadOf(sampleBytes(1_000))
+        await store.reopenUpload(uploadId, async () => false)
+        expect(await store.uploadSize(uploadId)).toBe(1_000)
+        await store.discardUpload(uploadId)
+        await expect(store.reopenUpload(uploadId, async () => false)).rejects.toMatchObject({ code: 'upload-missing' })
+      })
+
+      it('keeps what was committed, and forgets the upload', async () => {
+        const bytes = sampleBytes(1_000)
+        const uploadId = await uploadOf(bytes)
+        const { key } = await publish(uploadId, digestOf(bytes), bytes.length)
+        await store.reopenUpload(uploadId, async () => true)
+        expect(await contentOf(key)).toEqual(bytes)
+        await expect(store.append(uploadId, 0, inChunks(bytes, 300))).rejects.toMatchObject({ code: 'upload-missing' })
+      })
+    })
+
     describe('abandoning', () => {
       it('frees an upload that was never published, and may be repeated', async () => {
         const uploadId = await uploadOf(sampleBytes(1_000))

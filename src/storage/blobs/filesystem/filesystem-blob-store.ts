@@ -135,6 +135,17 @@ class FilesystemBlobStore implements BlobStore {
     if (path !== undefined) await this.#occupy(uploadId, () => this.#remove(path))
   }
 
+  async reopenUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void> {
+    this.#uploadPath(uploadId)
+    await this.#occupy(uploadId, async () => {
+      try {
+        await recoverUpload(this.#recovery({ isLocated, isOpenSession: () => Promise.resolve(true) }), uploadId)
+      } catch (error) {
+        throw systemCode(error) === 'ENOENT' ? uploadMissing() : fromDisk(error, 'reopen upload')
+      }
+    })
+  }
+
   async abandonUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void> {
     if (this.#layout.uploadPath(uploadId) === undefined) return
     await this.#occupy(uploadId, async () => {

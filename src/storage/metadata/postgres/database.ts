@@ -135,10 +135,14 @@ const busyStates: Readonly<Record<string, string>> = {
   '40P01': 'the change collided with others at every attempt',
   '55P03': 'the change waited too long for another one',
   '57014': 'the database took too long to answer',
+  '25006': 'the database only reads, as a standby does until it takes over',
 }
-/** Network failures, refused logins, shutdowns, too many connections, and a transaction left open too long. */
+/**
+ * Network failures, refused logins, shutdowns and recovery, a transaction left open too long, and a server that lacks
+ * connections, memory, locks or its own files.
+ */
 const unreachableState =
-  /^(ECONN[A-Z]+|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08...|25P03|28...|3D000|57P0.|53300)$/
+  /^(ECONN[A-Z]+|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08...|25P0[34]|28...|3D000|53...|57P0.|58...)$/
 
 /**
  * Connection trouble, refused logins, shutdowns, time-outs and a full disk are storage failures; everything else is
