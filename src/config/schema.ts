@@ -247,6 +247,12 @@ export const settings = z.object({
     form: 'milliseconds',
     description: 'An upload session that nobody touched for this long is dropped with its bytes.',
   }),
+  headersTimeoutMs: wholeNumber(100, maxDurationMs, 'milliseconds').prefault('30000').register(settingNotes, {
+    env: 'STOWAGE_HEADERS_TIMEOUT_MS',
+    group: 'Limits',
+    form: 'milliseconds',
+    description: "How long a client may take over a request's headers, from the first byte to the last.",
+  }),
   uploadIdleTimeoutMs: wholeNumber(100, maxDurationMs, 'milliseconds').prefault('60000').register(settingNotes, {
     env: 'STOWAGE_UPLOAD_IDLE_TIMEOUT_MS',
     group: 'Limits',

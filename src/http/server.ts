@@ -24,7 +24,7 @@ export interface TlsPair {
 export interface HttpServerOptions {
   readonly config: Pick<
     Config,
-    'trustedProxies' | 'uploadIdleTimeoutMs' | 'downloadIdleTimeoutMs' | 'maxConnections'
+    'trustedProxies' | 'headersTimeoutMs' | 'uploadIdleTimeoutMs' | 'downloadIdleTimeoutMs' | 'maxConnections'
   >
   /** `/v2` and below. */
   readonly distribution: EdgeHandler
@@ -55,9 +55,6 @@ export interface HttpServer {
   drain(timeoutMs: number): Promise<{ readonly cutOff: number }>
 }
 
-/** Enough for any honest client's header block, little enough for many dishonest ones. */
-const headersTimeoutMs = 30_000
-
 /**
  * Longer than the idle time of the usual balancers (60 s): the side that pools connections must be the one that
  * closes them, or a request meets a connection that is just being closed.
@@ -71,7 +68,7 @@ const keepAliveTimeoutMs = 75_000
 const maxHeaderBytes = 32 * 1024
 
 /** The least often that slow headers are looked for. */
-const headersCheckIntervalMs = 5_000
+const maxHeadersCheckIntervalMs = 5_000
 
 /** How long a client may go on sending a body that its answer did not wait for, before it must have noticed. */
 const lingerMs = 5_000
@@ -113,11 +110,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const serverOptions = {
     IncomingMessage: EdgeRequest,
     ServerResponse: EdgeResponse,
-    headersTimeout: headersTimeoutMs,
+    headersTimeout: config.headersTimeoutMs,
     // A layer may take hours; what stands still is ended by the sweep below.
     requestTimeout: 0,
     keepAliveTimeout: keepAliveTimeoutMs,
-    connectionsCheckingInterval: headersCheckIntervalMs,
+    connectionsCheckingInterval: Math.min(maxHeadersCheckIntervalMs, Math.ceil(config.headersTimeoutMs / 4)),
     maxHeaderSize: maxHeaderBytes,
     requireHostHeader: true,
     noDelay: true,

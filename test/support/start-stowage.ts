@@ -24,6 +24,8 @@ export interface StowageOptions {
   readonly keys?: RootKeys | 'kept'
   /** A checkout of the project to run instead of this one. */
   readonly projectDir?: string
+  /** A command that becomes the server, with its arguments: to give it other limits. */
+  readonly launcher?: readonly string[]
   /** Further settings of the server, by their environment names. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -89,8 +91,8 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
     }
     const server = await startServerProcess({
       name: 'stowage serve',
-      command: process.execPath,
-      args: ['src/cli.ts', 'serve'],
+      command: options.launcher?.[0] ?? process.execPath,
+      args: [...(options.launcher === undefined ? [] : [...options.launcher.slice(1), process.execPath]), 'src/cli.ts', 'serve'],
       cwd: options.projectDir ?? projectDir,
       env,
       ready: async () => isReady(url, caFile),

@@ -19,6 +19,7 @@ export type Tool =
   | 'curl'
   | 'wrk'
   | 'strace'
+  | 'faketime'
   | 'aws'
   | 'python'
 

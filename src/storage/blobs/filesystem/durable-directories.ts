@@ -46,7 +46,19 @@ export class DurableDirectories {
         throw error
       }
     }
-    // A failure here is remembered: a second flush would succeed without the entry being on disk.
-    await fsyncDirectory(this.#disk, dirname(path))
+    let parent: number
+    try {
+      parent = await this.#disk.open(dirname(path), 'r')
+    } catch (error) {
+      // Nothing was flushed, so nothing is in doubt: whoever comes when there are descriptors again flushes it.
+      this.#known.delete(path)
+      throw error
+    }
+    try {
+      // A failure here is remembered: a second flush would succeed without the entry being on disk.
+      await this.#disk.fsync(parent)
+    } finally {
+      await this.#disk.close(parent)
+    }
   }
 }

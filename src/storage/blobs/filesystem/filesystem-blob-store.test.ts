@@ -280,6 +280,18 @@ describe('the filesystem store', () => {
       await expect(next).rejects.toMatchObject({ code: 'storage-unavailable' })
     })
 
+    it('flushes a directory when it can be opened again, after it could not for want of descriptors', async () => {
+      const bytes = sampleBytes(100)
+      testDisk.fate = ({ operation, path }) => (operation === 'open' && path.endsWith('/blobs') ? 'EMFILE' : undefined)
+      await expect(push(bytes)).rejects.toMatchObject({ code: 'storage-unavailable' })
+      testDisk.fate = () => undefined
+      testDisk.calls.length = 0
+
+      await push(bytes, '0b8a5e0e-6a1c-4c3e-9a0f-000000000002')
+
+      expect(testDisk.changes()).toContain(`fsync ${join(dataDir, 'blobs')}`)
+    })
+
     it('says that a blob is corrupt when its bytes end early', async () => {
       const key = await push(sampleBytes(100_000))
       const blob = await store.open(key)

@@ -138,11 +138,11 @@ const busyStates: Readonly<Record<string, string>> = {
   '25006': 'the database only reads, as a standby does until it takes over',
 }
 /**
- * Network failures, refused logins, shutdowns and recovery, a transaction left open too long, and a server that lacks
+ * Network failures, no descriptor for a connection, refused logins, shutdowns and recovery, a transaction left open too long, and a server that lacks
  * connections, memory, locks or its own files.
  */
 const unreachableState =
-  /^(ECONN[A-Z]+|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|08...|25P0[34]|28...|3D000|53...|57P0.|58...)$/
+  /^(ECONN[A-Z]+|ENOTFOUND|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|EMFILE|ENFILE|08...|25P0[34]|28...|3D000|53...|57P0.|58...)$/
 
 /**
  * Connection trouble, refused logins, shutdowns, time-outs and a full disk are storage failures; everything else is
