@@ -3,7 +3,10 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
 
-/** A hash of all rows of each table, to tell whether anything changed. */
+/** What the server writes by itself: the background jobs, and the counters of all tables' ids. */
+const ownTables: ReadonlySet<string> = new Set(['job', 'sqlite_sequence'])
+
+/** A hash of all rows of each table, to tell whether a request changed anything. */
 export async function databaseContents(source: { readonly dataDir: string } | { readonly url: string }): Promise<Record<string, string>> {
   return 'url' in source ? postgresContents(source.url) : sqliteContents(join(source.dataDir, 'stowage.db'))
 }
@@ -18,7 +21,7 @@ function sqliteContents(file: string): Record<string, string> {
   try {
     const tables = database.prepare(`SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`).all() as { name: string }[]
     return Object.fromEntries(
-      tables.map(({ name }) => {
+      tables.filter(({ name }) => !ownTables.has(name)).map(({ name }) => {
         const rows = database.prepare(`SELECT * FROM "${name}"`)
         rows.setReadBigInts(true)
         return [name, hashOf(rows.all())]
@@ -35,7 +38,7 @@ async function postgresContents(url: string): Promise<Record<string, string>> {
   try {
     const { rows: tables } = await client.query<{ name: string }>(`SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`)
     const hashes: Record<string, string> = {}
-    for (const { name } of tables) hashes[name] = hashOf((await client.query(`SELECT * FROM "${name}"`)).rows)
+    for (const { name } of tables.filter((table) => !ownTables.has(table.name))) hashes[name] = hashOf((await client.query(`SELECT * FROM "${name}"`)).rows)
     return hashes
   } finally {
     await client.end()
