@@ -3,7 +3,7 @@
 # clients, PostgreSQL, a TLS proxy, a peer registry. Does nothing for a program that is there.
 #
 #   scripts/setup-tools.sh [docker] [skopeo] [buildah] [postgres] [nginx] [docker-registry]
-#                          [openssl] [curl] [wrk] [strace] [faketime]  (no argument: all of them)
+#                          [openssl] [curl] [wrk] [strace] [faketime] [gcc]  (no argument: all of them)
 set -eu
 
 present() {
@@ -19,12 +19,13 @@ package_of() {
     docker) echo docker.io ;;
     postgres) echo postgresql ;;
     nginx) echo nginx-light ;;
+    gcc) echo gcc libc6-dev ;;
     skopeo | buildah | docker-registry | openssl | curl | wrk | strace | faketime) echo "$1" ;;
     *) echo "setup-tools.sh: no tool is called '$1'" >&2; return 1 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime
+[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc
 packages=
 for tool in "$@"; do
   package=$(package_of "$tool")

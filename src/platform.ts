@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
@@ -138,7 +138,6 @@ async function build(
   const { dataDir, accountId, region } = config
   const target = metadataTarget(config)
   await refuseNewer(target)
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
   // On PostgreSQL several processes may share the folder: what one finds at its start may be another's work.
   const folder = 'file' in target ? { isAlone: true, share: () => undefined, ...lockDataFolder(dataDir) } : shareDataFolder(dataDir)
   releases.push(() => {

@@ -20,6 +20,7 @@ export type Tool =
   | 'wrk'
   | 'strace'
   | 'faketime'
+  | 'gcc'
   | 'aws'
   | 'python'
 

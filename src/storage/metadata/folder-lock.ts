@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makeDurableFolder } from '../../internal/durable-folder.ts'
 import { PlatformError } from '../../internal/platform-error.ts'
 import { sqliteFault, translateSqliteError } from './sqlite/connection.ts'
 
@@ -61,7 +61,7 @@ export function shareDataFolder(dataDir: string): SharedFolder {
 }
 
 function openLock(dataDir: string): DatabaseSync {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  makeDurableFolder(dataDir, 0o700)
   // Nothing is ever written: the locks are the point, and without a write-ahead log they are on the file itself. The
   // journal that a transaction begins with would need space, and a server must start on a full disk, too.
   const lock = new DatabaseSync(join(dataDir, 'serve.lock'), { timeout: 0 })
