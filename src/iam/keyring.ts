@@ -7,7 +7,9 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from 'node:crypto'
+import { dirname } from 'node:path'
 import type { Clock } from '../internal/clock.ts'
+import { flushFolder } from '../internal/durable-folder.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { iamError, iamSetupError } from './errors.ts'
 import { addKey, newKeyring, parseKeyring, serializeKeyring, type KeyringDocument } from './keyring-document.ts'
@@ -69,6 +71,10 @@ export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
   if (text === undefined) {
     if (setting !== '' || options.requireExisting) throw missingKeyring(path, setting !== '')
     text = await createKeyringFile(path, serializeKeyring(newKeyring(clock, ids)), ids)
+  } else if (setting === '') {
+    // Who made it may have died before its name was on the disk, and secrets are about to be sealed with it.
+    flushFolder(dirname(path))
+    flushFolder(options.dataDir)
   }
   return new OpenedKeyring(parseKeyring(text, path), path, clock, ids)
 }

@@ -7,11 +7,11 @@ import type { Step, Story } from './scenario.ts'
 
 export interface CrashCheck {
   readonly events: readonly DiskEvent[]
-  /** The folder before the first event. */
-  readonly newModel: () => CrashModel
   readonly stories: readonly Story[]
   /** What a crash keeps, at every moment. */
   readonly kept: (moment: number) => readonly Kept[]
+  /** Crashes begin after so many events; default: with the first. */
+  readonly from?: number
   /** Where states are written: best in memory. */
   readonly scratchDir: string
   /** The data folder within the recorded one. */
@@ -34,7 +34,7 @@ export interface CrashReport {
  * been answered: each of them finds what it had after its last answer, or after the request that was under way, whole.
  */
 export async function checkCrashes(check: CrashCheck): Promise<CrashReport> {
-  const model = check.newModel()
+  const model = new CrashModel()
   const broken: string[] = []
   const known = new Map<string, Findings>()
   let moments = 0
@@ -43,7 +43,7 @@ export async function checkCrashes(check: CrashCheck): Promise<CrashReport> {
   for (const [index, event] of check.events.entries()) {
     model.apply(event)
     if (event.operation === 'answer') answered.add(event.requestId)
-    if (!isMoment(event, check.events[index + 1])) continue
+    if (index < (check.from ?? 0) || !isMoment(event, check.events[index + 1])) continue
     moments += 1
     for (const kept of model.isSettled ? (['everything'] as const) : check.kept(index)) {
       states += 1

@@ -1,6 +1,6 @@
-import { cpSync, mkdirSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { CrashModel } from '../support/fault-disk/crash-model.ts'
 import { createFaultDisk, type FaultDisk } from '../support/fault-disk/fault-disk.ts'
@@ -8,60 +8,68 @@ import type { DiskEvent } from '../support/fault-disk/recording.ts'
 import { startStowage, type Stowage, type StowageOptions } from '../support/start-stowage.ts'
 import { createTempDir } from '../support/temp-dir.ts'
 
-/** The data folder within the folder that is recorded: one that the server has to make. */
+/** The data folder within the folder that is recorded: the server has to make it. */
 export const dataFolder = 'data'
 
-/** A real server whose disk is recorded and can be made to fail. */
-export interface RecordedServer {
-  readonly stowage: Stowage
+/** A fault disk with folders of its own, and the real server on it, as often as it is started. */
+export interface Bench {
   readonly disk: FaultDisk
-  /** Holds `dataFolder`. */
+  /** What is recorded; holds `dataFolder`. */
   readonly rootDir: string
-}
-
-/** Starts `stowage serve` on a fault disk. Both folders exist; the first may hold what an earlier server left. */
-export async function startRecorded(rootDir: string, scratchDir: string, options: StowageOptions = {}): Promise<RecordedServer> {
-  const disk = await createFaultDisk(rootDir, scratchDir)
-  // Calls that Node leaves to the kernel's own queue would pass by the recorder; it has that off by default too.
-  const env = { ...options.env, ...disk.env, UV_USE_IO_URING: '0' }
-  const stowage = await startStowage({ ...options, dataDir: join(rootDir, dataFolder), env })
-  return { stowage, disk, rootDir }
-}
-
-export interface TestFolders {
-  readonly path: string
-  /** A new folder, by its name. */
-  make(name: string): string
+  readonly dataDir: string
+  /** A new folder beside it, where nothing is recorded. */
+  makeFolder(name: string): string
+  start(options?: StowageOptions): Promise<Stowage>
+  /** All that happened so far, which is checked to be all that happened. */
+  recording(): readonly DiskEvent[]
   remove(): void
 }
 
-/** In memory where the machine has it: thousands of states are written and read, and none has to last. */
-export function createTestFolders(purpose: string): TestFolders {
+const keys = { accessKeyId: 'AKIACRASHCRASHCRASH2', secretAccessKey: 'crash-crash-crash-crash' }
+
+export async function createBench(purpose: string): Promise<Bench> {
+  // In memory where the machine has it: thousands of states are written and read, and none has to last.
   const dir = createTempDir(purpose, existsSync('/dev/shm') ? '/dev/shm' : tmpdir())
+  let count = 0
+  const makeFolder = (name: string): string => {
+    const path = join(dir.path, `${name}-${(count += 1)}`)
+    mkdirSync(path)
+    return path
+  }
+  const rootDir = makeFolder('root')
+  const dataDir = join(rootDir, dataFolder)
+  const disk = await createFaultDisk(rootDir, makeFolder('fault-disk'))
+  const running = new Set<Stowage>()
   return {
-    path: dir.path,
-    make(name) {
-      const path = join(dir.path, name)
-      mkdirSync(path)
-      return path
+    disk,
+    rootDir,
+    dataDir,
+    makeFolder,
+    async start(options = {}) {
+      // Calls that Node leaves to the kernel's own queue would pass by the recorder; it has that off by default too.
+      const env = { ...options.env, ...disk.env, UV_USE_IO_URING: '0' }
+      const stowage = await startStowage({ keys, ...options, dataDir, env })
+      running.add(stowage)
+      void stowage.exited.then(() => running.delete(stowage))
+      return stowage
     },
-    remove: () => {
+    recording() {
+      const events = disk.events()
+      const model = new CrashModel()
+      for (const event of events) model.apply(event)
+      const replayed = makeFolder('replayed')
+      model.crash('everything').writeTo(replayed)
+      execFileSync('diff', ['--recursive', '--exclude=*-shm', rootDir, replayed], { stdio: ['ignore', 'inherit', 'inherit'] })
+      return events
+    },
+    remove() {
+      for (const stowage of running) stowage.kill('SIGKILL')
       dir.remove()
     },
   }
 }
 
-/** Everything that happened from one start of a server to its end, and the folder it began with. */
-export interface Recording {
-  readonly events: readonly DiskEvent[]
-  newModel(): CrashModel
-}
-
-/** The recording of a server that began with an empty folder. */
-export function recordingOf(disk: FaultDisk): Recording {
-  return { events: disk.events(), newModel: () => new CrashModel() }
-}
-
-export function copyFolder(from: string, to: string): void {
-  cpSync(from, to, { recursive: true })
+export async function kill(stowage: Stowage): Promise<void> {
+  stowage.kill('SIGKILL')
+  await stowage.exited
 }

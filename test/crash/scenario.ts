@@ -1,9 +1,4 @@
-import http from 'node:http'
-import {
-  CreateRepositoryCommand,
-  DeleteRepositoryCommand,
-  ECRClient,
-} from '@aws-sdk/client-ecr'
+import { CreateRepositoryCommand, DeleteRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { createDistributionClient, type ClientRequest, type ClientResponse, type DistributionClient } from '../support/distribution-client.ts'
 import { content, descriptor, digestOf, randomContent, withDigest, type Content } from '../support/images.ts'
 import type { Stowage } from '../support/start-stowage.ts'
@@ -18,10 +13,16 @@ export interface Step {
   readonly uploads: ReadonlySet<string>
 }
 
-/** The story of one client: its requests in order. All its repositories begin with its name. */
+/** The story of one client: its requests that were answered, in order. All its repositories begin with its name. */
 export interface Story {
   readonly client: string
   readonly steps: readonly Step[]
+  readonly narrator: Narrator
+}
+
+export function newStory(client: string): Story {
+  const narrator = new Narrator(client)
+  return { client, steps: narrator.steps, narrator }
 }
 
 /**
@@ -29,24 +30,48 @@ export interface Story {
  * piece, in several and as a stream, mounted, pushed again and wrongly; images tagged, tagged anew and deleted; an
  * upload that stays unfinished. Throws when the server answers otherwise than it should.
  */
-export async function runScenario(stowage: Stowage, clientName: string): Promise<Story> {
-  const narrator = new Narrator(stowage, clientName)
+export async function runScenario(stowage: Stowage, story: Story): Promise<void> {
+  await tell(stowage, story, tellAll)
+}
+
+/** Goes on after `runScenario`, also at a server started anew: finishes what is unfinished, and pushes once more. */
+export async function continueScenario(stowage: Stowage, story: Story): Promise<void> {
+  await tell(stowage, story, async (narrator) => {
+    await narrator.finish()
+    await narrator.inOnePiece(`${narrator.client}/app`, bytesOf(narrator.client, 2_000, 'after'))
+  })
+}
+
+/**
+ * The smallest story: one repository with one blob.
+ * @param seed clients with the same one push the same blob.
+ */
+export async function runOnePush(stowage: Stowage, story: Story, seed: string = story.client): Promise<void> {
+  await tell(stowage, story, async (narrator) => {
+    await narrator.createRepository(`${narrator.client}/app`)
+    await narrator.inOnePiece(`${narrator.client}/app`, bytesOf(seed, 2_000, 'only'))
+  })
+}
+
+async function tell(stowage: Stowage, { narrator }: Story, story: (narrator: Narrator) => Promise<void>): Promise<void> {
+  narrator.connect(stowage)
   try {
-    await tellAll(narrator)
-    return { client: clientName, steps: narrator.steps }
+    await story(narrator)
   } finally {
-    narrator.close()
+    narrator.disconnect()
   }
+}
+
+function bytesOf(client: string, sizeBytes: number, seed: string): Content {
+  return content('application/vnd.oci.image.layer.v1.tar', randomContent(sizeBytes, `${client} ${seed}`))
 }
 
 async function tellAll(narrator: Narrator): Promise<void> {
   const name = narrator.client
   const app = `${name}/app`
   const other = `${name}/other`
-  const bytes = (sizeBytes: number, seed: string): Content =>
-    content('application/vnd.oci.image.layer.v1.tar', randomContent(sizeBytes, `${name} ${seed}`))
-  const shared = bytes(70_000, 'shared layer')
-  const second = bytes(5_000, 'second layer')
+  const shared = bytesOf(name, 70_000, 'shared layer')
+  const second = bytesOf(name, 5_000, 'second layer')
   const config = content('application/vnd.oci.image.config.v1+json', JSON.stringify({ client: name }))
   const image = manifestOf(config, [shared])
   const newer = manifestOf(config, [shared, second])
@@ -67,9 +92,9 @@ async function tellAll(narrator: Narrator): Promise<void> {
   await narrator.cancelled(other, second)
   await narrator.deleteManifest(app, newer, [second])
   await narrator.deleteTag(app, 'v2')
-  await narrator.unfinished(app, bytes(30_000, 'unfinished'))
+  await narrator.unfinished(app, bytesOf(name, 30_000, 'unfinished'))
   await narrator.deleteRepository(other)
-  await narrator.stream(app, bytes(1_000, 'last'))
+  await narrator.stream(app, bytesOf(name, 1_000, 'last'))
 }
 
 function manifestOf(config: Content, layers: readonly Content[]): Content {
@@ -77,41 +102,38 @@ function manifestOf(config: Content, layers: readonly Content[]): Content {
   return content(mediaType, JSON.stringify({ schemaVersion: 2, mediaType, config: descriptor(config), layers: layers.map(descriptor) }))
 }
 
+/** One client, and what it has been told. */
 class Narrator {
   readonly client: string
   readonly steps: Step[] = []
-  readonly #http: DistributionClient
-  readonly #agent = new http.Agent({ keepAlive: true })
-  readonly #ecr: ECRClient
+  #http: DistributionClient | undefined
+  #ecr: ECRClient | undefined
   readonly #facts = new Set<string>()
   readonly #uploads = new Map<string, string>()
+  #unfinished: { location: string; repository: string; blob: Content } | undefined
 
-  constructor(stowage: Stowage, client: string) {
+  constructor(client: string) {
     this.client = client
-    this.#http = createDistributionClient(stowage.url, stowage.credentials)
-    this.#ecr = new ECRClient({
-      endpoint: stowage.url,
-      region: stowage.region,
-      credentials: stowage.keys,
-      maxAttempts: 1,
-      requestHandler: { httpAgent: this.#agent },
-    })
   }
 
-  close(): void {
-    this.#http.close()
-    this.#ecr.destroy()
-    this.#agent.destroy()
+  connect(stowage: Stowage): void {
+    this.#http = createDistributionClient(stowage.url, stowage.credentials)
+    this.#ecr = new ECRClient({ endpoint: stowage.url, region: stowage.region, credentials: stowage.keys, maxAttempts: 1 })
+  }
+
+  disconnect(): void {
+    this.#http?.close()
+    this.#ecr?.destroy()
   }
 
   async createRepository(repositoryName: string): Promise<void> {
-    const { $metadata } = await this.#ecr.send(new CreateRepositoryCommand({ repositoryName }))
+    const { $metadata } = await this.#ecr!.send(new CreateRepositoryCommand({ repositoryName }))
     this.#facts.add(`${repositoryName} exists`)
     this.#tell('create repository', $metadata.requestId)
   }
 
   async deleteRepository(repositoryName: string): Promise<void> {
-    const { $metadata } = await this.#ecr.send(new DeleteRepositoryCommand({ repositoryName, force: true }))
+    const { $metadata } = await this.#ecr!.send(new DeleteRepositoryCommand({ repositoryName, force: true }))
     for (const fact of this.#facts) if (fact.startsWith(`${repositoryName} `)) this.#facts.delete(fact)
     for (const [id, upload] of this.#uploads) if (upload.startsWith(`${repositoryName} `)) this.#uploads.delete(id)
     this.#tell('delete repository', $metadata.requestId)
@@ -135,9 +157,18 @@ class Narrator {
     await this.#complete(await this.#begin(repository), repository, blob, blob.bytes)
   }
 
+  /** The first half; `finish` sends the rest. */
   async unfinished(repository: string, blob: Content): Promise<void> {
-    const location = await this.#begin(repository)
-    await this.#patch(location, blob.bytes, {}, repository, blob.bytes.length)
+    const half = Math.floor(blob.bytes.length / 2)
+    const begun = await this.#begin(repository)
+    const location = await this.#patch(begun, blob.bytes.subarray(0, half), {}, repository, half)
+    this.#unfinished = { location, repository, blob }
+  }
+
+  async finish(): Promise<void> {
+    if (this.#unfinished === undefined) throw new Error('there is nothing to finish')
+    const { location, repository, blob } = this.#unfinished
+    await this.#complete(location, repository, blob, blob.bytes.subarray(Math.floor(blob.bytes.length / 2)))
   }
 
   async withWrongDigest(repository: string, blob: Content): Promise<void> {
@@ -212,7 +243,7 @@ class Narrator {
   }
 
   async #request(status: number, method: string, path: string, request?: ClientRequest): Promise<ClientResponse> {
-    const answer = await this.#http.request(method, path, request)
+    const answer = await this.#http!.request(method, path, request)
     if (answer.status === status) return answer
     throw new Error(`${method} ${path}: expected ${status}, was answered ${answer.status} ${answer.body.toString('utf8')}`)
   }

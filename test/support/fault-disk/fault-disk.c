@@ -483,7 +483,7 @@ int scandir64(const char *path, struct dirent64 ***list, int (*filter)(const str
   return is_ours(path) && look(READDIR, path) ? -1 : real_scandir64(path, list, filter, compare);
 }
 
-/* Node asks for file facts through syscall(). */
+/* Node closes files and asks for their facts this way. */
 long syscall(long number, ...) {
   static long (*real)(long, ...);
   if (!real) real = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
@@ -492,6 +492,7 @@ long syscall(long number, ...) {
   long a = va_arg(arguments, long), b = va_arg(arguments, long), c = va_arg(arguments, long);
   long d = va_arg(arguments, long), e = va_arg(arguments, long), f = va_arg(arguments, long);
   va_end(arguments);
+  if (number == SYS_close) return close(a);
   if (control && number == SYS_statx) {
     const char *path = (const char *)b;
     if (path && *path == 0) path = path_of(a);
