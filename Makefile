@@ -58,6 +58,10 @@ fuzz: $(installed) ## A million hostile cases with a new seed (CASES and SEED sa
 bench: $(installed) ## Measure beside other registries and write bench/results.md (half an hour; zot from PATH or ZOT=<program>)
 	@$(with_node) node bench/main.ts $(if $(ZOT),--zot $(ZOT))
 
+.PHONY: crash
+crash: $(installed) ## Every Nth call of every fault, and 20 random states for each moment of a crash (half an hour; CRASH_STATES, CRASH_STRIKES)
+	@CRASH_STATES=$${CRASH_STATES:-20} CRASH_STRIKES=$${CRASH_STRIKES:-1000000} $(with_node) ./node_modules/.bin/vitest run --testTimeout 36000000 test/crash/power-loss.test.ts test/crash/failing-disk.test.ts
+
 .PHONY: storm
 storm: $(installed) ## 500 times kill -9 under load on each database (half an hour or more; STORM_ROUNDS, STORM_SEED, STORM_DATABASE)
 	@STORM_ROUNDS=$${STORM_ROUNDS:-500} STORM_SEED=$${STORM_SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run test/crash/storm.test.ts

@@ -13,6 +13,9 @@ import { continueScenario, newStory, runOnePush, runScenario, type Story } from 
 /** `make crash` asks for more. */
 const randomStatesPerMoment = Number(process.env['CRASH_STATES'] ?? 1)
 
+/** Half a minute of work on an idle machine, which this one may not be. */
+const timeout = 900_000
+
 function allKept(moment: number): Kept[] {
   const random = Array.from({ length: randomStatesPerMoment }, (_, n) => ({ seed: `${moment} ${n}` }))
   return ['everything', 'nothing', 'names', 'data', ...random]
@@ -43,7 +46,7 @@ describe('a server that crashes', () => {
     bench.remove()
   })
 
-  it('keeps what it answered, and nothing by halves, whenever it dies and whatever the disk kept', async () => {
+  it('keeps what it answered, and nothing by halves, whenever it dies and whatever the disk kept', { timeout }, async () => {
     const report = await crash(bench, { events, stories })
 
     console.log(`${report.moments} moments, ${report.states} states, ${report.distinctStates} of them different`)
@@ -65,13 +68,13 @@ describe('a server that crashes', () => {
       { what: 'the data folder itself', path: /^$/, symptom: /lost \["/ },
       { what: 'the keyring', path: /^data\/keys\/keyring/, symptom: /keyring/ },
       { what: 'the name of the keyring', path: /^data\/keys$/, symptom: /keyring/ },
-    ])('when it does not flush $what', async ({ path, symptom }) => {
+    ])('when it does not flush $what', { timeout }, async ({ path, symptom }) => {
       const { broken } = await crash(bench, { events: without(path), stories, kept: () => ['nothing', 'names', 'data'] })
 
       expect(broken.join('\n')).toMatch(symptom)
     })
 
-    it('when it answers before the commit', async () => {
+    it('when it answers before the commit', { timeout }, async () => {
       const early: DiskEvent[] = []
       for (const event of events) {
         const commit = event.operation === 'answer' ? early.findLastIndex((earlier) => isFlush(earlier, /-wal$/)) : -1
@@ -84,7 +87,7 @@ describe('a server that crashes', () => {
       expect(broken.join('\n')).toMatch(/lost \["/)
     })
 
-    it('when it links a blob before its bytes are flushed', async () => {
+    it('when it links a blob before its bytes are flushed', { timeout }, async () => {
       const early = events.flatMap((event) => (isFlush(event, /^data\/uploads\//) ? [] : [event]))
       for (const event of events.filter((candidate) => isFlush(candidate, /^data\/uploads\//))) {
         const link = early.findIndex(({ operation, path }) => operation === 'link' && path === event.path)
@@ -107,7 +110,7 @@ describe('a server that crashes while it copies its log into the database', () =
     bench.remove()
   })
 
-  it('keeps what it answered', async () => {
+  it('keeps what it answered', { timeout }, async () => {
     const stowage = await bench.start()
     const before = bench.disk.events().length
     const copied = (): number => bench.disk.events().findIndex(({ operation, path }, index) => index > before && operation === 'write' && path === `${dataFolder}/stowage.db`)
