@@ -38,18 +38,19 @@ export async function openAfterCrash(dataDir: string): Promise<Findings> {
     for (const row of database.prepare('pragma foreign_key_check').all()) {
       violations.push(`foreign_key_check: ${JSON.stringify(row)}`)
     }
-    const findings = await inspect(new Session(new SqliteConnection(database, () => undefined)), dataDir)
-    return { ...findings, violations: [...violations, ...findings.violations] }
+    const session = new Session(new SqliteConnection(database, () => undefined))
+    const findings = await inspect(session, dataDir)
+    return { ...findings, violations: [...violations, ...findings.violations, ...(await checkKeyring(session, dataDir))] }
   } finally {
     database.close()
   }
 }
 
-/** The same for metadata that is open already, with its blobs in `dataDir`. */
+/** The same for metadata that is open already, also PostgreSQL's, with its blobs in `dataDir`. */
 export async function inspect(session: Session, dataDir: string): Promise<Findings> {
   await recoverBlobs(session, dataDir)
   const { facts, uploads, violations } = await readMetadata(session)
-  violations.push(...(await checkBlobs(session, dataDir)), ...(await checkUploads(session, dataDir)), ...(await checkKeyring(session, dataDir)))
+  violations.push(...(await checkBlobs(session, dataDir)), ...(await checkUploads(session, dataDir)))
   return { facts, uploads, violations }
 }
 

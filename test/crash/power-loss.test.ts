@@ -13,8 +13,9 @@ import { continueScenario, newStory, runOnePush, runScenario, type Story } from 
 /** `make crash` asks for more. */
 const randomStatesPerMoment = Number(process.env['CRASH_STATES'] ?? 1)
 
+
 /** Half a minute of work on an idle machine, which this one may not be. */
-const timeout = 900_000
+const timeout = 900_000 * Math.max(1, randomStatesPerMoment)
 
 function allKept(moment: number): Kept[] {
   const random = Array.from({ length: randomStatesPerMoment }, (_, n) => ({ seed: `${moment} ${n}` }))
