@@ -70,7 +70,7 @@ describe('a server that crashes', () => {
       { what: 'the keyring', path: /^data\/keys\/keyring/, symptom: /keyring/ },
       { what: 'the name of the keyring', path: /^data\/keys$/, symptom: /keyring/ },
     ])('when it does not flush $what', { timeout }, async ({ path, symptom }) => {
-      const { broken } = await crash(bench, { events: without(path), stories, kept: () => ['nothing', 'names', 'data'] })
+      const { broken } = await crash(bench, { events: without(path), stories, kept: () => ['nothing', 'names', 'data'], until: symptom })
 
       expect(broken.join('\n')).toMatch(symptom)
     })
@@ -83,7 +83,7 @@ describe('a server that crashes', () => {
         else early.splice(commit, 0, event)
       }
 
-      const { broken } = await crash(bench, { events: early, stories, kept: () => ['nothing'] })
+      const { broken } = await crash(bench, { events: early, stories, kept: () => ['nothing'], until: /lost \["/ })
 
       expect(broken.join('\n')).toMatch(/lost \["/)
     })
@@ -95,7 +95,7 @@ describe('a server that crashes', () => {
         if (link !== -1) early.splice(link + 1, 0, event)
       }
 
-      const { broken } = await crash(bench, { events: early, stories, kept: () => ['names'] })
+      const { broken } = await crash(bench, { events: early, stories, kept: () => ['names'], until: /has other bytes/ })
 
       expect(broken.join('\n')).toMatch(/has other bytes/)
     })
