@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { storageError } from '../errors.ts'
+import type { BlockMarks } from './verified-blocks.ts'
 
 /**
  * The bytes one checksum covers. A range read from the middle of a blob reads and checks whole blocks, so a small block
@@ -67,11 +68,16 @@ export function blockEnd(position: number, sizeBytes: number): number {
 export class BlockVerifier {
   readonly #checksums: Buffer
   readonly #sizeBytes: number
+  readonly #marks: BlockMarks
   #position: number
   #current = 0
 
-  /** @param position the start of a block */
-  constructor(checksums: Uint8Array, sizeBytes: number, position: number) {
+  /**
+   * @param position the start of a block
+   * @param marks told of each block that is right
+   */
+  constructor(checksums: Uint8Array, sizeBytes: number, position: number, marks: BlockMarks) {
+    this.#marks = marks
     this.#checksums = Buffer.from(checksums.buffer, checksums.byteOffset, checksums.byteLength)
     this.#sizeBytes = sizeBytes
     this.#position = position
@@ -97,6 +103,7 @@ export class BlockVerifier {
           detail: { block, blockBytes: checksumBlockBytes },
         })
       }
+      this.#marks.mark(block)
       this.#current = 0
     }
   }

@@ -7,6 +7,8 @@ export interface FileFacts {
   readonly linkCount: number
   /** The same for two looks at one file or directory, and another for whatever is mounted over it. */
   readonly identity: string
+  /** Changes with every write to it. */
+  readonly version: string
 }
 
 /**
@@ -67,5 +69,5 @@ function settle<Value = void>(start: (done: Done<Value>) => void): Promise<Value
 }
 
 function factsFrom(stats: fs.Stats): FileFacts {
-  return { sizeBytes: stats.size, linkCount: stats.nlink, identity: `${stats.dev}:${stats.ino}` }
+  return { sizeBytes: stats.size, linkCount: stats.nlink, identity: `${stats.dev}:${stats.ino}`, version: `${stats.ctimeMs}:${stats.mtimeMs}` }
 }

@@ -18,6 +18,7 @@ import type {
   RecoveryQuestions,
   RecoveryReport,
 } from '../blob-store.ts'
+import { VerifiedBlocks } from '../verified-blocks.ts'
 import { nodeDisk, type Disk } from './disk.ts'
 import { fromDisk, systemCode } from './disk-error.ts'
 import { DurableDirectories, fsyncDirectory } from './durable-directories.ts'
@@ -71,6 +72,7 @@ class FilesystemBlobStore implements BlobStore {
   readonly #identity: string
   readonly #bytesInFlight: BytesInFlight
   readonly #hashThread = new HashThread()
+  readonly #verifiedBlocks = new VerifiedBlocks(() => performance.now())
   readonly #holds: Holds
   readonly #occupied = new Map<string, Occupation>()
 
@@ -177,13 +179,15 @@ class FilesystemBlobStore implements BlobStore {
       throw blobMissing(key)
     }
     try {
-      const { sizeBytes } = await this.#disk.factsOf(descriptor)
+      const { sizeBytes, version } = await this.#disk.factsOf(descriptor)
       if (expected !== undefined && expected.sizeBytes !== sizeBytes) {
         throw storageError('blob-corrupt', 'a blob has another size than was stored', {
           detail: { key, sizeBytes, expectedBytes: expected.sizeBytes },
         })
       }
-      return new FilesystemBlob(this.#disk, descriptor, sizeBytes, expected?.checksums, this.#bytesInFlight)
+      const checksums = expected?.checksums
+      const proof = checksums && { checksums, marks: this.#verifiedBlocks.marksOf(key, sizeBytes, version) }
+      return new FilesystemBlob(this.#disk, descriptor, sizeBytes, proof, this.#bytesInFlight)
     } catch (error) {
       await this.#disk.close(descriptor)
       throw fromDisk(error, 'open')

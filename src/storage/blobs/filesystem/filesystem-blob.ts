@@ -3,6 +3,7 @@ import type { BytesInFlight, ChunkLease } from '../../../internal/bytes-in-fligh
 import { storageError } from '../../errors.ts'
 import type { BlobRange, OpenBlob } from '../blob-store.ts'
 import { blockEnd, blockStart, BlockVerifier } from '../block-checksums.ts'
+import type { BlockMarks } from '../verified-blocks.ts'
 import type { Disk } from './disk.ts'
 import { fromDisk } from './disk-error.ts'
 import { Sink } from './sink.ts'
@@ -13,12 +14,18 @@ interface Chunk {
   readonly lease: ChunkLease
 }
 
+/** What the bytes of a blob are compared with, and which of them need not be again. */
+export interface Proof {
+  readonly checksums: Uint8Array
+  readonly marks: BlockMarks
+}
+
 /** A published file held open by its descriptor. */
 export class FilesystemBlob implements OpenBlob {
   readonly sizeBytes: number
   readonly #disk: Disk
   readonly #descriptor: number
-  readonly #checksums: Uint8Array | undefined
+  readonly #proof: Proof | undefined
   readonly #bytesInFlight: BytesInFlight
   #readsUnderWay = 0
   #isClosed = false
@@ -29,13 +36,13 @@ export class FilesystemBlob implements OpenBlob {
     disk: Disk,
     descriptor: number,
     sizeBytes: number,
-    checksums: Uint8Array | undefined,
+    proof: Proof | undefined,
     bytesInFlight: BytesInFlight,
   ) {
     this.#disk = disk
     this.#descriptor = descriptor
     this.sizeBytes = sizeBytes
-    this.#checksums = checksums
+    this.#proof = proof
     this.#bytesInFlight = bytesInFlight
   }
 
@@ -86,7 +93,8 @@ export class FilesystemBlob implements OpenBlob {
   }
 
   #startReading(range: BlobRange): Reading {
-    if (this.#checksums === undefined || range.endExclusive <= range.start) {
+    const proof = this.#proof
+    if (proof === undefined || proof.marks.hasRange(range.start, range.endExclusive)) {
       return { range, position: range.start, endExclusive: range.endExclusive, verifier: undefined }
     }
     const position = blockStart(range.start)
@@ -94,7 +102,7 @@ export class FilesystemBlob implements OpenBlob {
       range,
       position,
       endExclusive: blockEnd(range.endExclusive, this.sizeBytes),
-      verifier: new BlockVerifier(this.#checksums, this.sizeBytes, position),
+      verifier: new BlockVerifier(proof.checksums, this.sizeBytes, position, proof.marks),
     }
   }
 
