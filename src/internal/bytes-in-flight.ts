@@ -9,8 +9,11 @@ export const minimumChunkBytes = 16 * kibibyte
 export const maximumChunkBytes = mebibyte
 /** One transfer may claim this share of what is free, so that those which come later still find room. */
 const shareOfFree = 8
-/** Buffers kept for the next chunk. Enough for the transfers of one machine's cores, little enough to forget. */
-const defaultIdleLimitBytes = 8 * mebibyte
+/**
+ * Buffers kept for the next chunk: as many as 64 transfers hold at once. Memory that comes new from the system costs more
+ * than all else there is to do for a chunk, since the kernel clears it page by page.
+ */
+const defaultIdleLimitBytes = 40 * mebibyte
 
 /** A chunk's memory, counted as in flight until it is released. */
 export interface ChunkLease {

@@ -3,7 +3,7 @@ import type { BlobStore, OpenBlob } from '../storage/blobs/index.ts'
 import { storageError } from '../storage/errors.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import type { ReadableBlob } from '../storage/metadata/stores/blob-index.ts'
+import { findChecksums, type LocatedInRepository } from '../storage/metadata/stores/blob-index.ts'
 import { digestAlgorithm, type Digest } from '../values/index.ts'
 import { quarantineBlob, recordBlobChecksums } from './commands/damage.ts'
 
@@ -26,7 +26,7 @@ export interface DamageDependencies {
 }
 
 /** Where a blob's bytes should be. */
-type Place = Pick<ReadableBlob, 'store' | 'key' | 'sizeBytes'>
+type Place = Pick<LocatedInRepository, 'store' | 'key' | 'sizeBytes'>
 
 /**
  * Keeps damaged bytes from being served or promised. Whoever meets them, a download or a mere question, sets them
@@ -53,10 +53,13 @@ export class DamageWatch {
    *
    * @throws `blob-missing`, `blob-corrupt`
    */
-  async open(digest: Digest, blob: ReadableBlob): Promise<OpenBlob> {
+  async open(digest: Digest, blob: Place): Promise<OpenBlob> {
     return this.#noticing(digest, blob, async () => {
-      const checksums = blob.checksums ?? (await this.#checkWhole(digest, blob))
-      const content = await this.#deps.blobStore.open(blob.key, { sizeBytes: blob.sizeBytes, checksums })
+      const { database, blobStore } = this.#deps
+      const content = await blobStore.open(blob.key, {
+        sizeBytes: blob.sizeBytes,
+        loadChecksums: async () => (await findChecksums(database.reader, blob.store, blob.key)) ?? this.#checkWhole(digest, blob),
+      })
       return this.#watched(digest, blob, content)
     })
   }

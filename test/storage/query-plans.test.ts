@@ -177,7 +177,9 @@ beforeAll(async () => {
   }
   await registry.describeImagesById(context, name, [{ digest }, { tag: parseTag('v1') }])
   await registry.statBlob(context, name, config)
-  await (await registry.openBlob(context, name, config)).content.close()
+  const opened = await registry.openBlob(context, name, config)
+  await opened.content.read()[Symbol.asyncIterator]().next()
+  await opened.content.close()
   await registry.isBlobReferenced(context, name, config)
   await registry.mountBlob(context, other, config, { from: name })
   await registry.mountBlob(context, other, config, { anyReadable: () => true })

@@ -64,8 +64,11 @@ export interface PublishedBlob {
 /** What the metadata knows of a blob's bytes. */
 export interface ExpectedBytes {
   readonly sizeBytes: number
-  /** Of each block: see `BlockChecksums`. Absent: the bytes are taken as they are. */
-  readonly checksums?: Uint8Array | undefined
+  /**
+   * Of each block: see `BlockChecksums`. Asked for by the first read that has to compare something, which fails as it
+   * fails. Absent: the bytes are taken as they are.
+   */
+  readonly loadChecksums?: (() => Promise<Uint8Array>) | undefined
 }
 
 /** What was found by reading all bytes. */

@@ -129,7 +129,7 @@ describe('the filesystem store', () => {
     const lease = bytesInFlight
     lease.hold(lease.limitBytes)
     const checksums = checksumsOf(bytes)
-    const blob = await store.open(key, { sizeBytes: bytes.length, checksums })
+    const blob = await store.open(key, { sizeBytes: bytes.length, loadChecksums: () => Promise.resolve(checksums) })
     for (const [start, endExclusive] of [[0, bytes.length], [70_000, 70_001], [1, checksumBlockBytes], [131_000, 196_600]] as const) {
       const parts: Buffer[] = []
       for await (const part of blob.read({ start, endExclusive })) parts.push(part)
@@ -140,7 +140,7 @@ describe('the filesystem store', () => {
     // Behind the range, in its last block, and beyond the one chunk that holds the range.
     bytes[2 * checksumBlockBytes - 1]! ^= 1
     await writeFile(join(dataDir, 'blobs', key), bytes)
-    const damaged = await store.open(key, { sizeBytes: bytes.length, checksums })
+    const damaged = await store.open(key, { sizeBytes: bytes.length, loadChecksums: () => Promise.resolve(checksums) })
     const reading = damaged.read({ start: checksumBlockBytes, endExclusive: checksumBlockBytes + 10 })[Symbol.asyncIterator]().next()
     await expect(reading).rejects.toMatchObject({ code: 'blob-corrupt' })
     await damaged.close()

@@ -185,8 +185,8 @@ class FilesystemBlobStore implements BlobStore {
           detail: { key, sizeBytes, expectedBytes: expected.sizeBytes },
         })
       }
-      const checksums = expected?.checksums
-      const proof = checksums && { checksums, marks: this.#verifiedBlocks.marksOf(key, sizeBytes, version) }
+      const loadChecksums = expected?.loadChecksums
+      const proof = loadChecksums && { loadChecksums, marks: this.#verifiedBlocks.marksOf(key, sizeBytes, version) }
       return new FilesystemBlob(this.#disk, descriptor, sizeBytes, proof, this.#bytesInFlight)
     } catch (error) {
       await this.#disk.close(descriptor)

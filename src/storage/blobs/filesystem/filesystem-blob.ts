@@ -16,7 +16,7 @@ interface Chunk {
 
 /** What the bytes of a blob are compared with, and which of them need not be again. */
 export interface Proof {
-  readonly checksums: Uint8Array
+  readonly loadChecksums: () => Promise<Uint8Array>
   readonly marks: BlockMarks
 }
 
@@ -31,6 +31,7 @@ export class FilesystemBlob implements OpenBlob {
   #isClosed = false
   readonly #idle: PromiseWithResolvers<void> = Promise.withResolvers()
   #closing: Promise<void> | undefined
+  #checksums: Promise<Uint8Array> | undefined
 
   constructor(
     disk: Disk,
@@ -47,7 +48,7 @@ export class FilesystemBlob implements OpenBlob {
   }
 
   async *read(range: BlobRange = { start: 0, endExclusive: this.sizeBytes }): AsyncGenerator<Buffer, void, undefined> {
-    const reading = this.#startReading(range)
+    const reading = await this.#startReading(range)
     for (let chunk = await this.#next(reading); chunk !== undefined; chunk = await this.#next(reading)) {
       try {
         yield chunk.bytes
@@ -61,7 +62,7 @@ export class FilesystemBlob implements OpenBlob {
   async pump(target: Writable, range: BlobRange, signal: AbortSignal): Promise<void> {
     const sink = new Sink(target, signal)
     try {
-      const reading = this.#startReading(range)
+      const reading = await this.#startReading(range)
       for (;;) {
         sink.throwIfGone()
         const chunk = await this.#next(reading)
@@ -92,17 +93,18 @@ export class FilesystemBlob implements OpenBlob {
     }
   }
 
-  #startReading(range: BlobRange): Reading {
+  async #startReading(range: BlobRange): Promise<Reading> {
     const proof = this.#proof
     if (proof === undefined || proof.marks.hasRange(range.start, range.endExclusive)) {
       return { range, position: range.start, endExclusive: range.endExclusive, verifier: undefined }
     }
+    const checksums = await (this.#checksums ??= proof.loadChecksums())
     const position = blockStart(range.start)
     return {
       range,
       position,
       endExclusive: blockEnd(range.endExclusive, this.sizeBytes),
-      verifier: new BlockVerifier(proof.checksums, this.sizeBytes, position, proof.marks),
+      verifier: new BlockVerifier(checksums, this.sizeBytes, position, proof.marks),
     }
   }
 

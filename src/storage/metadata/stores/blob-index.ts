@@ -7,16 +7,12 @@ import { statement, type QueryBuilder } from '../statement.ts'
 /** Written into the statement, not bound to it: only so does the planner see that the partial index of live locations fits. */
 const active = sql.lit('active')
 
-interface LocatedInRepository {
+export interface LocatedInRepository {
   readonly blobId: number
   readonly repositoryId: number
   readonly sizeBytes: number
   readonly store: string
   readonly key: string
-}
-
-export interface ReadableBlob extends LocatedInRepository {
-  readonly checksums: Uint8Array | null
 }
 
 export interface VisibleBlob extends LocatedInRepository {
@@ -74,19 +70,15 @@ export async function findVisibleBlob(
   return { ...blob, reviewIsNear: nearReviewId !== null }
 }
 
-const readable = statement<Visibility>()((db, p) =>
-  visibleBlob(db, p)
-    .leftJoin('blob_checksum', 'blob_checksum.location_id', 'blob_location.id')
-    .select('blob_checksum.checksums'),
-)
+const readable = statement<Visibility>()((db, p) => visibleBlob(db, p))
 
-/** The same for a download, with what its bytes are checked against; null where that is not known yet. */
+/** The same for a download, which promises nothing. */
 export async function findReadableBlob(
   session: Session,
   registryId: number,
   name: string,
   digest: Digest,
-): Promise<ReadableBlob | undefined> {
+): Promise<LocatedInRepository | undefined> {
   return session.first(readable, { registryId, name, digest: digestToBytes(digest) })
 }
 
@@ -249,6 +241,20 @@ export async function quarantineLocation(tx: Session, store: string, key: string
 const locationOfKey = statement<{ store: string; key: string }>()((db, p) =>
   db.selectFrom('blob_location').select('id').where('store', '=', p.store).where('key', '=', p.key),
 )
+
+const checksumsOfKey = statement<{ store: string; key: string }>()((db, p) =>
+  db
+    .selectFrom('blob_location')
+    .innerJoin('blob_checksum', 'blob_checksum.location_id', 'blob_location.id')
+    .select('blob_checksum.checksums')
+    .where('blob_location.store', '=', p.store)
+    .where('blob_location.key', '=', p.key),
+)
+
+/** What the bytes under a key are compared with; undefined where that is not known yet. */
+export async function findChecksums(session: Session, store: string, key: string): Promise<Uint8Array | undefined> {
+  return (await session.first(checksumsOfKey, { store, key }))?.checksums
+}
 
 /** Notes what reading all bytes under a key has found. Nothing happens where the key is gone. */
 export async function recordChecksums(tx: Session, store: string, key: string, checksums: Uint8Array): Promise<void> {
