@@ -3,12 +3,14 @@ import { runServer, type ServerStarted } from '../main.ts'
 import { createLogger } from './log.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { startupText } from './startup-text.ts'
+import { boundYoungGeneration } from './young-generation.ts'
 
 /**
  * Serves until a signal. The start-up text goes to a terminal, or where it is asked for; elsewhere the log says the
  * same. The secret goes to a terminal only.
  */
 export async function serve(io: CommandIo, options: { readonly quiet: boolean; readonly showSecret: boolean }): Promise<number> {
+  boundYoungGeneration()
   const config = loadConfig()
   const logger = createLogger(config, io.stdout)
   for (const variable of unknownSettings()) logger.warn({ variable }, 'unknown setting: is it misspelt?')

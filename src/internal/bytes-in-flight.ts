@@ -1,8 +1,8 @@
 const kibibyte = 1024
 const mebibyte = 1024 * kibibyte
 
-/** Two full-size chunks for each of 32 busy transfers; small beside the heap of a server. */
-const defaultLimitBytes = 64 * mebibyte
+/** A full-size chunk for each of 32 busy transfers; small beside the heap of a server. */
+const defaultLimitBytes = 32 * mebibyte
 /** Below this the cost of a system call per chunk outweighs the memory saved. */
 export const minimumChunkBytes = 16 * kibibyte
 /** Above this a chunk no longer moves bytes faster; it only holds more of them. */
@@ -10,10 +10,10 @@ export const maximumChunkBytes = mebibyte
 /** One transfer may claim this share of what is free, so that those which come later still find room. */
 const shareOfFree = 8
 /**
- * Buffers kept for the next chunk: as many as 64 transfers hold at once. Memory that comes new from the system costs more
+ * Buffers kept for the next chunk: most of what is in flight at once. Memory that comes new from the system costs more
  * than all else there is to do for a chunk, since the kernel clears it page by page.
  */
-const defaultIdleLimitBytes = 40 * mebibyte
+const defaultIdleLimitBytes = 24 * mebibyte
 
 /** A chunk's memory, counted as in flight until it is released. */
 export interface ChunkLease {
