@@ -1,6 +1,5 @@
 import { crc32 } from 'node:zlib'
 import { storageError } from '../errors.ts'
-import type { BlockMarks } from './verified-blocks.ts'
 
 /**
  * The bytes one checksum covers. A range read from the middle of a blob reads and checks whole blocks, so a small block
@@ -62,6 +61,13 @@ export function blockStart(position: number): number {
 /** The end of the block that holds the byte before `position`, which of the last block is the blob's end. */
 export function blockEnd(position: number, sizeBytes: number): number {
   return Math.min(sizeBytes, Math.ceil(position / checksumBlockBytes) * checksumBlockBytes)
+}
+
+/** Which blocks of one blob were compared lately. */
+export interface BlockMarks {
+  /** True when all blocks that hold a byte of the range were. */
+  hasRange(start: number, endExclusive: number): boolean
+  mark(block: number): void
 }
 
 /** Compares bytes read in order, from the start of a block on, with the checksums of their blob. */

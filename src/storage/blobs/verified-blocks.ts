@@ -1,4 +1,4 @@
-import { checksumBlockBytes } from './block-checksums.ts'
+import { checksumBlockBytes, type BlockMarks } from './block-checksums.ts'
 
 /**
  * How long a block that was compared is taken as right. Until then its bytes come from memory as a rule, and comparing
@@ -9,13 +9,6 @@ const trustedMs = 60_000
 /** Of all blobs together, a bit for each block: some 3,000 layers of a usual size, or one of 500 GiB. */
 const maximumBytes = 1024 * 1024
 const bitsPerByte = 8
-
-/** Which blocks of one blob were compared lately. */
-export interface BlockMarks {
-  /** True when all blocks that hold a byte of the range were. */
-  hasRange(start: number, endExclusive: number): boolean
-  mark(block: number): void
-}
 
 interface Entry {
   /** Changes with every write to the file, whoever writes. */
