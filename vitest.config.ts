@@ -47,7 +47,7 @@ export default defineConfig({
         'test/abuse/**/*.test.ts',
         'test/fuzz/**/*.test.ts',
       ]),
-      project('crash', 2, processTimeoutMs, ['test/crash/**/*.test.ts', 'test/faults/**/*.test.ts']),
+      project('crash', 2, processTimeoutMs, ['test/crash/**/*.test.ts', 'test/backup/**/*.test.ts', 'test/faults/**/*.test.ts']),
       // One file at a time: they share the machine's container engine.
       project('clients', 3, processTimeoutMs, ['test/clients/**/*.test.ts'], false),
     ],

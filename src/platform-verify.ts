@@ -204,7 +204,8 @@ async function withDatabase<Result>(
   }
 }
 
-async function systemContext({ accountId, region }: Config, { reader }: MetadataDatabase): Promise<CommandContext> {
+/** Who changes something on behalf of a command of this program. */
+export async function systemContext({ accountId, region }: Config, { reader }: MetadataDatabase, userAgent = 'stowage verify'): Promise<CommandContext> {
   return {
     nowMs: systemClock.now(),
     actorArn: systemActorArn,
@@ -214,7 +215,7 @@ async function systemContext({ accountId, region }: Config, { reader }: Metadata
     region,
     requestId: systemIds.uuid(),
     sourceIp: '',
-    userAgent: 'stowage verify',
+    userAgent,
     protocol: 'system',
   }
 }

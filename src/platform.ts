@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { assertNotHalfRestored } from './backup/restore-mark.ts'
 import { createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
@@ -86,6 +87,7 @@ export function metadataTarget(config: Config): MetadataTarget {
 /** Brings the database to this program's form. Throws `database-newer` before anything is touched. */
 export async function migrateDatabase(config: Config): Promise<MigrationReport> {
   const target = metadataTarget(config)
+  await assertNotHalfRestored(config.dataDir)
   await refuseNewer(target)
   if (!('file' in target)) return reachable(target.url, () => migrateMetadata(target, { check: false }))
   const lock = lockDataFolder(config.dataDir)
@@ -143,6 +145,7 @@ async function build(
   releases.push(() => {
     folder.release()
   })
+  await assertNotHalfRestored(dataDir)
 
   const openKeys = (requireExisting: boolean): Promise<Keyring> =>
     openKeyring({ dataDir, keyring: config.keyring, requireExisting, clock, ids })

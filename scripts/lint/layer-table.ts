@@ -19,6 +19,7 @@ const storageParts = ['storage/metadata', 'storage/blobs', 'storage/jobs', 'stor
 const rules = ['registry', 'iam', 'kms'] as const
 
 const processes = [
+  'backup',
   'integrity',
   'lifecycle',
   'gc',
@@ -60,7 +61,7 @@ export const units: Readonly<Record<string, Unit>> = {
 
   http: { layer: 4, mayImport: [...belowEdges, ...protocols] },
   ...Object.fromEntries(protocols.map((name) => [name, protocol])),
-  cli: { layer: 4, mayImport: [...belowEdges, 'platform.ts', 'platform-verify.ts', 'main.ts'] },
+  cli: { layer: 4, mayImport: [...belowEdges, 'platform.ts', 'platform-verify.ts', 'platform-backup.ts', 'main.ts'] },
 
   // The catalogue of write commands, loaded by the platform and by the SQLite writer's thread.
   'commands.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
@@ -75,6 +76,8 @@ export const units: Readonly<Record<string, Unit>> = {
   },
   // What `stowage verify` is made of, beside a server or without one.
   'platform-verify.ts': { layer: 5, mayImport: [...belowRules, ...rules, ...processes, 'platform.ts'] },
+  // Likewise of `stowage backup` and `stowage restore`, which ends with a verification.
+  'platform-backup.ts': { layer: 5, mayImport: [...belowRules, ...rules, ...processes, 'platform.ts', 'platform-verify.ts'] },
   'main.ts': { layer: 5, mayImport: [...base, 'http', ...protocols, 'platform.ts'] },
   'cli.ts': { layer: 5, mayImport: [...base, 'cli', 'platform.ts', 'main.ts'] },
 }
@@ -88,7 +91,7 @@ export const restrictedPackages: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Units whose job is to put services together; everywhere else they arrive as parameters. */
-export const composers: readonly string[] = ['main.ts', 'cli.ts', 'cli', 'platform.ts', 'platform-verify.ts']
+export const composers: readonly string[] = ['main.ts', 'cli.ts', 'cli', 'platform.ts', 'platform-verify.ts', 'platform-backup.ts']
 
 /** Test files and the contract suites beside the code may import anything that exists. */
 export function isTestCode(path: string): boolean {

@@ -51,8 +51,9 @@ function describeExpected(error: PlatformError): Failure {
   }
 }
 
-/** Codes about what the operator configured. */
+/** Codes about what the operator configured or asked for; nothing was changed. */
 function isSetup(code: string): boolean {
+  if (code.startsWith('restore-') || code === 'backup-point-unknown' || code === 'backup-newer') return true
   return code.startsWith('keyring-') || code.startsWith('root-credential-')
 }
 

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../config/exit-codes.ts'
+import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { addVerify } from './verify-command.ts'
 
@@ -39,6 +40,7 @@ Examples:
   addCredentials(program, io, onExit)
   addMigrate(program, io, onExit)
   addVerify(program, io, onExit)
+  addBackup(program, io, onExit)
   addTrust(program, io, onExit)
   addKeyring(program, io, onExit)
   return program

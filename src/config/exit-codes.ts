@@ -8,10 +8,10 @@ export const exitCodes = {
   database: { code: 5, meaning: 'The database cannot be reached.' },
   pending: { code: 6, meaning: '`migrate --check`: the database has migrations to run.' },
   nodeVersion: { code: 7, meaning: 'The Node that runs the command is too old.' },
-  findings: { code: 8, meaning: '`verify`: something is damaged or missing; its output says what.' },
+  findings: { code: 8, meaning: '`verify`, `backup`, `restore`: something is damaged or missing; the output says what.' },
   databaseNewer: { code: 10, meaning: 'A newer version of Stowage has written the database; nothing was touched.' },
   interrupted: {
     code: 130,
-    meaning: 'A second signal stopped the server before it had drained, or a signal stopped `verify` (143 for SIGTERM).',
+    meaning: 'A second signal stopped the server before it had drained, or a signal stopped `verify`, `backup` or `restore` (143 for SIGTERM).',
   },
 } as const

@@ -79,6 +79,24 @@ export async function openKeyring(options: KeyringOptions): Promise<Keyring> {
   return new OpenedKeyring(parseKeyring(text, path), path, clock, ids)
 }
 
+/**
+ * The ids of the keys in the keyring that `openKeyring` would open, or undefined where there is none yet. Makes nothing.
+ *
+ * Throws as `openKeyring` does.
+ */
+export async function keyringIds(options: Pick<KeyringOptions, 'dataDir' | 'keyring'>): Promise<ReadonlySet<string> | undefined> {
+  const setting = options.keyring?.trim() ?? ''
+  const path = setting === '' ? defaultKeyringPath(options.dataDir) : setting
+  const text = setting.startsWith('{') ? setting : await readKeyringFile(path)
+  if (text === undefined) return undefined
+  return new Set(parseKeyring(text, setting.startsWith('{') ? 'STOWAGE_KEYRING' : path).keys.map(({ id }) => id))
+}
+
+/** The id of the key that a text was sealed with; undefined for what is no sealed text. */
+export function sealingKeyId(sealed: string): string | undefined {
+  return splitSealed(sealed)?.keyId
+}
+
 function missingKeyring(path: string, configured: boolean): Error {
   const found = configured
     ? `STOWAGE_KEYRING names ${path}, which does not exist.`

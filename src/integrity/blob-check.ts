@@ -5,7 +5,7 @@ import type { Session } from '../storage/metadata/session.ts'
 import { locationState, usersOfBlob, type WalkedLocation } from '../storage/metadata/stores/integrity-walk.ts'
 import { digestAlgorithm } from '../values/index.ts'
 import { maxUsers, remedies, type Finding, type FindingKind } from './findings.ts'
-import type { Pace } from './pace.ts'
+import type { Pace } from '../internal/pace.ts'
 
 /** Changes a blob's place in the metadata, unless it has changed meanwhile. False: nothing was changed. */
 export interface Repair {

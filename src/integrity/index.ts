@@ -3,7 +3,7 @@ export { findingKinds, remedies, type Finding, type FindingKind } from './findin
 export { repairIn } from './repair.ts'
 export { afterRound, coverageSoFar, nextRound, type Coverage, type Round, type RoundState } from './round.ts'
 export { coverageOfScrub, Scrub, type ScrubCounters, type ScrubDependencies } from './scrub.ts'
-export { readState, writeState } from './state-file.ts'
+export { forgetState, readState, writeState } from './state-file.ts'
 export {
   findingCount,
   noCounts,

@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { RoundState } from './round.ts'
 
@@ -33,4 +33,9 @@ export async function writeState(dataDir: string, state: RoundState): Promise<vo
   const next = `${file}.next`
   await writeFile(next, `${JSON.stringify({ version, state })}\n`, { mode: 0o600 })
   await rename(next, file)
+}
+
+/** The database is another one: what was checked of the one before says nothing. */
+export async function forgetState(dataDir: string): Promise<void> {
+  await rm(stateFile(dataDir), { force: true })
 }

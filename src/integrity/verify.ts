@@ -5,7 +5,7 @@ import { walkLocations, walkManifests, walkTags, type WalkedLocation } from '../
 import { BlobCheck, type Repair } from './blob-check.ts'
 import { remedies, type Finding, type FindingKind } from './findings.ts'
 import { manifestFindings } from './manifest-check.ts'
-import { Pace } from './pace.ts'
+import { Pace } from '../internal/pace.ts'
 
 export interface VerifyDependencies {
   readonly database: Pick<MetadataDatabase, 'reader' | 'snapshot'>

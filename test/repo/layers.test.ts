@@ -123,7 +123,7 @@ describe('the layer table', () => {
         .map((other) => `${name} → ${other}`),
     )
     // The command starts the server, which is put together above every layer.
-    expect(upward).toEqual(['cli → platform.ts', 'cli → platform-verify.ts', 'cli → main.ts'])
+    expect(upward).toEqual(['cli → platform.ts', 'cli → platform-verify.ts', 'cli → platform-backup.ts', 'cli → main.ts'])
   })
 
   it.each([

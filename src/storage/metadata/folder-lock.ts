@@ -41,6 +41,14 @@ export function lockDataFolder(dataDir: string): FolderLock {
   }
 }
 
+/** Takes any other folder for this process alone, by a file of that name in it; undefined when another one has it. */
+export function tryLockFolder(folder: string, fileName: string): FolderLock | undefined {
+  const lock = new DatabaseSync(join(folder, fileName), { timeout: 0 })
+  if (tryExclusive(lock)) return { release: () => lock.close() }
+  lock.close()
+  return undefined
+}
+
 /** Uses a data folder beside other processes, which then have their metadata elsewhere. */
 export function shareDataFolder(dataDir: string): SharedFolder {
   const lock = openLock(dataDir)

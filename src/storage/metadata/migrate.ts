@@ -24,7 +24,10 @@ const migrationTimeoutMs = 24 * 60 * 60 * 1000
  *
  * Throws `database-newer` before anything is touched, `storage-full`, `storage-unavailable`.
  */
-export async function migrateMetadata(target: MetadataTarget, options: { check: boolean }): Promise<MigrationReport> {
+export async function migrateMetadata(
+  target: MetadataTarget,
+  options: { check: boolean; /** The last one to run; default: all. */ upTo?: string | undefined },
+): Promise<MigrationReport> {
   const plan = await planMigrations(target)
   const pending = plan.pending.map(({ name }) => name)
   // One that has nothing to run is not opened for writing either.
@@ -32,8 +35,12 @@ export async function migrateMetadata(target: MetadataTarget, options: { check: 
   const db = 'file' in target ? sqliteKysely(target.file) : postgresKysely(target.url)
   try {
     const known = migrations(plan.database)
-    const migrator = new Migrator({ db, provider: { getMigrations: () => Promise.resolve(known) } })
-    const { error, results } = await migrator.migrateToLatest()
+    const migrator = new Migrator({
+      db,
+      provider: { getMigrations: () => Promise.resolve(known) },
+      ...('url' in target && target.schema !== undefined ? { migrationTableSchema: target.schema } : {}),
+    })
+    const { error, results } = await (options.upTo === undefined ? migrator.migrateToLatest() : migrator.migrateTo(options.upTo))
     if (error !== undefined) throw error
     return { pending, applied: (results ?? []).map(({ migrationName }) => migrationName) }
   } catch (error) {

@@ -38,7 +38,8 @@ const statementTimeoutMs = 30_000
 const writeLockTimeoutMs = 10_000
 const connectTimeoutMs = 10_000
 
-const types = {
+/** How values of the server become values of ours. */
+export const driverTypes = {
   getTypeParser(oid: number, format?: string): unknown {
     // int8: all of ours are times, sizes and ids, which a double holds exactly.
     if (oid === 20) return Number
@@ -108,7 +109,7 @@ export function newPool(options: PoolOptions): pg.Pool {
   const pool = new pg.Pool({
     connectionString: options.url,
     max: options.maxConnections,
-    types,
+    types: driverTypes,
     connectionTimeoutMillis: connectTimeoutMs,
     statement_timeout: timeoutMs,
     idle_in_transaction_session_timeout: timeoutMs,

@@ -1,0 +1,6 @@
+export { backUp, type BackUpOptions, type BackUpProgress, type BackUpReport } from './back-up.ts'
+export { BackupFolder } from './backup-folder.ts'
+export { backupError, type BackupErrorCode } from './errors.ts'
+export type { MissingBlob, PointDocument } from './point.ts'
+export { restore, type RestoreOptions, type RestoreProgress, type RestoreReport } from './restore.ts'
+export { assertNotHalfRestored } from './restore-mark.ts'

@@ -1,0 +1,6 @@
+export { metadataExchange, type MetadataExchange } from './exchange.ts'
+export { loadMetadata, unknownMigrations, type CarriedMetadata } from './load.ts'
+export { lostImages, type LostImage } from './newer.ts'
+export type { RawRow, RawValue } from './raw-database.ts'
+export { readSnapshot, type MetadataSnapshot, type NamedBlob } from './snapshot.ts'
+export { tablesLeftOut, type Column, type ColumnKind } from './table-shapes.ts'

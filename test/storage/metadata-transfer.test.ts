@@ -1,0 +1,177 @@
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { migrateMetadata, type MetadataTarget } from '../../src/storage/metadata/migrate.ts'
+import {
+  loadMetadata,
+  metadataExchange,
+  readSnapshot,
+  tablesLeftOut,
+  type CarriedMetadata,
+  type RawRow,
+} from '../../src/storage/metadata/transfer/index.ts'
+import { openRawDatabase } from '../../src/storage/metadata/transfer/raw-database.ts'
+import { readShapes } from '../../src/storage/metadata/transfer/table-shapes.ts'
+import { parseRepositoryName, parseTag } from '../../src/values/index.ts'
+import { createRepository, pushImage } from '../integrity/installation.ts'
+import { createDatabase } from '../support/postgres.ts'
+import { databases, startRegistry, type DatabaseKind, type RegistryFixture } from '../support/registry.ts'
+import { createTempDir, type TempDir } from '../support/temp-dir.ts'
+
+let dir: TempDir
+let fixture: RegistryFixture
+
+beforeEach(() => {
+  dir = createTempDir('transfer')
+})
+
+afterEach(async () => {
+  await fixture.stop()
+  dir.remove()
+})
+
+async function emptyTarget(kind: DatabaseKind): Promise<MetadataTarget> {
+  return kind === 'sqlite' ? { file: join(dir.path, 'other.db') } : { url: (await createDatabase()).url }
+}
+
+/** Every row of every table that is carried, in an order that does not depend on the database. */
+async function everything(target: MetadataTarget): Promise<CarriedMetadata & { content: Record<string, readonly RawRow[]>; columns: Record<string, string[]> }> {
+  return readSnapshot(target, async (snapshot) => {
+    const content: Record<string, RawRow[]> = {}
+    const columns: Record<string, string[]> = {}
+    for (const table of snapshot.tables) {
+      const rows: RawRow[] = []
+      for await (const batch of snapshot.rows(table)) rows.push(...batch.map((row) => row.map((value) => (value instanceof Uint8Array ? Buffer.from(value) : value))))
+      content[table.name] = rows.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
+      columns[table.name] = table.columns.map(({ name }) => name)
+    }
+    return {
+      migrations: snapshot.migrations,
+      givenIds: snapshot.givenIds,
+      tables: snapshot.tables.map(({ name }) => name),
+      rows: async (name: string) => ({ columns: columns[name] ?? [], batches: batchesOf(content[name] ?? []) }),
+      content,
+      columns,
+    }
+  })
+}
+
+async function* batchesOf(rows: readonly RawRow[]): AsyncGenerator<readonly RawRow[]> {
+  for (let start = 0; start < rows.length; start += 3) yield rows.slice(start, start + 3)
+}
+
+async function tablesOf(target: MetadataTarget): Promise<string[]> {
+  const db = await openRawDatabase(target, { readOnly: true })
+  try {
+    return (await readShapes(db)).map(({ name }) => name).sort()
+  } finally {
+    await db.close()
+  }
+}
+
+/** Puts a row into every table, by use where a table has a use by now. */
+async function fill(): Promise<void> {
+  await createRepository(fixture, 'team/app')
+  await createRepository(fixture, 'team/old')
+  for (const seed of ['one', 'two \u2028 and "three"', 'vier äöü 🐳']) await pushImage(fixture, 'team/app', 'latest', seed)
+  await fixture.registry.tagResource(fixture.context, parseRepositoryName('team/app'), { key: 'value', 'line\nfeed': '' })
+  await pushImage(fixture, 'team/app', 'gone', 'four')
+  await fixture.registry.deleteImages(fixture.context, parseRepositoryName('team/app'), [{ tag: parseTag('gone') }])
+  await fixture.registry.beginUpload(fixture.context, parseRepositoryName('team/app'))
+  const { digest } = await pushImage(fixture, 'team/old', 'v1', 'five')
+  await fixture.tamper(`insert into manifest_pull (manifest_id, last_pulled_at, pull_count) select id, 5, 1 from manifest where media_type <> ?`, digest)
+  await fixture.tamper(`insert into job (kind, key, payload, run_after, attempt_count, created_at) values (?, 'k', '{}', 1, 0, 1)`, 'test')
+  await fixture.tamper(`insert into setting (name, value) values (?, '{"deep":["json"]}')`, 'test')
+  await fixture.tamper(
+    `insert into access_key (access_key_id, account_id, principal_arn, principal_kind, principal_user_id, secret_sealed, status, created_at)
+     values (?, '000000000000', 'arn', 'root', '000000000000', 'v1.k.s', 'active', 1)`,
+    'AKIATEST',
+  )
+}
+
+describe.each(databases.flatMap((from) => databases.map((to) => ({ from, to }))))('metadata carried from $from to $to', ({ from, to }) => {
+  it('is the same in every row of every table, and ids go on after the highest', async () => {
+    fixture = await startRegistry(from)
+    await fill()
+    // An id that was given and is gone must not be given again.
+    await fixture.tamper(`insert into job (kind, key, payload, run_after, attempt_count, created_at) values (?, 'gone', '{}', 1, 0, 1)`, 'test')
+    await fixture.tamper(`delete from job where key = ?`, 'gone')
+    const before = await everything(fixture.target)
+    const target = await emptyTarget(to)
+
+    await loadMetadata(target, before)
+
+    const after = await everything(target)
+    expect(after.content).toEqual(before.content)
+    for (const [name, rows] of Object.entries(after.content)) expect(rows.length, `rows of ${name}: fill it above`).toBeGreaterThan(0)
+    expect(after.givenIds['job']).toBe(2)
+    expect(after.givenIds).toEqual(before.givenIds)
+    const db = await openRawDatabase(target, { readOnly: false })
+    const [[id] = []] = await db.query(`insert into job (kind, key, payload, run_after, attempt_count, created_at) values ('test', 'new', '{}', 1, 0, 1) returning id`)
+    expect(id).toBe(3)
+    if (to === 'sqlite') expect(await db.query('pragma foreign_key_check')).toEqual([])
+    await db.close()
+  })
+})
+
+describe.each(databases)('a snapshot of %s', (kind) => {
+  it('has every table that there is, but for those left out with a reason', async () => {
+    fixture = await startRegistry(kind)
+    const carried = await readSnapshot(fixture.target, async ({ tables }) => tables.map(({ name }) => name))
+
+    expect([...carried, ...Object.keys(tablesLeftOut)].sort()).toEqual(await tablesOf(fixture.target))
+    for (const reason of Object.values(tablesLeftOut)) expect(reason.length).toBeGreaterThan(20)
+  })
+
+  it('shows one moment while others go on writing, and stops nobody', async () => {
+    fixture = await startRegistry(kind)
+    await createRepository(fixture, 'team/app')
+    await pushImage(fixture, 'team/app', 'v1', 'before')
+
+    const seen = await readSnapshot(fixture.target, async (snapshot) => {
+      const named: string[] = []
+      for await (const batch of snapshot.namedBlobs()) {
+        named.push(...batch.map(({ digest }) => digest))
+        await pushImage(fixture, 'team/app', `v${named.length}`, `during ${named.length}`)
+      }
+      let tags = 0
+      const tag = snapshot.tables.find(({ name }) => name === 'tag')!
+      for await (const batch of snapshot.rows(tag)) tags += batch.length
+      return { named: named.length, tags }
+    })
+
+    expect(seen).toEqual({ named: 2, tags: 1 })
+    expect((await everything(fixture.target)).content['tag']?.length).toBe(2)
+  })
+
+  it('is refused of what a newer version wrote', async () => {
+    fixture = await startRegistry(kind)
+    await fixture.tamper(`insert into kysely_migration (name, timestamp) values (?, 'tomorrow')`, '9999-tomorrow')
+
+    await expect(readSnapshot(fixture.target, async () => undefined)).rejects.toMatchObject({ message: expect.stringContaining('9999-tomorrow') })
+  })
+})
+
+describe.each(databases)('an exchange on %s', (kind) => {
+  it('puts aside what was there, once, however often it is cut short', async () => {
+    fixture = await startRegistry('sqlite')
+    await fill()
+    const carried = await everything(fixture.target)
+    const target = await emptyTarget(kind)
+    await migrateMetadata(target, { check: false })
+    const old = (await everything(target)).content
+
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      const exchange = metadataExchange(target, 'abc123')
+      expect(await exchange.look()).toBe('installation')
+      // The first attempt ends before the exchange, the second right after it.
+      await loadMetadata(await exchange.prepare(), carried)
+      if (attempt === 0) expect((await everything(target)).content).toEqual(old)
+      if (attempt > 0) await exchange.install()
+    }
+
+    expect((await everything(target)).content).toEqual(carried.content)
+    const replaced = await metadataExchange(target, 'abc123').replaced()
+    expect((await everything(replaced!)).content).toEqual(old)
+    expect(await migrateMetadata(target, { check: true })).toEqual({ pending: [], applied: [] })
+  })
+})
