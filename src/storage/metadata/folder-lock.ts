@@ -73,7 +73,12 @@ function openLock(dataDir: string): DatabaseSync {
   // Nothing is ever written: the locks are the point, and without a write-ahead log they are on the file itself. The
   // journal that a transaction begins with would need space, and a server must start on a full disk, too.
   const lock = new DatabaseSync(join(dataDir, 'serve.lock'), { timeout: 0 })
-  lock.exec('pragma journal_mode = memory')
+  try {
+    lock.exec('pragma journal_mode = memory')
+  } catch (error) {
+    // It looks at the file, which somebody has for himself: the one who asks for the lock is told so.
+    if (sqliteFault(error) !== 'busy') throw translateSqliteError(error)
+  }
   return lock
 }
 
