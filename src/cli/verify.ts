@@ -1,7 +1,8 @@
 import { exitCodes, loadConfig } from '../config/index.ts'
-import { findingCount, type Finding, type VerifyCounts, type VerifyProgress } from '../integrity/index.ts'
+import { findingCount, type Finding, type VerifyCounts } from '../integrity/index.ts'
 import type { InstallationReport, VerifyStart } from '../platform-verify.ts'
 import type { CommandIo } from './command-io.ts'
+import { listenToSignals, ProgressText, secondsText, sizeText } from './long-work.ts'
 
 export interface VerifyCommandOptions {
   readonly maxAgeDays: number
@@ -12,33 +13,30 @@ export interface VerifyCommandOptions {
 }
 
 const dayMs = 24 * 60 * 60 * 1000
-/** On a terminal the line is written anew; in a log each is one more, to be read by somebody. */
-const progressIntervalMs = { terminal: 200, log: 30_000 }
 
 /** Checks the installation that the settings name, and answers with the process's exit code. */
 export async function verifyCommand(io: CommandIo, options: VerifyCommandOptions): Promise<number> {
   const config = loadConfig()
   const { verifyInstallation } = await import('../platform-verify.ts')
-  const progress = options.quiet ? undefined : new ProgressLine(io)
+  const progress = options.quiet ? undefined : new ProgressText(io)
   const tell = (text: string): void => {
     progress?.clear()
     io.stdout.write(`${text}\n`)
   }
-  const stop = new AbortController()
-  const signals = listenToSignals(stop)
+  const signals = listenToSignals()
   try {
     const report = await verifyInstallation(config, {
       maxAgeMs: options.maxAgeDays * dayMs,
       restart: options.restart,
       bytesPerSecond: options.bytesPerSecond,
-      signal: stop.signal,
+      signal: signals.signal,
       onStart: (start) => {
         if (!options.json) tell(startText(start))
       },
       onFinding: (finding) => {
         tell(options.json ? JSON.stringify({ type: 'finding', ...finding }) : findingText(finding))
       },
-      onProgress: (state) => progress?.show(state),
+      onProgress: ({ counts }) => progress?.show(() => `${countsText(counts)} so far`),
     })
     tell(options.json ? JSON.stringify(summaryOf(report)) : summaryText(report))
     if (!report.isComplete) return signals.exitCode()
@@ -46,54 +44,6 @@ export async function verifyCommand(io: CommandIo, options: VerifyCommandOptions
   } finally {
     progress?.clear()
     signals.close()
-  }
-}
-
-/** The first signal ends the walk in order, the second the process. */
-function listenToSignals(stop: AbortController): { exitCode(): number; close(): void } {
-  let exitCode: number = exitCodes.interrupted.code
-  const hear = (signal: NodeJS.Signals): void => {
-    exitCode = signal === 'SIGTERM' ? exitCodes.interrupted.code + sigtermOffset : exitCodes.interrupted.code
-    if (stop.signal.aborted) process.exit(exitCode)
-    stop.abort()
-  }
-  process.on('SIGINT', hear)
-  process.on('SIGTERM', hear)
-  return {
-    exitCode: () => exitCode,
-    close() {
-      process.off('SIGINT', hear)
-      process.off('SIGTERM', hear)
-    },
-  }
-}
-
-/** 128 and the signal's number, as shells have it: 2 and 15. */
-const sigtermOffset = 13
-
-class ProgressLine {
-  readonly #io: CommandIo
-  readonly #isTerminal: boolean
-  #shownAtMs = performance.now()
-  #isShown = false
-
-  constructor(io: CommandIo) {
-    this.#io = io
-    this.#isTerminal = io.stderr.isTTY === true
-  }
-
-  show({ counts }: VerifyProgress): void {
-    const nowMs = performance.now()
-    if (nowMs - this.#shownAtMs < progressIntervalMs[this.#isTerminal ? 'terminal' : 'log']) return
-    this.#shownAtMs = nowMs
-    this.#io.stderr.write(this.#isTerminal ? `\r\x1b[K${countsText(counts)}` : `${countsText(counts)} so far\n`)
-    this.#isShown = this.#isTerminal
-  }
-
-  /** Makes room for a line of the output. */
-  clear(): void {
-    if (this.#isShown) this.#io.stderr.write('\r\x1b[K')
-    this.#isShown = false
   }
 }
 
@@ -149,7 +99,7 @@ function summaryOf({ isComplete, isLeftToServer, startedAtMs, durationMs, counts
 }
 
 function countsText({ tags, manifests, blobs, hashedBlobs, bytesRead }: VerifyCounts): string {
-  const read = hashedBlobs === 0 ? 'none of them read' : `${grouped(hashedBlobs)} of them read (${bytesText(bytesRead)})`
+  const read = hashedBlobs === 0 ? 'none of them read' : `${grouped(hashedBlobs)} of them read (${sizeText(bytesRead)})`
   return `Checked ${numberText(tags, 'tag')}, ${numberText(manifests, 'manifest')}, ${numberText(blobs, 'blob')}, ${read}`
 }
 
@@ -161,17 +111,9 @@ function grouped(count: number): string {
   return count.toLocaleString('en-US')
 }
 
-function bytesText(sizeBytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  let value = sizeBytes
-  let unit = 0
-  for (; value >= 1000 && unit < units.length - 1; unit += 1) value /= 1000
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
-}
-
 function durationText(durationMs: number): string {
   const seconds = durationMs / 1000
-  if (seconds < 60) return `${seconds.toFixed(1)} s`
+  if (seconds < 60) return secondsText(durationMs)
   const minutes = Math.floor(seconds / 60)
   return minutes < 60 ? `${minutes} min ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
