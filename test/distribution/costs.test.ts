@@ -136,11 +136,13 @@ describe('costs', () => {
     expect(await costOf(() => client.request('HEAD', `${base}/manifests/get`))).toEqual({ statements: 2, flushes: 0 })
   })
 
-  it('asking for a blob costs two statements and no flush', async () => {
+  it('asking for a blob and its download cost two statements and no flush', async () => {
     const { layers } = await pushLikeDocker([500], 'head')
     const path = `${base}/blobs/${layers[0]?.digest ?? ''}`
 
     expect(await costOf(() => client.request('HEAD', path))).toEqual({ statements: 2, flushes: 0 })
+    // The first download of a minute compares the bytes, and asks for their checksums.
+    expect(await costOf(() => client.request('GET', path))).toEqual({ statements: 3, flushes: 0 })
     expect(await costOf(() => client.request('GET', path))).toEqual({ statements: 2, flushes: 0 })
   })
 
