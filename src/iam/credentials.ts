@@ -23,14 +23,16 @@ const maxCachedKeys = 10_000
 const purposeOf = (accessKeyId: string): string => `access-key:${accessKeyId}`
 
 /**
- * Finds access keys. What was found is kept for as long as the IAM generation stands, which every look-up reads: a
- * key that is taken away is gone for the next request, on every server.
+ * Finds access keys. What was found is kept for as long as the IAM generation stands, which every look-up reads unless
+ * nothing at all was written since the last one: a key that is taken away is gone for the next request, on every server.
  */
 export class AccessKeys {
   readonly #database: MetadataDatabase
   readonly #keyring: Keyring
   #cache = new BoundedMap<AccessKey>(maxCachedKeys)
   #cachedGeneration = -1
+  /** The database's commits when the generation was read. */
+  #commitsThen: number | undefined
 
   constructor(database: MetadataDatabase, keyring: Keyring) {
     this.#database = database
@@ -38,11 +40,7 @@ export class AccessKeys {
   }
 
   async findAccessKey(accessKeyId: string): Promise<AccessKey | undefined> {
-    const generation = await iamGeneration(this.#database.reader)
-    if (generation !== this.#cachedGeneration) {
-      this.#cache = new BoundedMap(maxCachedKeys)
-      this.#cachedGeneration = generation
-    }
+    await this.#forgetWhatChanged()
     const cached = this.#cache.get(accessKeyId)
     if (cached) return cached
     const cache = this.#cache
@@ -62,6 +60,17 @@ export class AccessKeys {
     }
     cache.set(accessKeyId, key)
     return key
+  }
+
+  async #forgetWhatChanged(): Promise<void> {
+    // Before the reading: what is committed meanwhile may or may not be in it.
+    const commits = this.#database.commitsOfAll()
+    if (commits !== undefined && commits === this.#commitsThen) return
+    const generation = await iamGeneration(this.#database.reader)
+    this.#commitsThen = commits
+    if (generation === this.#cachedGeneration) return
+    this.#cache = new BoundedMap(maxCachedKeys)
+    this.#cachedGeneration = generation
   }
 }
 

@@ -60,6 +60,7 @@ function recordingDatabase(file: string): MetadataDatabase {
   return {
     dialect: 'sqlite',
     counters: newDatabaseCounters(),
+    commitsOfAll: () => undefined,
     reader: session,
     snapshot: (read) => read(session),
     execute: (command, input, context) => command.run(session, input, context),

@@ -6,6 +6,11 @@ import type { DialectName } from './statement.ts'
 export interface MetadataDatabase {
   readonly dialect: DialectName
   readonly counters: Readonly<DatabaseCounters>
+  /**
+   * How many commands have been committed, as far as their callers may know of it, where nobody but this process writes;
+   * undefined where others do. While it stands, so does what was read.
+   */
+  commitsOfAll(): number | undefined
   /** For single statements; each sees everything committed before it. */
   readonly reader: Session
   /** Several statements that see one moment. Keep it short: it holds a connection. */

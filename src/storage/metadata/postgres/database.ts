@@ -88,6 +88,7 @@ export async function openPostgresDatabase(options: PostgresOptions): Promise<Me
   return {
     dialect: 'postgres',
     counters,
+    commitsOfAll: () => undefined,
     reader: sessionOn({ query: (query) => translated(() => readPool.query(query)) }),
     snapshot: (read) =>
       translated(() =>

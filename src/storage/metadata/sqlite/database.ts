@@ -116,6 +116,8 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
   return {
     dialect: 'sqlite',
     counters,
+    // The folder's lock keeps other processes out. A commit is counted here before anybody is answered.
+    commitsOfAll: () => (broken ? undefined : counters.commits),
     reader: new Session(readConnection),
     snapshot: (read) => snapshots.run(read),
 
