@@ -1,3 +1,5 @@
+import v8 from 'node:v8'
+import vm from 'node:vm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BoundedMap } from './bounded-map.ts'
@@ -27,3 +29,21 @@ test('a bounded map holds exactly the entries set last', () => {
     { numRuns: 200 },
   )
 })
+
+test('a bounded map holds on to nothing but its entries, however often one is set', () => {
+  const map = new BoundedMap<number>(1000)
+  const before = heldBytes()
+  for (let n = 0; n < 500_000; n += 1) map.set(`token ${n % 3}`, n)
+
+  expect(map.size).toBe(3)
+  // Three entries take next to nothing. Every table that a map has had in its time would take 40 MiB.
+  expect(heldBytes() - before).toBeLessThan(4 * 1024 * 1024)
+})
+
+/** What is left when all garbage is collected. */
+function heldBytes(): number {
+  v8.setFlagsFromString('--expose-gc')
+  const collect = vm.runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed
+}
