@@ -1,4 +1,4 @@
-import { replaceRootAccessKey } from './iam/commands.ts'
+import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'

@@ -4,7 +4,7 @@ import { accessKeysOf, findAccessKeyRow, iamGeneration } from '../storage/metada
 import { rootArn, type AccountId } from '../values/index.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import { BoundedMap } from './bounded-map.ts'
-import { replaceRootAccessKey } from './commands.ts'
+import { replaceRootAccessKey } from './commands/root-access-key.ts'
 import { iamSetupError } from './errors.ts'
 import type { Keyring } from './keyring.ts'
 import type { Principal, PrincipalKind } from './principal.ts'

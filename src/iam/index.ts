@@ -4,7 +4,7 @@ export {
   type AuthorizationRequest,
   type Decision,
 } from './authorize.ts'
-export { replaceRootAccessKey } from './commands.ts'
+export { replaceRootAccessKey } from './commands/root-access-key.ts'
 export { AccessKeys, installRootCredential, type AccessKey } from './credentials.ts'
 export { ecrTokenLifetimeMs, EcrTokenReader, issueEcrToken, readEcrToken, type EcrTokenClaims } from './ecr-token.ts'
 export { iamError, iamSetupError, type IamErrorCode, type IamSetupErrorCode } from './errors.ts'

@@ -14,6 +14,10 @@ type Json = string
 interface AccountTable {
   account_id: string
   created_at: number
+  /** What its makers call it. */
+  name: string | null
+  /** Its name in sign-in addresses: unique in the installation. */
+  alias: string | null
 }
 
 /** An account in a region: the tenant every repository belongs to. */
@@ -251,6 +255,168 @@ interface AccessKeyTable {
   secret_sealed: string
   status: string
   created_at: number
+  /** Null for a root's. */
+  user_id: number | null
+}
+
+/** Apart from the key: hot, and written in batches. */
+interface AccessKeyUseTable {
+  access_key_id: string
+  last_used_at: number
+  region: string
+  service: string
+}
+
+interface IamNamed {
+  id: Id
+  account_id: string
+  name: string
+  /** The name in lower case: names are unique without regard to case. */
+  name_key: string
+  /** Begins and ends with a slash. */
+  path: string
+  /** What IAM calls UserId, RoleId …: never used twice, whatever becomes of the name. */
+  unique_id: string
+  created_at: number
+}
+
+interface IamUserTable extends IamNamed {
+  /** The policy that bounds what others may give it. */
+  boundary_arn: string | null
+}
+
+type IamGroupTable = IamNamed
+
+interface IamGroupMemberTable {
+  user_id: number
+  group_id: number
+}
+
+interface IamRoleTable extends IamNamed {
+  description: string | null
+  trust_policy: Json
+  max_session_seconds: number
+  boundary_arn: string | null
+  last_used_at: number | null
+  last_used_region: string | null
+}
+
+interface IamPolicyTable extends IamNamed {
+  description: string | null
+  default_version: number
+  /** The highest number given so far; a deleted version's is not given again. */
+  last_version: number
+  updated_at: number
+}
+
+interface IamPolicyVersionTable {
+  policy_id: number
+  version: number
+  document: Json
+  created_at: number
+}
+
+/** `owner_kind` is `user`, `group` or `role`; `owner_id` the number of its row. */
+interface IamAttachedPolicyTable {
+  owner_kind: string
+  owner_id: number
+  /** Of an account's policy, or of one that every account has (`arn:aws:iam::aws:policy/…`). */
+  policy_arn: string
+}
+
+interface IamInlinePolicyTable {
+  owner_kind: string
+  owner_id: number
+  name: string
+  document: Json
+}
+
+/** `owner_kind` is `user`, `role`, `policy` or `oidc-provider`. */
+interface IamTagTable {
+  owner_kind: string
+  owner_id: number
+  key: string
+  value: string
+}
+
+interface IamOidcProviderTable {
+  id: Id
+  account_id: string
+  /** Without its scheme, as in the provider's ARN. */
+  url: string
+  client_ids: Json
+  thumbprints: Json
+  created_at: number
+}
+
+/** Temporary credentials. Ended ones stay until a sweep. */
+interface StsSessionTable {
+  access_key_id: string
+  account_id: string
+  principal_arn: string
+  principal_kind: string
+  principal_user_id: string
+  /** Whose policies hold for it: a user's (GetSessionToken) or a role's; both null for a root's. */
+  user_id: number | null
+  role_id: number | null
+  secret_sealed: string
+  /** Of the session token: whoever can read the database cannot use it. */
+  token_sha256: Bytes
+  /** A list of policy documents: inline and managed session policies as they were when it began. */
+  policies: Json
+  tags: Json
+  transitive_tag_keys: Json
+  source_identity: string | null
+  /** The identity provider's ARN of a web identity. */
+  provider: string | null
+  /** Condition keys that hold for all of the session, such as the claims of a web identity. */
+  context: Json
+  issued_at: number
+  expires_at: number
+}
+
+interface RepositoryPolicyTable {
+  repository_id: number
+  document: Json
+  updated_at: number
+}
+
+interface RegistryPolicyTable {
+  registry_id: number
+  document: Json
+  updated_at: number
+}
+
+/** What ECR calls account settings; absent ones have their defaults. */
+interface RegistrySettingTable {
+  registry_id: number
+  name: string
+  value: string
+}
+
+interface CreationTemplateTable {
+  registry_id: number
+  /** Without a trailing slash; `ROOT` for repositories that no other prefix takes. */
+  prefix: string
+  description: string | null
+  tag_mutability: string
+  mutability_filters: Json
+  encryption_type: string
+  kms_key: string | null
+  resource_tags: Json
+  repository_policy: Json | null
+  lifecycle_policy: Json | null
+  applied_for: Json
+  custom_role_arn: string | null
+  created_at: number
+  updated_at: number
+}
+
+/** Principals whose pulls do not count as use. */
+interface PullTimeExclusionTable {
+  registry_id: number
+  principal_arn: string
+  created_at: number
 }
 
 /** One row; every change of who-may-what increments it, and caches are valid for one value. */
@@ -287,6 +453,23 @@ export interface Schema {
   audit_record: AuditRecordTable
   job: JobTable
   access_key: AccessKeyTable
+  access_key_use: AccessKeyUseTable
+  iam_user: IamUserTable
+  iam_group: IamGroupTable
+  iam_group_member: IamGroupMemberTable
+  iam_role: IamRoleTable
+  iam_policy: IamPolicyTable
+  iam_policy_version: IamPolicyVersionTable
+  iam_attached_policy: IamAttachedPolicyTable
+  iam_inline_policy: IamInlinePolicyTable
+  iam_tag: IamTagTable
+  iam_oidc_provider: IamOidcProviderTable
+  sts_session: StsSessionTable
+  repository_policy: RepositoryPolicyTable
+  registry_policy: RegistryPolicyTable
+  registry_setting: RegistrySettingTable
+  creation_template: CreationTemplateTable
+  pull_time_exclusion: PullTimeExclusionTable
   iam_generation: IamGenerationTable
   setting: SettingTable
 }

@@ -1,6 +1,8 @@
 import type { DialectName } from '../statement.ts'
 import { foundation } from './0001-foundation.ts'
 import { blobChecksums } from './0002-blob-checksums.ts'
+import { iam } from './0003-iam.ts'
+import { registrySettings } from './0004-registry-settings.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
@@ -8,5 +10,7 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
   return {
     '0001-foundation': foundation(dialect),
     '0002-blob-checksums': blobChecksums(dialect),
+    '0003-iam': iam(dialect),
+    '0004-registry-settings': registrySettings(dialect),
   }
 }

@@ -59,6 +59,7 @@ const upsert = statement<AccessKeyRow>()((db, p) =>
       secret_sealed: p.secret_sealed,
       status: p.status,
       created_at: p.created_at,
+      user_id: p.user_id,
     })
     .onConflict((conflict) =>
       conflict.column('access_key_id').doUpdateSet({
@@ -68,6 +69,7 @@ const upsert = statement<AccessKeyRow>()((db, p) =>
         principal_user_id: p.principal_user_id,
         secret_sealed: p.secret_sealed,
         status: p.status,
+        user_id: p.user_id,
       }),
     ),
 )

@@ -1,11 +1,11 @@
-import { defineCommand } from '../storage/metadata/command.ts'
+import { defineCommand } from '../../storage/metadata/command.ts'
 import {
   accessKeysOf,
   advanceIamGeneration,
   deleteAccessKey,
   upsertAccessKey,
-} from '../storage/metadata/stores/access-key-store.ts'
-import { recordAudit } from '../storage/metadata/stores/change-log.ts'
+} from '../../storage/metadata/stores/access-key-store.ts'
+import { recordAudit } from '../../storage/metadata/stores/change-log.ts'
 
 /** Makes this the one access key of an account's root; the ones before it end at once. */
 export const replaceRootAccessKey = defineCommand({
@@ -26,6 +26,7 @@ export const replaceRootAccessKey = defineCommand({
       secret_sealed: input.secretSealed,
       status: 'active',
       created_at: context.nowMs,
+      user_id: null,
     })
     await advanceIamGeneration(tx)
     await recordAudit(tx, context, {

@@ -1,0 +1,69 @@
+import { sql, type Kysely } from 'kysely'
+import type { DialectName } from '../statement.ts'
+import type { MetadataMigration } from './migration.ts'
+
+/* Policies and settings of repositories and registries. */
+const words: Record<DialectName, Record<string, string>> = {
+  sqlite: { int: 'integer', name: 'text', endKeyed: 'strict, without rowid' },
+  postgres: { int: 'bigint', name: 'text collate "C"', endKeyed: '' },
+}
+
+const statements = [
+  `create table repository_policy (
+    repository_id {int} primary key references repository,
+    document text not null,
+    updated_at {int} not null
+  ) {endKeyed}`,
+
+  `create table registry_policy (
+    registry_id {int} primary key references registry,
+    document text not null,
+    updated_at {int} not null
+  ) {endKeyed}`,
+
+  `create table registry_setting (
+    registry_id {int} not null references registry,
+    name {name} not null,
+    value text not null,
+    primary key (registry_id, name)
+  ) {endKeyed}`,
+
+  `create table creation_template (
+    registry_id {int} not null references registry,
+    prefix {name} not null,
+    description text,
+    tag_mutability text not null,
+    mutability_filters text not null,
+    encryption_type text not null,
+    kms_key text,
+    resource_tags text not null,
+    repository_policy text,
+    lifecycle_policy text,
+    applied_for text not null,
+    custom_role_arn text,
+    created_at {int} not null,
+    updated_at {int} not null,
+    primary key (registry_id, prefix)
+  ) {endKeyed}`,
+
+  `create table pull_time_exclusion (
+    registry_id {int} not null references registry,
+    principal_arn {name} not null,
+    created_at {int} not null,
+    primary key (registry_id, principal_arn)
+  ) {endKeyed}`,
+]
+
+export function registrySettings(dialect: DialectName): MetadataMigration {
+  return {
+    description: {
+      changes: 'Adds tables for policies of repositories and registries, account settings, creation templates and pull-time exclusions.',
+      rewrites: [],
+      runningServersGoOn: true,
+    },
+    async up(db: Kysely<unknown>): Promise<void> {
+      const fill = (text: string): string => text.replaceAll(/\{(\w+)\}/g, (_, word: string) => words[dialect][word] ?? word)
+      for (const statement of statements) await sql.raw(fill(statement)).execute(db)
+    },
+  }
+}
