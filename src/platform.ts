@@ -227,6 +227,7 @@ async function build(
     damageWatch,
     bootId: await readBootId(ids),
     uploadLifetimeMs: config.uploadExpiryMs,
+    quotas: config.quotas,
     uploadTurns: new UploadTurns(ids.uuid()),
   }
   const registry = createRegistry(registryDependencies)

@@ -4,6 +4,7 @@ export { rootCredentialPath, selfSignedPaths, type SelfSignedPaths } from './dat
 export { configError, type ConfigErrorCode } from './errors.ts'
 export { exitCodes } from './exit-codes.ts'
 export { loadConfig, unknownSettings, type Environment } from './load.ts'
+export { ecrQuotas, type Quotas } from './quotas.ts'
 export {
   createRootCredentialFile,
   generateRootCredential,

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { exitCodes } from './exit-codes.ts'
 import { notesOf, settingNames, settings, type SettingGroup, type SettingName } from './schema.ts'
 
-const groups: readonly SettingGroup[] = ['Listening', 'Names', 'Storage', 'Identity', 'Limits', 'Operation']
+const groups: readonly SettingGroup[] = ['Listening', 'Names', 'Storage', 'Identity', 'Limits', 'Quotas', 'Operation']
 
 /** The text of docs/reference/config.md. */
 export function configReference(): string {

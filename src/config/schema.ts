@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { parseAccountId, parseRegion } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
+import { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
 import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type NetworkRange } from './address.ts'
 
 /*
@@ -9,7 +10,7 @@ import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type Ne
  * come from it. A default is written as its text in the environment, so that it passes the same checks.
  */
 
-export type SettingGroup = 'Listening' | 'Storage' | 'Identity' | 'Names' | 'Limits' | 'Operation'
+export type SettingGroup = 'Listening' | 'Storage' | 'Identity' | 'Names' | 'Limits' | 'Quotas' | 'Operation'
 
 export interface SettingNotes {
   /** The environment variable. */
@@ -31,6 +32,9 @@ const day = 24 * 60 * 60 * 1000
 
 /** Longer than any of these has a use; also keeps them inside what a timer can hold (2^31 - 1 ms). */
 const maxDurationMs = 14 * day
+
+/** Beyond anything there is to count; keeps bytes of as many MiB an exact number. */
+const maxQuota = 1_000_000_000
 
 function parsed<T>(parse: (text: string) => T | undefined, message: string): z.ZodType<T, string> {
   return z.string().transform((text, context) => {
@@ -273,6 +277,59 @@ export const settings = z.object({
     description: "Connections beyond this are closed at once. Keep it below the process's limit of open files.",
   }),
 
+  quotaRepositoriesPerRegistry: wholeNumber(1, maxQuota, 'repositories')
+    .prefault(String(ecrQuotas.repositoriesPerRegistry))
+    .register(settingNotes, {
+      env: 'STOWAGE_QUOTA_REPOSITORIES',
+      group: 'Quotas',
+      form: 'number',
+      description: 'Repositories of a registry, which is an account in a region.',
+    }),
+  quotaImagesPerRepository: wholeNumber(1, maxQuota, 'images')
+    .prefault(String(ecrQuotas.imagesPerRepository))
+    .register(settingNotes, {
+      env: 'STOWAGE_QUOTA_IMAGES_PER_REPOSITORY',
+      group: 'Quotas',
+      form: 'number',
+      description: 'Images of a repository, tagged or not; indexes and artifacts such as signatures count too.',
+    }),
+  quotaTagsPerImage: wholeNumber(1, maxQuota, 'tags').prefault(String(ecrQuotas.tagsPerImage)).register(settingNotes, {
+    env: 'STOWAGE_QUOTA_TAGS_PER_IMAGE',
+    group: 'Quotas',
+    form: 'number',
+    description: 'Tags that point at one image.',
+  }),
+  quotaLayerMebibytes: wholeNumber(1, maxQuota, 'MiB')
+    .prefault(String(ecrQuotas.layerBytes / mebibyte))
+    .register(settingNotes, {
+      env: 'STOWAGE_QUOTA_LAYER_MIB',
+      group: 'Quotas',
+      form: 'MiB',
+      description: 'Size of a layer.',
+    }),
+  quotaPartsPerLayer: wholeNumber(1, maxQuota, 'parts').prefault(String(ecrQuotas.partsPerLayer)).register(settingNotes, {
+    env: 'STOWAGE_QUOTA_LAYER_PARTS',
+    group: 'Quotas',
+    form: 'number',
+    description: 'Parts of a layer that is uploaded by UploadLayerPart.',
+  }),
+  quotaCreationTemplates: wholeNumber(1, maxQuota, 'templates')
+    .prefault(String(ecrQuotas.creationTemplates))
+    .register(settingNotes, {
+      env: 'STOWAGE_QUOTA_CREATION_TEMPLATES',
+      group: 'Quotas',
+      form: 'number',
+      description: 'Repository creation templates of a registry.',
+    }),
+  quotaPullTimeExclusions: wholeNumber(1, maxQuota, 'principals')
+    .prefault(String(ecrQuotas.pullTimeExclusions))
+    .register(settingNotes, {
+      env: 'STOWAGE_QUOTA_PULL_TIME_EXCLUSIONS',
+      group: 'Quotas',
+      form: 'number',
+      description: 'Principals of a registry whose pulls leave the time of the last pull alone.',
+    }),
+
   scrubIntervalDays: wholeNumber(0, 3650, 'days').prefault('30').register(settingNotes, {
     env: 'STOWAGE_SCRUB_INTERVAL_DAYS',
     group: 'Operation',
@@ -325,13 +382,23 @@ export interface RootCredential {
   readonly secretAccessKey: string
 }
 
-type PairedSetting = 'tlsCert' | 'tlsKey' | 'tlsSelfSigned' | 'rootAccessKeyId' | 'rootSecretAccessKey'
+type PairedSetting = 'tlsCert' | 'tlsKey' | 'tlsSelfSigned' | 'rootAccessKeyId' | 'rootSecretAccessKey' | QuotaSetting
+
+type QuotaSetting =
+  | 'quotaRepositoriesPerRegistry'
+  | 'quotaImagesPerRepository'
+  | 'quotaTagsPerImage'
+  | 'quotaLayerMebibytes'
+  | 'quotaPartsPerLayer'
+  | 'quotaCreationTemplates'
+  | 'quotaPullTimeExclusions'
 
 /** What the program runs with: every setting checked, and those that only make sense together put together. */
 export type Config = Readonly<Omit<Settings, PairedSetting>> & {
   readonly tls: TlsConfig
   /** The configured root credential; undefined where the platform keeps one of its own in the data folder. */
   readonly rootCredential: RootCredential | undefined
+  readonly quotas: Quotas
 }
 
 export type SettingName = keyof typeof settings.shape
@@ -366,9 +433,11 @@ export const configSchema = settings
     }
   })
   .transform((value): Config => {
-    const { tlsCert, tlsKey, tlsSelfSigned, rootAccessKeyId, rootSecretAccessKey, ...rest } = value
+    const { tlsCert, tlsKey, tlsSelfSigned, rootAccessKeyId, rootSecretAccessKey, ...others } = value
+    const { quotas, rest } = gatherQuotas(others)
     return {
       ...rest,
+      quotas,
       tls: tlsOf(tlsCert, tlsKey, tlsSelfSigned),
       rootCredential:
         rootAccessKeyId === undefined || rootSecretAccessKey === undefined
@@ -376,6 +445,26 @@ export const configSchema = settings
           : { accessKeyId: rootAccessKeyId, secretAccessKey: rootSecretAccessKey },
     }
   })
+
+function gatherQuotas<Value extends Pick<Settings, QuotaSetting>>(
+  value: Value,
+): { quotas: Quotas; rest: Omit<Value, QuotaSetting> } {
+  const {
+    quotaRepositoriesPerRegistry: repositoriesPerRegistry,
+    quotaImagesPerRepository: imagesPerRepository,
+    quotaTagsPerImage: tagsPerImage,
+    quotaLayerMebibytes,
+    quotaPartsPerLayer: partsPerLayer,
+    quotaCreationTemplates: creationTemplates,
+    quotaPullTimeExclusions: pullTimeExclusions,
+    ...rest
+  } = value
+  const layerBytes = quotaLayerMebibytes * mebibyte
+  return {
+    quotas: { repositoriesPerRegistry, imagesPerRepository, tagsPerImage, layerBytes, partsPerLayer, creationTemplates, pullTimeExclusions },
+    rest,
+  }
+}
 
 function tlsOf(certFile: string | undefined, keyFile: string | undefined, selfSigned: boolean): TlsConfig {
   if (certFile !== undefined && keyFile !== undefined) return { mode: 'files', certFile, keyFile }

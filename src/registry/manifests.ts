@@ -1,3 +1,4 @@
+import type { Quotas } from '../config/quotas.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { storageError } from '../storage/errors.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
@@ -43,15 +44,14 @@ export type ManifestOperations = Pick<
 
 /** The most a manifest may have: what clients are ready to read (OCI distribution-spec, "Pushing Manifests"). */
 export const maxManifestBytes = 4 * 1024 * 1024
-/** ECR's quota of tags for one image; here of one push. */
-const maxTagsPerPush = 1000
 
 export function manifestOperations(deps: {
   database: MetadataDatabase
   ids: IdSource
   pullClock: PullClock
+  quotas: Quotas
 }): ManifestOperations {
-  const { database, ids, pullClock } = deps
+  const { database, ids, pullClock, quotas } = deps
 
   /** Says which of repository and image is missing; only refusals pay for the second look. */
   const explainAbsence = async (context: RequestContext, name: string): Promise<Error> => {
@@ -105,6 +105,8 @@ export function manifestOperations(deps: {
           content: namedContent(parsed),
           tags,
           refuseRepeat: input.via === 'ecr',
+          maxImages: quotas.imagesPerRepository,
+          maxTagsPerImage: quotas.tagsPerImage,
         },
         commandContext(context),
       )
@@ -186,9 +188,6 @@ function checkedDigest(input: NewManifest): Digest {
 function tagsOf(input: NewManifest): Tag[] {
   const tags = new Set<Tag>(input.tags)
   if (input.reference?.kind === 'tag') tags.add(input.reference.tag)
-  if (tags.size > maxTagsPerPush) {
-    throw registryError('limit-exceeded', `One push sets at most ${maxTagsPerPush} tags.`)
-  }
   return [...tags]
 }
 

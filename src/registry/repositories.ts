@@ -1,3 +1,4 @@
+import type { Quotas } from '../config/quotas.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import {
   findRepositoryRow,
@@ -26,10 +27,15 @@ export type RepositoryOperations = Pick<
   | 'listResourceTags'
 >
 
-export function repositoryOperations(deps: { database: MetadataDatabase; ids: IdSource }): RepositoryOperations {
-  const { database, ids } = deps
+export function repositoryOperations(deps: {
+  database: MetadataDatabase
+  ids: IdSource
+  quotas: Quotas
+}): RepositoryOperations {
+  const { database, ids, quotas } = deps
   return {
-    async createRepository(context, input) {
+    async createRepository(context, repository) {
+      const input = { ...repository, maxRepositories: quotas.repositoriesPerRegistry }
       return toRepository(await database.execute(commands.createRepository, input, commandContext(context)))
     },
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Quotas } from '../config/quotas.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import { startChecksums, type AppendResult, type BlobStore, type PublishedBlob } from '../storage/blobs/index.ts'
@@ -13,6 +14,7 @@ import { promiseBlob } from './commands/blobs.ts'
 import * as commands from './commands/uploads.ts'
 import { commandContext, type RequestContext } from './context.ts'
 import { registryError } from './errors.ts'
+import { layerTooLarge, tooManyParts } from './quotas.ts'
 import { registryOf } from './repositories.ts'
 import type { AppendRequest, CompleteRequest, Registry, UploadSession } from './types.ts'
 import type { UploadTurns } from './upload-turns.ts'
@@ -22,8 +24,6 @@ export type UploadOperations = Pick<
   'beginUpload' | 'getUpload' | 'appendUpload' | 'completeUpload' | 'cancelUpload'
 >
 
-/** ECR's quota for a layer, 52,000 MiB: far above any image, far below a disk. */
-export const maxBlobBytes = 52_000 * 1024 * 1024
 /** The name of the one blob domain in store keys. */
 const domainName = 'default'
 const expiryBatchSize = 100
@@ -39,6 +39,7 @@ export interface UploadDependencies {
   readonly bootId: string
   /** How long a session that nobody writes to stays. */
   readonly uploadLifetimeMs: number
+  readonly quotas: Quotas
 }
 
 interface Sums {
@@ -55,6 +56,7 @@ interface Progress {
   readonly sums: Sums | null
   /** 0: none; 1: the last part was short; 2: a short part has others after it. */
   readonly shortParts: number
+  readonly partCount: number
 }
 
 /** A session for which this request is the one writer, in this process and among all. */
@@ -68,7 +70,7 @@ interface Held extends Progress {
 }
 
 export function uploadOperations(deps: UploadDependencies): UploadOperations {
-  const { database, blobStore, ids, bootId, uploadTurns, uploadLifetimeMs: lifetimeMs } = deps
+  const { database, blobStore, ids, bootId, uploadTurns, uploadLifetimeMs: lifetimeMs, quotas } = deps
 
   const find = async (context: RequestContext, name: string, uploadId: string): Promise<LivingUpload> => {
     const upload = await findUpload(database.reader, context.registry.id, name, uploadId, context.clock.now())
@@ -113,23 +115,23 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
       if (isPlatformError(error, 'upload-unknown')) await readRepository(database.reader, registryOf(context), name)
       throw error
     }
-    const { size_bytes: sizeBytes, short_parts: shortParts } = upload
-    if (upload.boot_id === bootId) return { upload, sizeBytes, sums: sumsOf(upload), shortParts }
+    const { size_bytes: sizeBytes, short_parts: shortParts, part_count: partCount } = upload
+    if (upload.boot_id === bootId) return { upload, sizeBytes, sums: sumsOf(upload), shortParts, partCount }
     const storedBytes = await blobStore.uploadSize(uploadId)
     if (storedBytes === undefined) throw commands.uploadUnknown(uploadId)
     if (storedBytes < sizeBytes) {
-      await save(context, name, { upload, sizeBytes: storedBytes, sums: null, shortParts })
+      await save(context, name, { upload, sizeBytes: storedBytes, sums: null, shortParts, partCount })
       throw commands.rangeInvalid(uploadId, storedBytes)
     }
     // The length is right, but what of the bytes? They are hashed again from the disk.
-    return { upload, sizeBytes, sums: null, shortParts }
+    return { upload, sizeBytes, sums: null, shortParts, partCount }
   }
 
   /** Throws `upload-range-invalid` when another process has taken over: what this one wrote does not count. */
   const save = async (context: RequestContext, name: string, progress: Progress): Promise<void> => {
-    const { upload, sizeBytes, sums, shortParts } = progress
+    const { upload, sizeBytes, sums, shortParts, partCount } = progress
     const { sha256, checksums } = sums ?? { sha256: null, checksums: null }
-    const input = { uploadId: upload.id, epoch: upload.writer_epoch, bootId, sizeBytes, sha256, checksums, shortParts, lifetimeMs }
+    const input = { uploadId: upload.id, epoch: upload.writer_epoch, bootId, sizeBytes, sha256, checksums, shortParts, partCount, lifetimeMs }
     if (await database.execute(commands.saveProgress, input, commandContext(context))) return
     const current = await find(context, name, upload.id)
     throw commands.rangeInvalid(upload.id, current.size_bytes)
@@ -142,20 +144,25 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
 
   /** Receives a body; does not save. `problem` says why what came is not what was announced. */
   const receive = async (held: Held, request: AppendRequest): Promise<Progress & { problem: Error | undefined }> => {
-    const { upload, superseded } = held
+    const { upload, superseded, context } = held
+    const roomBytes = quotas.layerBytes - held.sizeBytes
+    if (request.isPart && held.partCount >= quotas.partsPerLayer) throw tooManyParts(upload.id, quotas.partsPerLayer)
+    if ((request.contentLengthBytes ?? 0) > roomBytes) throw layerTooLarge(held.name, quotas.layerBytes, context.registry)
     const summing = held.sizeBytes === 0 ? { hash: createHash('sha256'), checksums: startChecksums() } : undefined
     // A part counts whole or not at all, and is in memory already: its sender's going away is no reason to stop.
     const signals = request.signal === undefined || request.isPart ? [superseded] : [superseded, request.signal]
     const append = (): Promise<AppendResult> =>
       blobStore.append(upload.id, held.sizeBytes, request.body, {
         ...summing,
-        limitBytes: Math.min(maxBlobBytes - held.sizeBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY),
+        limitBytes: Math.min(roomBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY),
         signal: AbortSignal.any(signals),
         ownsBuffers: request.ownsBody,
       })
     // Refused before the body is looked at where an earlier attempt had published and the database went away. It did not
     // commit: that would have ended the session, which this request holds.
     const result = await append().catch(async (error: unknown) => {
+      const isUnannounced = request.contentLengthBytes === undefined
+      if (isUnannounced && isPlatformError(error, 'body-too-large')) throw layerTooLarge(held.name, quotas.layerBytes, context.registry)
       if (!isPlatformError(error, 'upload-missing')) throw error
       await blobStore.reopenUpload(upload.id, (key) => isKeyLocated(database.reader, blobStore.name, key))
       return append()
@@ -178,6 +185,7 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
       sizeBytes: held.sizeBytes + result.writtenBytes,
       sums,
       shortParts,
+      partCount: held.partCount + (request.isPart ? 1 : 0),
       problem: problemOf(request, result),
     }
   }

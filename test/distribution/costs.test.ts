@@ -162,7 +162,7 @@ describe('costs', () => {
 
     // Three blobs: data, folder, commit. One manifest: commit. Upload sessions are flushed by none of it.
     expect(cost.flushes).toBe(3 * 3 + 1)
-    expect(cost.statements).toBe(79)
+    expect(cost.statements).toBe(80)
   })
 
   it('a second push of the same content flushes commits only', async () => {

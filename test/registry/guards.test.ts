@@ -99,7 +99,7 @@ describe.each(databases)('guards on %s', (kind) => {
 
     it('keeps an overtaken writer from saving what it wrote', async () => {
       const { database, run, uploadId, epoch, lifetimeMs } = await overtaken()
-      const late = { uploadId, epoch, sizeBytes: 9, sha256: null, checksums: null, shortParts: 0, bootId: 'x', lifetimeMs }
+      const late = { uploadId, epoch, sizeBytes: 9, sha256: null, checksums: null, shortParts: 0, partCount: 0, bootId: 'x', lifetimeMs }
 
       expect(await database.execute(saveProgress, late, run)).toBe(false)
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { ecrQuotas } from '../../src/config/index.ts'
 import { replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
 import { keepScrub } from '../../src/integrity/commands/scrub.ts'
 import { repairIn, Scrub, verify } from '../../src/integrity/index.ts'
@@ -81,7 +82,7 @@ beforeAll(async () => {
   const pullClock = new PullClock(database, () => commandContext(context), (error) => {
     throw error
   })
-  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, uploadTurns: new UploadTurns('me') }
+  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, uploadTurns: new UploadTurns('me'), quotas: ecrQuotas }
   const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => commandContext(context) })
   const registry = createRegistry({ ...uploads, pullClock, damageWatch })
   let context: RequestContext = {

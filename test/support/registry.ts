@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createHash } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
+import { ecrQuotas, type Quotas } from '../../src/config/index.ts'
 import { rootPrincipal } from '../../src/iam/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import type { Clock } from '../../src/internal/clock.ts'
@@ -50,7 +51,7 @@ export interface RegistryFixture {
   readonly context: RequestContext
   readonly dataDir: string
   readonly target: MetadataTarget
-  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; uploadTurns: UploadTurns }
+  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; uploadTurns: UploadTurns; quotas: Quotas }
   upload(repository: string, bytes: Buffer): Promise<Digest>
   /**
    * Runs a statement on the database behind the program's back, as rot and mistaken hands would: nothing is checked, foreign
@@ -63,7 +64,7 @@ export interface RegistryFixture {
 const uploadLifetimeMs = 60 * 60 * 1000
 
 /** The registry over a real database and real files, without an edge. */
-export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture> {
+export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> = {}): Promise<RegistryFixture> {
   const dataDir = await mkdtemp(join(tmpdir(), 'stowage-registry-'))
   const target: MetadataTarget =
     kind === 'sqlite' ? { file: join(dataDir, 'stowage.db') } : { url: (await createDatabase()).url }
@@ -97,7 +98,7 @@ export async function startRegistry(kind: DatabaseKind): Promise<RegistryFixture
   const pullClock = new PullClock(database, commandContext, (error) => {
     throw error
   })
-  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, uploadTurns: new UploadTurns('this-process') }
+  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, uploadTurns: new UploadTurns('this-process'), quotas: { ...ecrQuotas, ...quotas } }
   const damage: DamageNotice[] = []
   const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => ({ ...commandContext(), registryId: id }), onDamage: (notice) => damage.push(notice) })
   const registry = createRegistry({ database, blobStore, ids: systemIds, pullClock, damageWatch, ...uploadDependencies })

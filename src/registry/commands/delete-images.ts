@@ -10,7 +10,7 @@ import {
   trashManifestRow,
   type ManifestRow,
 } from '../../storage/metadata/stores/manifest-store.ts'
-import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { lowerImageCount, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions, type Suspicions } from '../../storage/metadata/stores/review-queue.ts'
 import { deleteTagRow, findTag, tagsOfManifest } from '../../storage/metadata/stores/tag-store.ts'
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
@@ -154,6 +154,7 @@ async function trashImage(
     by: context.actorArn,
     batch: trashBatch,
   })
+  await lowerImageCount(tx, repository.id)
   for (const name of tags) {
     await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: manifest.digest })
   }

@@ -16,10 +16,11 @@ import {
 } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
-import { findTag, putTag } from '../../storage/metadata/stores/tag-store.ts'
+import { countTagsOfManifest, findTag, putTag, type TagTarget } from '../../storage/metadata/stores/tag-store.ts'
 import { digestToBytes, type Digest } from '../../values/index.ts'
 import { audit, imageEvent, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
+import { takeImageRoom, tooManyTagsOfImage } from '../quotas.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
 import type { TagMutability } from '../types.ts'
 
@@ -46,6 +47,8 @@ export interface PutManifestInput {
   readonly content: readonly NamedContent[]
   readonly tags: readonly string[]
   readonly refuseRepeat: boolean
+  readonly maxImages: number
+  readonly maxTagsPerImage: number
 }
 
 /** How the repository holds what was pushed. */
@@ -76,7 +79,7 @@ export const putManifest = defineCommand({
 
     const held = await hold(tx, repository, existing, input, context)
 
-    for (const tag of input.tags) await pointTag(tx, repository, tag, held.id, input, context)
+    await pointTags(tx, repository, held.id, existing?.trashed_at === null, input, context)
     if (input.tags.length === 0) {
       await suspect(tx, {
         kind: 'manifest',
@@ -125,6 +128,7 @@ async function hold(
   if (isTrashed && existing.kind !== 'other' && input.kind === 'other') throw knownAsOther(existing, input)
 
   const checked = await checkContent(tx, repository, input, context)
+  if (!existing || isTrashed) await takeImageRoom(tx, repository, input.maxImages, context)
   const { mediaType, artifactType } = input
   const row = newRow(repository, input, checked, context)
   if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType }
@@ -280,16 +284,34 @@ function newRow(
   }
 }
 
+async function pointTags(
+  tx: Session,
+  repository: RepositoryRow,
+  manifestId: number,
+  mayHaveTags: boolean,
+  input: PutManifestInput,
+  context: CommandContext,
+): Promise<void> {
+  const { tags, maxTagsPerImage } = input
+  let count = mayHaveTags && tags.length > 0 ? await countTagsOfManifest(tx, manifestId, maxTagsPerImage) : 0
+  for (const tag of tags) {
+    const previous = await findTag(tx, repository.id, tag)
+    if (previous?.manifestId === manifestId) continue
+    if (count >= maxTagsPerImage) throw tooManyTagsOfImage(tag, repository.name, maxTagsPerImage, context)
+    await pointTag(tx, repository, tag, previous, manifestId, input, context)
+    count += 1
+  }
+}
+
 async function pointTag(
   tx: Session,
   repository: RepositoryRow,
   tag: string,
+  previous: TagTarget | undefined,
   manifestId: number,
   input: PutManifestInput,
   context: CommandContext,
 ): Promise<void> {
-  const previous = await findTag(tx, repository.id, tag)
-  if (previous?.manifestId === manifestId) return
   await putTag(tx, repository.id, tag, manifestId, context.nowMs)
   await recordTagChange(tx, context, {
     repositoryId: repository.id,

@@ -3,6 +3,7 @@ import {
   deleteResourceTag,
   holdsManifests,
   insertRepositoryRow,
+  lowerRepositoryCount,
   resourceTagsOf,
   trashRepositoryRow,
   updateMutability,
@@ -12,6 +13,7 @@ import {
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { audit, lockRepository, trashRetentionMs } from '../change.ts'
 import { registryError } from '../errors.ts'
+import { countNewRepository } from '../quotas.ts'
 import { registryForNewRepository } from './registries.ts'
 
 /** The one blob domain there is until repositories can name a key of their own. */
@@ -30,6 +32,7 @@ export const createRepository = defineCommand({
       mutabilityFilters: readonly string[]
       scanOnPush: boolean
       tags: Readonly<Record<string, string>>
+      maxRepositories: number
     },
     context,
   ): Promise<RepositoryRow> {
@@ -53,6 +56,7 @@ export const createRepository = defineCommand({
       )
     }
     for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
+    await countNewRepository(tx, registryId, input.maxRepositories, context)
     await audit(tx, { ...context, registryId }, input.name, 'CreateRepository', {
       imageTagMutability: input.tagMutability,
       tags: input.tags,
@@ -79,6 +83,7 @@ export const deleteRepository = defineCommand({
       by: context.actorArn,
       batch: input.trashBatch,
     })
+    await lowerRepositoryCount(tx, row.registry_id)
     await suspect(tx, {
       kind: 'repository',
       repositoryId: row.id,

@@ -90,7 +90,7 @@ export const saveProgress = defineCommand({
   durability: 'process',
   run(
     tx,
-    input: Lifetime & { uploadId: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; checksums: Uint8Array | null; shortParts: number; bootId: string },
+    input: Lifetime & { uploadId: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; checksums: Uint8Array | null; shortParts: number; partCount: number; bootId: string },
     context,
   ): Promise<boolean> {
     return saveUploadProgress(tx, {
@@ -100,6 +100,7 @@ export const saveProgress = defineCommand({
       sha256: input.sha256,
       checksums: input.checksums,
       shortParts: input.shortParts,
+      partCount: input.partCount,
       bootId: input.bootId,
       expiresAt: context.nowMs + input.lifetimeMs,
     })

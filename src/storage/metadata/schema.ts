@@ -26,6 +26,8 @@ interface RegistryTable {
   account_id: string
   region: string
   created_at: number
+  /** Living repositories; null until somebody had to count them. */
+  repository_count: number | null
 }
 
 /** Blobs are shared within a domain and never across: one for the installation, later one for each KMS key. */
@@ -49,6 +51,8 @@ interface RepositoryTable {
   kms_key: string | null
   /** The number of the last event; its row is what every change of the repository locks first. */
   event_seq: number
+  /** Living manifests; null until somebody had to count them. */
+  image_count: number | null
   trashed_at: number | null
   purge_after: number | null
   trashed_by: string | null
@@ -182,6 +186,8 @@ interface UploadSessionTable {
   checksums_so_far: Bytes | null
   /** Of an upload in parts: 0 none is short, 1 the last is, 2 one before the last is. */
   short_parts: number
+  /** Parts of an upload by UploadLayerPart. */
+  part_count: Generated<number>
   boot_id: string
   created_at: number
   created_by: string

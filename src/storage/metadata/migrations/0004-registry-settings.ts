@@ -2,7 +2,7 @@ import { sql, type Kysely } from 'kysely'
 import type { DialectName } from '../statement.ts'
 import type { MetadataMigration } from './migration.ts'
 
-/* Policies and settings of repositories and registries. */
+/* Policies and settings of repositories and registries, and what their quotas and listings need. */
 const words: Record<DialectName, Record<string, string>> = {
   sqlite: { int: 'integer', name: 'text', endKeyed: 'strict, without rowid' },
   postgres: { int: 'bigint', name: 'text collate "C"', endKeyed: '' },
@@ -52,13 +52,23 @@ const statements = [
     created_at {int} not null,
     primary key (registry_id, principal_arn)
   ) {endKeyed}`,
+
+  // Null until somebody had to count; from then on kept by every change.
+  `alter table registry add column repository_count {int}`,
+  `alter table repository add column image_count {int}`,
+  `alter table upload_session add column part_count {int} not null default 0`,
+
+  // Pages of the images in one state, and of the referrers of one type.
+  `create index manifest_state on manifest (repository_id, storage_class, id) where trashed_at is null`,
+  `create index manifest_referrer on manifest (repository_id, subject_digest, artifact_type, id)
+    where subject_digest is not null and trashed_at is null`,
 ]
 
 export function registrySettings(dialect: DialectName): MetadataMigration {
   return {
     description: {
-      changes: 'Adds tables for policies of repositories and registries, account settings, creation templates and pull-time exclusions.',
-      rewrites: [],
+      changes: 'Adds tables for policies of repositories and registries, account settings, creation templates and pull-time exclusions, and indexes for the listings of images.',
+      rewrites: ['manifest'],
       runningServersGoOn: true,
     },
     async up(db: Kysely<unknown>): Promise<void> {

@@ -178,6 +178,89 @@ export async function holdsManifests(session: Session, repositoryId: number): Pr
   return (await session.first(anyManifest, { repositoryId })) !== undefined
 }
 
+const manifestCount = statement<{ repositoryId: number }>()((db, p) =>
+  db
+    .selectFrom('manifest')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('repository_id', '=', p.repositoryId)
+    .where('trashed_at', 'is', null),
+)
+
+/** Counts a repository's living manifests. Its cost grows with them. */
+export async function countManifests(session: Session, repositoryId: number): Promise<number> {
+  return (await session.first(manifestCount, { repositoryId }))?.count ?? 0
+}
+
+const setImages = statement<{ id: number; count: number }>()((db, p) =>
+  db.updateTable('repository').set({ image_count: p.count }).where('id', '=', p.id),
+)
+
+/** Notes how many living manifests a repository has; the caller holds its lock. */
+export async function setImageCount(tx: Session, id: number, count: number): Promise<void> {
+  await tx.change(setImages, { id, count })
+}
+
+const lessImages = statement<{ id: number }>()((db, p) =>
+  db
+    .updateTable('repository')
+    .set((eb) => ({ image_count: eb('image_count', '-', 1) }))
+    .where('id', '=', p.id),
+)
+
+/** One living manifest less, where they are counted; the caller holds the repository's lock. */
+export async function lowerImageCount(tx: Session, id: number): Promise<void> {
+  await tx.change(lessImages, { id })
+}
+
+const registryLocked = statement<{ id: number }>()((db, p, dialect) =>
+  db
+    .selectFrom('registry')
+    .select('repository_count as count')
+    .where('id', '=', p.id)
+    .$if(dialect === 'postgres', (query) => query.forNoKeyUpdate()),
+)
+
+/** How many repositories a registry was last known to have; null where nobody counted. Locks the count. */
+export async function lockRepositoryCount(tx: Session, registryId: number): Promise<number | null> {
+  const row = await tx.first(registryLocked, { id: registryId })
+  if (!row) throw new Error('the registry of a repository is not there')
+  return row.count
+}
+
+const repositoryCount = statement<{ registryId: number }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('registry_id', '=', p.registryId)
+    .where('trashed_at', 'is', null),
+)
+
+/** Counts a registry's living repositories. Its cost grows with them. */
+export async function countRepositories(session: Session, registryId: number): Promise<number> {
+  return (await session.first(repositoryCount, { registryId }))?.count ?? 0
+}
+
+const setRepositories = statement<{ id: number; count: number }>()((db, p) =>
+  db.updateTable('registry').set({ repository_count: p.count }).where('id', '=', p.id),
+)
+
+/** Notes how many living repositories a registry has; the caller holds the count's lock. */
+export async function setRepositoryCount(tx: Session, registryId: number, count: number): Promise<void> {
+  await tx.change(setRepositories, { id: registryId, count })
+}
+
+const lessRepositories = statement<{ id: number }>()((db, p) =>
+  db
+    .updateTable('registry')
+    .set((eb) => ({ repository_count: eb('repository_count', '-', 1) }))
+    .where('id', '=', p.id),
+)
+
+/** One living repository less, where they are counted. */
+export async function lowerRepositoryCount(tx: Session, registryId: number): Promise<void> {
+  await tx.change(lessRepositories, { id: registryId })
+}
+
 const resourceTags = statement<{ repositoryId: number }>()((db, p) =>
   db.selectFrom('resource_tag').select(['key', 'value']).where('repository_id', '=', p.repositoryId).orderBy('key'),
 )

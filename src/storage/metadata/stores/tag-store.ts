@@ -51,6 +51,15 @@ export async function tagsOfManifest(session: Session, manifestId: number): Prom
   return (await session.all(ofManifest, { manifestId })).map(({ name }) => name)
 }
 
+const someOfManifest = statement<{ manifestId: number; limit: number }>()((db, p) =>
+  db.selectFrom('tag').select('name').where('manifest_id', '=', p.manifestId).limit(p.limit),
+)
+
+/** How many tags point at a manifest; beyond `limit` it stops counting. */
+export async function countTagsOfManifest(session: Session, manifestId: number, limit: number): Promise<number> {
+  return (await session.all(someOfManifest, { manifestId, limit })).length
+}
+
 const page = statement<{ repositoryId: number; after: string; limit: number }>()((db, p) =>
   db
     .selectFrom('tag')

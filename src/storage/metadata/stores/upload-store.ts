@@ -51,6 +51,7 @@ const insert = statement<{
     sha256_so_far: null,
     checksums_so_far: null,
     short_parts: 0,
+    part_count: 0,
     boot_id: p.bootId,
     created_at: p.now,
     created_by: p.by,
@@ -89,6 +90,7 @@ const progress = statement<{
   sha256: Uint8Array | null
   checksums: Uint8Array | null
   shortParts: number
+  partCount: number
   bootId: string
   expiresAt: number
 }>()((db, p) =>
@@ -100,6 +102,7 @@ const progress = statement<{
       sha256_so_far: p.sha256,
       checksums_so_far: p.checksums,
       short_parts: p.shortParts,
+      part_count: p.partCount,
       boot_id: p.bootId,
       expires_at: p.expiresAt,
     })
@@ -110,7 +113,7 @@ const progress = statement<{
 /** Notes how far a writer got. False when it is no longer the writer: its bytes do not count. */
 export async function saveUploadProgress(
   tx: Session,
-  update: { id: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; checksums: Uint8Array | null; shortParts: number; bootId: string; expiresAt: number },
+  update: { id: string; epoch: number; sizeBytes: number; sha256: Uint8Array | null; checksums: Uint8Array | null; shortParts: number; partCount: number; bootId: string; expiresAt: number },
 ): Promise<boolean> {
   return (await tx.change(progress, update)) > 0
 }

@@ -1,0 +1,28 @@
+/** How much of each thing there may be. Enforced by the write commands, for every protocol; lowering one removes nothing. */
+export interface Quotas {
+  /** Of an account in a region. */
+  readonly repositoriesPerRegistry: number
+  /** Manifests, tagged or not: images, indexes and artifacts alike. */
+  readonly imagesPerRepository: number
+  readonly tagsPerImage: number
+  readonly layerBytes: number
+  /** Of an upload by UploadLayerPart. */
+  readonly partsPerLayer: number
+  /** Repository creation templates of a registry. */
+  readonly creationTemplates: number
+  /** Principals of a registry whose pulls do not count as use. */
+  readonly pullTimeExclusions: number
+}
+
+export const mebibyte = 1024 * 1024
+
+/** ECR's own (user guide, "Amazon ECR service quotas"). How many templates it allows is not documented: this is what it allows of rules. */
+export const ecrQuotas: Quotas = {
+  repositoriesPerRegistry: 100_000,
+  imagesPerRepository: 100_000,
+  tagsPerImage: 1000,
+  layerBytes: 52_000 * mebibyte,
+  partsPerLayer: 4200,
+  creationTemplates: 50,
+  pullTimeExclusions: 100,
+}

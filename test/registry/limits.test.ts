@@ -1,0 +1,218 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Quotas } from '../../src/config/index.ts'
+import { isPlatformError } from '../../src/internal/platform-error.ts'
+import { digestOf, mediaTypes, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
+import { bytesOf, databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
+
+const mebibyte = 1024 * 1024
+const quotas: Partial<Quotas> = { imagesPerRepository: 3, tagsPerImage: 3, layerBytes: mebibyte, partsPerLayer: 2 }
+
+/** `ok`, or the code and text of the refusal. */
+async function outcomeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work
+    return 'ok'
+  } catch (error) {
+    if (isPlatformError(error)) return `${error.code}: ${error.message}`
+    throw error
+  }
+}
+
+/** How many of these went through; the others must have met a quota. */
+async function passed(works: readonly Promise<unknown>[]): Promise<number> {
+  const outcomes = await Promise.all(works.map(outcomeOf))
+  const refused = outcomes.filter((outcome) => outcome !== 'ok')
+  for (const outcome of refused) expect(outcome).toMatch(/^limit-exceeded: .* maximum allowed number/)
+  return outcomes.length - refused.length
+}
+
+describe.each(databases)('quotas on %s', (kind) => {
+  let fixture: RegistryFixture
+  let serial = 0
+
+  beforeAll(async () => {
+    fixture = await startRegistry(kind, quotas)
+  })
+  afterAll(() => fixture.stop())
+
+  const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} } as const
+
+  async function newRepository(): Promise<RepositoryName> {
+    serial += 1
+    const name = parseRepositoryName(`limits/r${serial}`)
+    await fixture.registry.createRepository(fixture.context, { name, ...settings })
+    return name
+  }
+
+  function artifact(seed: string): Buffer {
+    return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [], annotations: { seed } }))
+  }
+
+  async function push(name: RepositoryName, seed: string, ...tags: string[]): Promise<void> {
+    const input = { bytes: artifact(seed), declaredMediaType: mediaTypes.ociIndex, tags: tags.map((tag) => parseTag(tag)), via: 'oci' } as const
+    await fixture.registry.putManifest(fixture.context, name, input)
+  }
+
+  const tooManyImages = (name: string): string =>
+    `limit-exceeded: The repository with name '${name}' in registry with id '000000000000' already has the maximum allowed number of images which is '3'`
+  const tooManyTags = (name: string, tag: string): string =>
+    `limit-exceeded: Adding tag '${tag}' to an image in the repository with name '${name}' in registry with id '000000000000' exceeds the maximum allowed number of tags per image which is '3'`
+
+  it('a repository takes images up to its quota, and goes on taking those it has', async () => {
+    const name = await newRepository()
+    for (const seed of ['a', 'b', 'c']) await push(name, seed, seed)
+
+    expect(await outcomeOf(push(name, 'd', 'd'))).toBe(tooManyImages(name))
+    expect(await outcomeOf(push(name, 'a', 'again'))).toBe('ok')
+    // The refused push changed nothing: neither the image nor the tag is there.
+    const found = await fixture.registry.describeImagesById(fixture.context, name, [{ digest: digestOf(artifact('d')) }, { tag: parseTag('d') }])
+    expect(found).toEqual([undefined, undefined])
+  })
+
+  it('a deleted image makes room, and one that comes back from the trash takes it', async () => {
+    const { registry, context } = fixture
+    const name = await newRepository()
+    for (const seed of ['a', 'b', 'c']) await push(name, seed)
+
+    await registry.deleteManifest(context, name, digestOf(artifact('a')))
+    expect(await outcomeOf(push(name, 'd'))).toBe('ok')
+    expect(await outcomeOf(push(name, 'a'))).toBe(tooManyImages(name))
+    await registry.deleteImages(context, name, [{ digest: digestOf(artifact('b')) }])
+    expect(await outcomeOf(push(name, 'a'))).toBe('ok')
+    expect(await outcomeOf(push(name, 'e'))).toBe(tooManyImages(name))
+  })
+
+  it('a wrong count refuses nobody, and a missing one is made', async () => {
+    const name = await newRepository()
+    await push(name, 'a')
+
+    await fixture.tamper('update repository set image_count = 100 where name = ?', name)
+    expect(await outcomeOf(push(name, 'b'))).toBe('ok')
+    await fixture.tamper('update repository set image_count = null where name = ?', name)
+    expect(await outcomeOf(push(name, 'c'))).toBe('ok')
+    expect(await outcomeOf(push(name, 'd'))).toBe(tooManyImages(name))
+  })
+
+  it('pushes at once do not get past the quota of images', async () => {
+    const name = await newRepository()
+
+    const pushes = Array.from({ length: 12 }, (_, n) => push(name, `race ${n}`, `t${n}`))
+
+    expect(await passed(pushes)).toBe(3)
+    const { items } = await fixture.registry.listImages(fixture.context, name, {
+      filter: { tagStatus: 'ANY', imageStatus: 'ANY' },
+      page: { limit: 100 },
+    })
+    expect(items).toHaveLength(3)
+  })
+
+  it('an image has tags up to its quota; moving one away makes room', async () => {
+    const name = await newRepository()
+    await push(name, 'a', 'one', 'two')
+
+    expect(await outcomeOf(push(name, 'a', 'three'))).toBe('ok')
+    expect(await outcomeOf(push(name, 'a', 'one', 'two', 'three'))).toBe('ok')
+    expect(await outcomeOf(push(name, 'a', 'four'))).toBe(tooManyTags(name, 'four'))
+    await push(name, 'b', 'one')
+    expect(await outcomeOf(push(name, 'a', 'four'))).toBe('ok')
+    expect(await outcomeOf(push(name, 'c', 'p', 'q', 'r', 's'))).toBe(tooManyTags(name, 's'))
+    expect((await fixture.registry.listTags(fixture.context, name, { limit: 100 })).items).toEqual(['four', 'one', 'three', 'two'])
+  })
+
+  it('pushes at once do not get past the quota of tags', async () => {
+    const name = await newRepository()
+    await push(name, 'a')
+
+    expect(await passed(Array.from({ length: 9 }, (_, n) => push(name, 'a', `t${n}`)))).toBe(3)
+  })
+
+  it('a layer has bytes up to its quota, announced or not', async () => {
+    const { registry, context } = fixture
+    const name = await newRepository()
+    const whole = Buffer.alloc(mebibyte, 'x')
+    const tooLarge = `limit-exceeded: The layer uploaded to the repository with name '${name}' in registry with id '000000000000' exceeds the maximum allowed layer size which is '${mebibyte}' bytes`
+    const upload = async (request: { contentLengthBytes?: number }, ...chunks: Buffer[]): Promise<unknown> => {
+      const { id } = await registry.beginUpload(context, name)
+      const digest = digestOf(Buffer.concat(chunks))
+      return registry.completeUpload(context, name, id, { digest, last: { body: bytesOf(...chunks), ...request } })
+    }
+
+    expect(await outcomeOf(upload({}, whole))).toBe('ok')
+    expect(await outcomeOf(upload({}, whole, Buffer.from('!')))).toBe(tooLarge)
+    expect(await outcomeOf(upload({ contentLengthBytes: mebibyte + 1 }, whole, Buffer.from('!')))).toBe(tooLarge)
+    // In steps: what was there stays, and can be completed.
+    const { id } = await registry.beginUpload(context, name)
+    await registry.appendUpload(context, name, id, { body: bytesOf(whole.subarray(1)) })
+    expect(await outcomeOf(registry.appendUpload(context, name, id, { body: bytesOf(Buffer.from('two')) }))).toBe(tooLarge)
+    expect((await registry.getUpload(context, name, id)).sizeBytes).toBe(mebibyte - 1)
+    expect(await outcomeOf(registry.completeUpload(context, name, id, { digest: digestOf(whole.subarray(1)) }))).toBe('ok')
+  })
+
+  it('an upload in parts has parts up to its quota', async () => {
+    const { registry, context } = fixture
+    const name = await newRepository()
+    const { id } = await registry.beginUpload(context, name)
+    const part = (text: string): Promise<unknown> =>
+      registry.appendUpload(context, name, id, { body: bytesOf(Buffer.from(text)), contentLengthBytes: text.length, isPart: true })
+
+    expect([await outcomeOf(part('a')), await outcomeOf(part('b'))]).toEqual(['ok', 'ok'])
+    expect(await outcomeOf(part('c'))).toBe(
+      `limit-exceeded: The layer upload with id '${id}' already has the maximum allowed number of parts which is '2'`,
+    )
+    expect((await registry.getUpload(context, name, id)).sizeBytes).toBe(2)
+  })
+})
+
+describe.each(databases)('the quota of repositories on %s', (kind) => {
+  let fixture: RegistryFixture
+
+  beforeAll(async () => {
+    fixture = await startRegistry(kind, { repositoriesPerRegistry: 4 })
+  })
+  afterAll(() => fixture.stop())
+
+  const create = (name: string): Promise<unknown> =>
+    fixture.registry.createRepository(fixture.context, {
+      name: parseRepositoryName(name),
+      tagMutability: 'MUTABLE',
+      mutabilityFilters: [],
+      scanOnPush: false,
+      tags: {},
+    })
+  const remove = (name: string): Promise<unknown> =>
+    fixture.registry.deleteRepository(fixture.context, parseRepositoryName(name), { force: true })
+  const full = `limit-exceeded: The registry with id '000000000000' already has the maximum allowed number of repositories which is '4'`
+
+  it('holds for repositories that are made at once, and gives back the room of deleted ones', async () => {
+    const names = Array.from({ length: 12 }, (_, n) => `race/r${n}`)
+    expect(await passed(names.map(create))).toBe(4)
+    const { items } = await fixture.registry.listRepositories(fixture.context, { limit: 100 })
+    expect(items).toHaveLength(4)
+
+    expect(await outcomeOf(create(items[0]!.name))).toMatch(/^repository-exists/)
+    expect(await outcomeOf(create('one/more'))).toBe(full)
+    await remove(items[0]!.name)
+    expect(await outcomeOf(create('one/more'))).toBe('ok')
+    expect(await outcomeOf(create('two/more'))).toBe(full)
+  })
+
+  it('is not taken from a count that is wrong', async () => {
+    await fixture.tamper('update registry set repository_count = 100')
+    await remove('one/more')
+    expect(await outcomeOf(create('one/more'))).toBe('ok')
+    await fixture.tamper('update registry set repository_count = null')
+    expect(await outcomeOf(create('two/more'))).toBe(full)
+  })
+
+  it('counts right while repositories of one name are made and deleted at once', async () => {
+    await remove('one/more')
+    const rounds = Array.from({ length: 20 }, async () => {
+      await outcomeOf(create('same/name'))
+      await outcomeOf(remove('same/name'))
+    })
+    await Promise.all(rounds)
+
+    expect(await outcomeOf(create('one/more'))).toBe('ok')
+    expect(await outcomeOf(create('two/more'))).toBe(full)
+  })
+})
