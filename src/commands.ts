@@ -1,4 +1,5 @@
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
+import { createSession, sweepSessions } from './iam/commands/sessions.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
@@ -29,6 +30,8 @@ import type { AnyCommand } from './storage/metadata/command.ts'
 export const commands: readonly AnyCommand[] = [
   ensureRegistry,
   replaceRootAccessKey,
+  createSession,
+  sweepSessions,
   createRepository,
   deleteRepository,
   putTagMutability,

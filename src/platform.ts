@@ -15,7 +15,9 @@ import {
   EcrTokenReader,
   installRootCredential,
   openKeyring,
+  removeEndedSessions,
   rootPrincipal,
+  SecurityTokens,
   verifyLayerUrl,
   type Keyring,
 } from './iam/index.ts'
@@ -76,7 +78,7 @@ export interface Platform {
   stop(): Promise<void>
 }
 
-/** How often sessions that nobody wrote to are looked for. */
+/** How often upload sessions that nobody wrote to, and temporary credentials that have ended, are looked for. */
 const expiryIntervalMs = 60_000
 
 /** Where the settings say that the metadata is. */
@@ -258,6 +260,23 @@ async function build(
     await expiring
   })
 
+  let sweeping: Promise<void> = Promise.resolve()
+  const sweepTimer = setInterval(() => {
+    sweeping = removeEndedSessions(database, systemContext()).then(
+      (ended) => {
+        if (ended > 0) logger.debug({ ended }, 'ended sessions removed')
+      },
+      (error: unknown) => {
+        logger.error({ err: error }, 'ended sessions could not be removed')
+      },
+    )
+  }, expiryIntervalMs)
+  sweepTimer.unref()
+  releases.push(async () => {
+    clearInterval(sweepTimer)
+    await sweeping
+  })
+
   const scrub = config.scrubIntervalDays === 0 ? undefined : newScrub(config, { database, blobStore, clock, logger, ids, bytesInFlight, context: systemContext })
   if (scrub) addScrubMetrics(metrics, scrub.counters)
   scrub?.start()
@@ -293,7 +312,7 @@ async function build(
     aws: createAwsHandler({
       services: [
         createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
-        createStsService(),
+        createStsService(new SecurityTokens({ database, keyring, ids, accessKeys: credentials })),
       ],
       credentials,
       throttle,

@@ -2,6 +2,7 @@ import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import type { Clock } from '../internal/clock.ts'
+import { newAccessKeyPair } from '../internal/access-key-pair.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { rootCredentialPath } from './data-paths.ts'
 import { configError } from './errors.ts'
@@ -19,12 +20,9 @@ export interface RootCredentialFile extends RootCredential {
   readonly createdAt: string
 }
 
-const base32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
-
-/** The form that AWS gives its own: `AKIA` and 16 letters and digits, and a secret of 40 characters. */
+/** A new key of the form that AWS gives its own. */
 export function generateRootCredential(ids: IdSource): RootCredential {
-  const suffix = Array.from(ids.bytes(16), (byte) => base32[byte % base32.length]!).join('')
-  return { accessKeyId: `AKIA${suffix}`, secretAccessKey: ids.bytes(30).toString('base64') }
+  return newAccessKeyPair('AKIA', ids)
 }
 
 /**

@@ -9,6 +9,11 @@ import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
  * - `access-key-unknown`: no such access key, or an inactive one.
  * - `access-denied`: known, but not allowed to do this.
  * - `throttled`: too many wrong credentials; `detail.retryAfterMs` says how long to wait.
+ * - `session-invalid`: temporary credentials cannot be as they were asked for.
+ * - `session-policy-too-large`: the policies and tags of a session take more than there is room for.
+ * - `identity-token-invalid`, `identity-token-expired`, `identity-token-rejected`: a web identity's token cannot be
+ *   verified, is past its time, or is not yet valid.
+ * - `identity-provider-unreachable`: the keys of a web identity's issuer could not be fetched.
  */
 export type IamErrorCode =
   | 'unauthenticated'
@@ -20,6 +25,12 @@ export type IamErrorCode =
   | 'access-key-unknown'
   | 'access-denied'
   | 'throttled'
+  | 'session-invalid'
+  | 'session-policy-too-large'
+  | 'identity-token-invalid'
+  | 'identity-token-expired'
+  | 'identity-token-rejected'
+  | 'identity-provider-unreachable'
 
 export function iamError(
   code: IamErrorCode,

@@ -13,6 +13,14 @@ export { keyringIds, openKeyring, sealingKeyId, type Keyring, type KeyringOption
 export { defaultKeyringPath, readKeyringFile } from './keyring-file.ts'
 export { signLayerUrl, verifyLayerUrl, type LayerUrlClaims } from './layer-url.ts'
 export { rootPrincipal, type Principal, type PrincipalKind } from './principal.ts'
+export { SecurityTokens, type SecurityTokenDependencies } from './security-tokens.ts'
+export {
+  beginSession,
+  isTokenOfKey,
+  removeEndedSessions,
+  type NewSession,
+  type TemporaryCredentials,
+} from './sessions.ts'
 export {
   CredentialThrottle,
   defaultThrottleLimits,

@@ -34,7 +34,7 @@ onEveryDatabase((server) => {
     const { platform } = server()
     const sts = new STS({ endpoint: platform.url, region: 'us-east-1', credentials: platform.credentials, maxAttempts: 1 })
 
-    await expect(sts.getSessionToken({})).rejects.toMatchObject({ name: 'InvalidAction' })
+    await expect(sts.getFederationToken({ Name: 'anybody' })).rejects.toMatchObject({ name: 'InvalidAction' })
     sts.destroy()
   })
 })

@@ -59,7 +59,7 @@ export async function startEndpoint(
   const logLines: string[] = []
   const handler = createAwsHandler({
     services,
-    credentials: { findAccessKey: (id) => Promise.resolve(credentials.get(id)) },
+    credentials: { findAccessKey: (id) => Promise.resolve(credentials.get(id)), isEndedSession: () => false },
     throttle: new CredentialThrottle({ clock }),
     authorize,
     resolveRegistry: (request) =>

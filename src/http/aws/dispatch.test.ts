@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import {
@@ -260,7 +261,7 @@ describe('the ECR SDK', () => {
 
   it('needs the session token of a temporary key, and no other', async () => {
     const id = 'ASIATEMPORARY0000000'
-    endpoint.credentials.set(id, { secretAccessKey, sessionToken: 'token', principal: rootPrincipal(accountId, id), status: 'active' })
+    endpoint.credentials.set(id, { secretAccessKey, sessionTokenSha256: hash('sha256', 'token', 'buffer'), principal: rootPrincipal(accountId, id), status: 'active' })
     const call = (token?: string): Promise<unknown> =>
       ecrClient({
         credentials: { accessKeyId: id, secretAccessKey, ...(token !== undefined && { sessionToken: token }) },

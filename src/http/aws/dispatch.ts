@@ -1,7 +1,6 @@
-import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
-import type { AuthorizationRequest, Decision, Principal, ThrottleDecision } from '../../iam/index.ts'
+import { isTokenOfKey, type AuthorizationRequest, type Decision, type Principal, type ThrottleDecision } from '../../iam/index.ts'
 import { iamError } from '../../iam/errors.ts'
 import type { Clock } from '../../internal/clock.ts'
 import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
@@ -11,12 +10,12 @@ import { acceptBody, type RequestMeta } from '../request-meta.ts'
 import { splitTarget } from './canonical-request.ts'
 import { AwsError, toAwsError, unexpectedError, type FailedOperation } from './errors.ts'
 import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion, type JsonVersion } from './protocols/json.ts'
-import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm } from './protocols/query.ts'
+import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm, type QueryForm } from './protocols/query.ts'
 import type { WireResponse } from './protocols/response.ts'
 import { encodeRestXmlError } from './protocols/rest-xml-error.ts'
 import { BodyBudget, declaredLength, decodeContent, readBody, requireDeclaredWithin } from './request-body.ts'
 import { Router, type Route } from './route.ts'
-import type { AwsCall, AwsOperation, AwsService } from './service.ts'
+import type { AwsCall, AwsOperation, AwsService, QueryService, UnsignedOperation } from './service.ts'
 import { checkInput, invalidParameter } from './shapes.ts'
 import { parseSignature, requireScopedTo, SigningKeys, verifySignature, type RequestSignature, type SignableRequest } from './sigv4.ts'
 import { unservedAnswer } from './unserved.ts'
@@ -24,15 +23,19 @@ import { unservedAnswer } from './unserved.ts'
 /** What a signature is checked against. */
 export interface SigningCredential {
   readonly secretAccessKey: string
-  /** Temporary keys have one, and every request made with them has to show it. */
-  readonly sessionToken?: string | undefined
+  /** Temporary keys have one, and every request made with them has to show the token that it is the hash of. */
+  readonly sessionTokenSha256?: Uint8Array | undefined
   readonly principal: Principal
   readonly status: 'active' | 'inactive'
 }
 
 export interface AwsHandlerOptions {
   readonly services: readonly AwsService[]
-  readonly credentials: { findAccessKey(accessKeyId: string): Promise<SigningCredential | undefined> }
+  readonly credentials: {
+    findAccessKey(accessKeyId: string): Promise<SigningCredential | undefined>
+    /** True for a token that was given to this key and is past its time. */
+    isEndedSession(accessKeyId: string, sessionToken: string, now: number): boolean
+  }
   readonly throttle: {
     check(sourceIp: string, keyId: string): ThrottleDecision
     recordFailure(sourceIp: string, keyId: string): void
@@ -56,6 +59,9 @@ const defaultMaxBodyBytes = 1024 * 1024
 /** Two of the largest bodies there are (an UploadLayerPart of 20 MiB in base64) and small ones beside them. */
 const defaultUnverifiedBytesLimit = 64 * 1024 * 1024
 
+/** A web identity token has 20,000 characters at most, a session policy 2,048, and a form may write each as three. */
+const maxUnsignedBodyBytes = 64 * 1024
+
 /** Longer ones than any SDK sends are cut: the text goes into audit records. */
 const longestUserAgent = 1024
 
@@ -66,8 +72,9 @@ interface Exchange {
   readonly meta: RequestMeta
   readonly signable: SignableRequest
   readonly route: Route
-  /** Filled in as it becomes known, for the texts of errors. */
-  operation: AwsOperation | undefined
+  /** Filled in as it becomes known, for the form and the texts of errors. */
+  xmlns: string | undefined
+  operation: Pick<AwsOperation, 'errors'> | undefined
   facts: ErrorDetail
 }
 
@@ -99,7 +106,7 @@ export function createAwsHandler(
     const signable = signableRequest(request, meta.host)
     const route = router.route(signable)
     if ('service' in route && typeof route.service !== 'string') meta.protocol = route.service.name
-    const exchange: Exchange = { request, response, meta, signable, route, operation: undefined, facts: {} }
+    const exchange: Exchange = { request, response, meta, signable, route, xmlns: route.kind === 'query' ? route.service.xmlns : undefined, operation: undefined, facts: {} }
     let answer: WireResponse
     try {
       answer = await serve(exchange)
@@ -116,6 +123,8 @@ export function createAwsHandler(
         return serveJson(exchange, route)
       case 'query':
         return serveQuery(exchange, route)
+      case 'unsigned-query':
+        return serveUnsigned(exchange)
       case 'unserved':
         return unserved(exchange, route)
       case 'unknown':
@@ -151,6 +160,8 @@ export function createAwsHandler(
         : await decodedBody(exchange, verified.body, defaultMaxBodyBytes)
       const form = parseQueryForm(body)
       const action = form.action ?? ''
+      const unsigned = findUnsigned(service, form)
+      if (unsigned !== undefined) return runUnsigned(exchange, service, unsigned, form)
       const operation = form.version === service.apiVersion ? findOperation(service, action) : undefined
       if (operation === undefined) {
         throw new AwsError('InvalidAction', 'Could not find the operation named by Action in the API version named by Version.')
@@ -160,6 +171,48 @@ export function createAwsHandler(
       const output = await run(exchange, service, operation, verified, decodeQueryInput(form, operation.input))
       return encodeQueryResult(output, { action, xmlns: service.xmlns, requestId: exchange.meta.requestId })
     })
+  }
+
+  /** What is no operation that takes unsigned requests is answered as any unsigned request is. */
+  async function serveUnsigned(exchange: Exchange): Promise<WireResponse> {
+    const { request, response, signable } = exchange
+    requireDeclaredWithin(request, maxUnsignedBodyBytes)
+    const release = await budget.reserve(memoryBytes(request, maxUnsignedBodyBytes))
+    try {
+      acceptBody(response)
+      const { bytes } = await readBody(request, maxUnsignedBodyBytes)
+      // Nothing that nobody signed is inflated.
+      if (request.headers['content-encoding'] !== undefined) throw iamError('unauthenticated', 'Missing Authentication Token')
+      const form = parseQueryForm(request.method === 'GET' ? Buffer.from(splitTarget(signable.target).query, 'latin1') : bytes)
+      for (const service of options.services) {
+        if (service.protocol !== 'query') continue
+        const operation = findUnsigned(service, form)
+        if (operation === undefined) continue
+        exchange.meta.protocol = service.name
+        return await runUnsigned(exchange, service, operation, form)
+      }
+      throw iamError('unauthenticated', 'Missing Authentication Token')
+    } finally {
+      release()
+    }
+  }
+
+  async function runUnsigned(
+    exchange: Exchange,
+    service: QueryService,
+    operation: UnsignedOperation,
+    form: QueryForm,
+  ): Promise<WireResponse> {
+    const { meta, request } = exchange
+    const action = form.action ?? ''
+    exchange.xmlns = service.xmlns
+    exchange.operation = operation
+    meta.operation = action
+    const { input, violations } = checkInput(operation.input, decodeQueryInput(form, operation.input))
+    if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
+    const { requestId, sourceIp } = meta
+    const output = await operation.handler({ requestId, sourceIp, userAgent: userAgentOf(request) }, input)
+    return encodeQueryResult(output, { action, xmlns: service.xmlns, requestId })
   }
 
   /** Everything up to the right signature; then `use`, during which the body still counts as memory in use. */
@@ -194,16 +247,21 @@ export function createAwsHandler(
   }
 
   async function findCredential(signature: RequestSignature, sourceIp: string): Promise<SigningCredential> {
-    const { accessKeyId } = signature
+    const { accessKeyId, sessionToken } = signature
     const decision = throttle.check(sourceIp, accessKeyId)
     if (!decision.allowed) {
       throw iamError('throttled', 'Too many wrong credentials.', { retryAfterMs: decision.retryAfterMs })
     }
     const credential = await credentials.findAccessKey(accessKeyId)
-    if (credential !== undefined && isSameToken(signature.sessionToken, credential.sessionToken)) {
-      if (credential.status === 'active') return credential
-      // A key that was taken away is no attempt at guessing, so the throttle does not count it.
-      throw iamError('access-key-unknown', 'The access key is not active.')
+    const now = clock.now()
+    if (credential !== undefined && isTokenOfKey(sessionToken, credential.sessionTokenSha256)) {
+      // A key that was taken away or has ended is no attempt at guessing, so the throttle does not count it.
+      if (credential.status !== 'active') throw iamError('access-key-unknown', 'The access key is not active.')
+      if (now < (credential.principal.session?.expiresAt ?? Number.POSITIVE_INFINITY)) return credential
+      throw iamError('token-expired', 'The session token has expired.')
+    }
+    if (sessionToken !== undefined && credentials.isEndedSession(accessKeyId, sessionToken, now)) {
+      throw iamError('token-expired', 'The session token has expired.')
     }
     throttle.recordFailure(sourceIp, accessKeyId)
     throw iamError('access-key-unknown', 'The access key is unknown, or the session token is not its own.')
@@ -229,7 +287,7 @@ export function createAwsHandler(
       registry,
       requestId: meta.requestId,
       sourceIp: meta.sourceIp,
-      userAgent: (request.headers['user-agent'] ?? '').slice(0, longestUserAgent),
+      userAgent: userAgentOf(request),
       protocol: service.name,
       clock,
     }
@@ -310,14 +368,17 @@ function memoryBytes(request: IncomingMessage, limitBytes: number): number {
   return isEncoded ? limitBytes : (declaredLength(request) ?? limitBytes)
 }
 
-function findOperation(service: AwsService, name: string): AwsOperation | undefined {
-  return Object.hasOwn(service.operations, name) ? service.operations[name] : undefined
+function userAgentOf(request: IncomingMessage): string {
+  return (request.headers['user-agent'] ?? '').slice(0, longestUserAgent)
 }
 
-function isSameToken(given: string | undefined, expected: string | undefined): boolean {
-  if (given === undefined || expected === undefined) return given === expected
-  // Hashes have one length, and comparing them tells nothing about where two tokens differ.
-  return timingSafeEqual(hash('sha256', given, 'buffer'), hash('sha256', expected, 'buffer'))
+function findUnsigned({ apiVersion, unsignedOperations = {} }: QueryService, form: QueryForm): UnsignedOperation | undefined {
+  const name = form.action ?? ''
+  return form.version === apiVersion && Object.hasOwn(unsignedOperations, name) ? unsignedOperations[name] : undefined
+}
+
+function findOperation(service: AwsService, name: string): AwsOperation | undefined {
+  return Object.hasOwn(service.operations, name) ? service.operations[name] : undefined
 }
 
 /** What error texts repeat of an input: names only, never contents. */
@@ -343,12 +404,13 @@ function versionOf(request: IncomingMessage): JsonVersion {
 
 function errorNames(route: Route): FailedOperation['names'] {
   if (route.kind === 'json' || route.kind === 'query') return route.kind
+  if (route.kind === 'unsigned-query') return 'query'
   return route.style === 'json' || route.style === 'rest-json' || route.style === 'cbor' ? 'json' : 'query'
 }
 
-function encodeFailure({ request, route, signable, meta }: Exchange, error: AwsError): WireResponse {
+function encodeFailure({ request, route, xmlns, signable, meta }: Exchange, error: AwsError): WireResponse {
   const { requestId } = meta
-  if (route.kind === 'query') return encodeQueryError(error, { xmlns: route.service.xmlns, requestId })
+  if (route.kind === 'query' || xmlns !== undefined) return encodeQueryError(error, { xmlns, requestId })
   if (route.kind === 'json') return encodeJsonError(error, versionOf(request))
   switch (route.style) {
     case 'query':

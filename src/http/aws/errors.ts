@@ -129,6 +129,12 @@ export const awsErrors = {
     message: () => 'Rate exceeded',
     query: { type: 'Throttling', status: 400 },
   },
+  'session-invalid': { type: 'ValidationError', status: 400 },
+  'session-policy-too-large': { type: 'PackedPolicyTooLarge', status: 400 },
+  'identity-token-invalid': { type: 'InvalidIdentityToken', status: 400 },
+  'identity-token-expired': { type: 'ExpiredTokenException', status: 400 },
+  'identity-token-rejected': { type: 'IDPRejectedClaim', status: 403 },
+  'identity-provider-unreachable': { type: 'IDPCommunicationError', status: 400 },
 
   'repository-unknown': {
     type: 'RepositoryNotFoundException',

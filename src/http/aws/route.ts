@@ -8,6 +8,8 @@ export type Route =
   | { readonly kind: 'json'; readonly service: JsonService; readonly operation: string }
   /** The operation's name is in the form: in the body, or in the query string of a GET. */
   | { readonly kind: 'query'; readonly service: QueryService }
+  /** A form that nobody signed: it may be for an operation that asks for no signature. */
+  | { readonly kind: 'unsigned-query'; readonly style: ErrorStyle }
   | { readonly kind: 'unserved'; readonly service: string; readonly style: ErrorStyle }
   /** Nothing names a service, and nobody signed. */
   | { readonly kind: 'unknown'; readonly style: ErrorStyle }
@@ -16,9 +18,11 @@ export type Route =
 export class Router {
   readonly #byTargetPrefix = new Map<string, JsonService>()
   readonly #bySigningName = new Map<string, AwsService>()
+  readonly #takesUnsigned: boolean
 
   /** @throws Error where two services could not be told apart. */
   constructor(services: readonly AwsService[]) {
+    this.#takesUnsigned = services.some((service) => service.protocol === 'query' && service.unsignedOperations !== undefined)
     for (const service of services) {
       const taken = this.#bySigningName.has(service.signingName)
       if (service.protocol === 'json') {
@@ -65,7 +69,8 @@ export class Router {
 
     const style = styleOf(signingName, { form, json })
     if (signingName !== undefined) return { kind: 'unserved', service: serviceLabel(signingName, undefined), style }
-    return { kind: 'unknown', style }
+    const hasAuthorization = headerValues(request, 'authorization').length > 0
+    return { kind: form && !hasAuthorization && this.#takesUnsigned ? 'unsigned-query' : 'unknown', style }
   }
 
   #jsonService(signingName: string | undefined): JsonService | undefined {

@@ -38,6 +38,30 @@ export interface AwsOperation<I = unknown, O = unknown> {
   readonly openToEveryCaller?: true
 }
 
+/** A request that nobody signed, as an operation for such sees it beside its input. */
+export interface UnsignedCall {
+  readonly requestId: string
+  readonly sourceIp: string
+  readonly userAgent: string
+}
+
+/**
+ * An operation whose callers prove who they are by something in its input, such as AssumeRoleWithWebIdentity. It has no
+ * principal, and so nothing that it could authorise: it judges its input itself. Throws as other operations do.
+ */
+export interface UnsignedOperation<I = unknown, O = unknown> {
+  /** The IAM action that it stands for. */
+  readonly action: string
+  readonly input: Shape<I>
+  handler(call: UnsignedCall, input: NoInfer<I>): Promise<O>
+  readonly errors?: Partial<Record<WireCode, AwsErrorForm>>
+}
+
+/** Lets an unsigned operation be written with its input's type taken from its shape. */
+export function unsignedOperation<I, O>(definition: UnsignedOperation<I, O>): UnsignedOperation {
+  return definition
+}
+
 /** Lets an operation be written with its input's type taken from its shape. */
 export function operation<I, O>(definition: AwsOperation<I, O>): AwsOperation {
   return definition
@@ -65,6 +89,8 @@ export interface QueryService extends ServiceBase {
   /** The Version parameter, e.g. `2011-06-15`. */
   readonly apiVersion: string
   readonly xmlns: string
+  /** Operations that take no signature, by name; a request that is signed all the same has to be signed rightly. */
+  readonly unsignedOperations?: Readonly<Record<string, UnsignedOperation>>
 }
 
 export type AwsService = JsonService | QueryService

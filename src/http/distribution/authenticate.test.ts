@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { CredentialThrottle, EcrTokenReader, issueEcrToken, openKeyring, rootPrincipal } from '../../iam/index.ts'
 import type { Clock } from '../../internal/clock.ts'
@@ -121,7 +122,7 @@ describe('an access key', () => {
     ['AKIDROOT', 'wrong', {}],
     ['AKIDNONE', 'right+secret/key', {}],
     ['AKIDROOT', 'right+secret/key', { status: 'inactive' }],
-    ['AKIDROOT', 'right+secret/key', { sessionToken: 'session' }],
+    ['AKIDROOT', 'right+secret/key', { sessionTokenSha256: hash('sha256', 'session', 'buffer') }],
   ] as const)('is refused alike for every reason: %s, %s, %j', async (user, password, more) => {
     const { as } = await login({ AKIDROOT: keyOf('AKIDROOT', more) })
 

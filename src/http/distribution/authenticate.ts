@@ -8,7 +8,7 @@ import type { Region } from '../../values/account.ts'
 export interface LoginKey {
   readonly secretAccessKey: string
   /** Temporary keys have one; Basic has no place for it, so they log in with a registry token only. */
-  readonly sessionToken?: string | undefined
+  readonly sessionTokenSha256?: Uint8Array | undefined
   readonly principal: Principal
   readonly status: 'active' | 'inactive'
 }
@@ -69,7 +69,7 @@ export async function authenticate(
   assertNotThrottled(username)
   const key = await credentials.findAccessKey(username)
   const isRight = isSameSecret(password, key?.secretAccessKey ?? '') && key !== undefined
-  if (!isRight || key.sessionToken !== undefined) {
+  if (!isRight || key.sessionTokenSha256 !== undefined) {
     throttle.recordFailure(sourceIp, username)
     throw iamError('access-key-unknown', 'The access key is unknown, or the secret is not its own.')
   }

@@ -92,6 +92,12 @@ export const distributionErrors = {
   'access-key-unknown': { code: 'UNAUTHORIZED', status: 401 },
   'access-denied': { code: 'DENIED', status: 403 },
   throttled: { code: 'TOOMANYREQUESTS', status: 429 },
+  'session-invalid': { code: 'UNSUPPORTED', status: 400 },
+  'session-policy-too-large': { code: 'UNSUPPORTED', status: 400 },
+  'identity-token-invalid': { code: 'UNAUTHORIZED', status: 401 },
+  'identity-token-expired': { code: 'UNAUTHORIZED', status: 401 },
+  'identity-token-rejected': { code: 'UNAUTHORIZED', status: 401 },
+  'identity-provider-unreachable': { code: 'UNAVAILABLE', status: 503 },
 
   'repository-unknown': { code: 'NAME_UNKNOWN', status: 404 },
   'repository-exists': { code: 'NAME_INVALID', status: 400 },

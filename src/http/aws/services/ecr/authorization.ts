@@ -31,7 +31,8 @@ export function authorizationOperations(deps: {
           contextOf({ registryId }, call)
         }
         const issuedAt = clock.now()
-        const expiresAt = issuedAt + ecrTokenLifetimeMs
+        // The password names the access key it came from, and is worth nothing when that has ended.
+        const expiresAt = Math.min(issuedAt + ecrTokenLifetimeMs, actor.session?.expiresAt ?? Number.POSITIVE_INFINITY)
         const password = issueEcrToken(keyring, { principal: actor, region: registry.region, issuedAt, expiresAt })
         return {
           authorizationData: ids.map(() => ({

@@ -4,7 +4,6 @@ import { rootPrincipal } from '../../../../iam/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
 import { parseAccountId, parseRegion } from '../../../../values/index.ts'
 import type { AwsCall } from '../../service.ts'
-import { createStsService } from '../sts/index.ts'
 import { createEcrService } from './index.ts'
 
 const clock = new SteppedClock(testStart)
@@ -78,11 +77,4 @@ describe('the operations of ECR', () => {
       expect(operation.resource(input, call)).toContain(':999988887777:repository/')
     },
   )
-})
-
-it('the one operation of STS is open to every caller', () => {
-  const { GetCallerIdentity, ...others } = createStsService().operations
-
-  expect(GetCallerIdentity).toMatchObject({ action: 'sts:GetCallerIdentity', openToEveryCaller: true })
-  expect(others).toEqual({})
 })

@@ -1,24 +1,17 @@
-import { operation, type AwsService } from '../../service.ts'
-import { structure } from '../../shapes.ts'
+import type { SecurityTokens } from '../../../../iam/index.ts'
+import type { AwsService } from '../../service.ts'
+import { validationError } from '../../shapes.ts'
+import { credentialOperations } from './credentials.ts'
 
-/** AWS Security Token Service, as far as it tells callers who they are. */
-export function createStsService(): AwsService {
+/** AWS Security Token Service: temporary credentials, and who somebody is. */
+export function createStsService(tokens: SecurityTokens): AwsService {
   return {
     name: 'sts',
     protocol: 'query',
     signingName: 'sts',
     apiVersion: '2011-06-15',
     xmlns: 'https://sts.amazonaws.com/doc/2011-06-15/',
-    operations: {
-      GetCallerIdentity: operation({
-        action: 'sts:GetCallerIdentity',
-        resource: () => '*',
-        openToEveryCaller: true,
-        input: structure({}),
-        async handler({ context: { actor } }) {
-          return { Arn: actor.arn, UserId: actor.userId, Account: actor.accountId }
-        },
-      }),
-    },
+    invalidInput: validationError('ValidationError'),
+    operations: credentialOperations(tokens),
   }
 }

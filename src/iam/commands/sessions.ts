@@ -1,0 +1,52 @@
+import { defineCommand } from '../../storage/metadata/command.ts'
+import { recordAudit } from '../../storage/metadata/stores/change-log.ts'
+import {
+  deleteEndedSessions,
+  holdRole,
+  holdUser,
+  insertStsSession,
+  noteRoleUse,
+  type StsSessionRow,
+} from '../../storage/metadata/stores/session-store.ts'
+
+/** As exact as AWS is about it, and busy roles are not written to all the time. */
+const roleUseGranularityMs = 60 * 60 * 1000
+
+/**
+ * Begins temporary credentials. Answers false, and changes nothing, where the role or user they are for is gone by now.
+ * The IAM generation stays: nobody remembers that a key does not exist.
+ */
+export const createSession = defineCommand({
+  name: 'create-session',
+  durability: 'durable',
+  async run(tx, input: { action: string; resource: string; session: StsSessionRow }, context): Promise<boolean> {
+    const { session } = input
+    if (session.role_id !== null) {
+      if (!(await holdRole(tx, session.role_id))) return false
+      const unlessSince = context.nowMs - roleUseGranularityMs
+      await noteRoleUse(tx, { id: session.role_id, now: context.nowMs, region: context.region, unlessSince })
+    }
+    if (session.user_id !== null && !(await holdUser(tx, session.user_id))) return false
+    await insertStsSession(tx, session)
+    await recordAudit(tx, context, {
+      action: input.action,
+      resource: input.resource,
+      detail: {
+        accessKeyId: session.access_key_id,
+        principal: session.principal_arn,
+        expiresAt: session.expires_at,
+        ...(session.source_identity !== null && { sourceIdentity: session.source_identity }),
+        ...(session.provider !== null && { provider: session.provider }),
+      },
+    })
+    return true
+  },
+})
+
+/** Removes temporary credentials that ended at or before a time, `limit` of them at most; answers how many. */
+export const sweepSessions = defineCommand({
+  name: 'sweep-sessions',
+  // What a crash brings back is swept again.
+  durability: 'process',
+  run: (tx, input: { before: number; limit: number }): Promise<number> => deleteEndedSessions(tx, input.before, input.limit),
+})
