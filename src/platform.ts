@@ -29,7 +29,7 @@ import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import { addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
-import { createRegistry, registryError, systemActorArn, type RequestContext } from './registry/index.ts'
+import { createRegistry, systemActorArn, type RegistryRef, type RequestContext } from './registry/index.ts'
 import { DamageWatch } from './registry/damage.ts'
 import { PullClock } from './registry/pull-clock.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
@@ -187,7 +187,7 @@ async function build(
   await database.execute(ensureRegistry, { accountId, region }, systemContext())
   const directory = new RegistryDirectory(database.reader)
   const homeRegistry = await directory.find(accountId, region)
-  if (!homeRegistry || homeRegistry.id === emptyRegistryId) throw new Error('the default registry was just made and is not there')
+  if (homeRegistry.id === emptyRegistryId) throw new Error('the default registry was just made and is not there')
   home.id = homeRegistry.id
 
   const { credential, ...rootCredential } = await rootCredentialOf(config, clock, ids)
@@ -285,6 +285,7 @@ async function build(
   const credentials = new AccessKeys(database, keyring)
   const throttle = new CredentialThrottle({ clock })
   const { publicUrl, registryDomain } = config
+  const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
 
   return {
     distribution: createDistributionHandler({
@@ -296,7 +297,7 @@ async function build(
       credentials,
       throttle,
       authorize,
-      findRegistry: (account, place) => directory.find(account, place),
+      findRegistry,
       defaultRegion: region,
       publicUrl,
       registryDomain,
@@ -317,11 +318,7 @@ async function build(
       credentials,
       throttle,
       authorize,
-      async resolveRegistry({ principal, region: signedRegion }) {
-        const found = await directory.find(principal.accountId, signedRegion)
-        if (!found) throw unknownRegistry(principal.accountId, signedRegion)
-        return found
-      },
+      findRegistry,
       clock,
       logger,
     }),
@@ -404,8 +401,4 @@ function missingBlobs(dataDir: string): Error {
     'storage-unavailable',
     `the database names blobs, and ${folder} has none: is its volume mounted? If they are lost for good, make the folder ${join(folder, 'default')} and start again; images are then mended by pushing them.`,
   )
-}
-
-function unknownRegistry(accountId: AccountId, region: Region): Error {
-  return registryError('repository-unknown', `There is no registry with id '${accountId}' in ${region}.`)
 }

@@ -1,4 +1,5 @@
 import type { AccountId } from '../values/account.ts'
+import type { AccessRequest } from './access-request.ts'
 import type { Principal } from './principal.ts'
 
 /** Condition keys of a request with their values, such as `aws:RequestTag/team`. */
@@ -25,7 +26,7 @@ const allowed: Decision = Object.freeze({ allowed: true })
  *
  * An account's root may do everything in its own account; everything else is denied.
  */
-export function authorize(request: AuthorizationRequest): Decision {
+export function authorize(request: Pick<AccessRequest, 'principal' | 'action' | 'resource' | 'accountId'>): Decision {
   const { principal, action, accountId } = request
   if (principal.kind !== 'root') return denied(request, `no identity-based policy allows the ${action} action`)
   if (principal.accountId === accountId) return allowed
@@ -33,7 +34,7 @@ export function authorize(request: AuthorizationRequest): Decision {
   return denied(request, `no resource-based policy allows the ${action} action`)
 }
 
-function denied(request: AuthorizationRequest, reason: string): Decision {
+function denied(request: Pick<AccessRequest, 'principal' | 'action' | 'resource'>, reason: string): Decision {
   const { principal, action, resource } = request
   return {
     allowed: false,

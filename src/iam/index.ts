@@ -1,3 +1,4 @@
+export type { AccessRequest, RequestOrigin } from './access-request.ts'
 export {
   authorize,
   type AuthorizationContext,

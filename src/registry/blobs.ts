@@ -47,6 +47,19 @@ export function blobOperations(deps: { database: MetadataDatabase; damageWatch: 
     )
   }
 
+  const firstReadable = async (
+    registryId: number,
+    domainId: number,
+    digest: Digest,
+    isReadable: (name: RepositoryName) => Promise<boolean>,
+  ): Promise<RepositoryName | undefined> => {
+    const names = await repositoriesSeeing(database.reader, registryId, domainId, digest, maxMountSources)
+    for (const name of names as RepositoryName[]) {
+      if (await isReadable(name)) return name
+    }
+    return undefined
+  }
+
   return {
     async statBlob(context, name, digest) {
       const blob = await find(context, name, digest)
@@ -83,19 +96,8 @@ export function blobOperations(deps: { database: MetadataDatabase; damageWatch: 
 
     async mountBlob(context, name, digest, source) {
       const repository = await readRepository(database.reader, registryOf(context), name)
-      const candidates =
-        'from' in source
-          ? [source.from]
-          : (
-              (await repositoriesSeeing(
-                database.reader,
-                context.registry.id,
-                repository.domain_id,
-                digest,
-                maxMountSources,
-              )) as RepositoryName[]
-            ).filter(source.anyReadable)
-      const from = candidates[0]
+      const from =
+        'from' in source ? source.from : await firstReadable(context.registry.id, repository.domain_id, digest, source.anyReadable)
       if (from === undefined) return false
       const blob = await findReadableBlob(database.reader, context.registry.id, from, digest)
       if (!blob || !(await damageWatch.isPresent(digest, blob))) return false

@@ -1,5 +1,5 @@
 import type { Session } from '../storage/metadata/session.ts'
-import { accountExists, findRegistryId } from '../storage/metadata/stores/repository-store.ts'
+import { findRegistryId } from '../storage/metadata/stores/repository-store.ts'
 import type { AccountId, Region } from '../values/index.ts'
 import { emptyRegistryId } from './commands/registries.ts'
 import type { RegistryRef } from './context.ts'
@@ -20,21 +20,19 @@ export class RegistryDirectory {
   }
 
   /**
-   * The registry of an account in a region; undefined where there is no such account. Where the account has made
-   * nothing in the region the id is `emptyRegistryId`, for now: every look-up in it finds nothing, and creating a
-   * repository gives the registry an id of its own.
+   * The registry of an account in a region, at once where it is remembered. Where the account has made nothing in the
+   * region the id is `emptyRegistryId`, for now: every look-up in it finds nothing, and creating a repository gives the
+   * registry an id of its own. An account that is not there looks the same, so that nobody learns which ones are.
    */
-  async find(accountId: AccountId, region: Region): Promise<RegistryRef | undefined> {
-    const name = `${accountId}/${region}`
-    const known = this.#known.get(name)
-    if (known) return known
+  find(accountId: AccountId, region: Region): RegistryRef | Promise<RegistryRef> {
+    return this.#known.get(`${accountId}/${region}`) ?? this.#look(accountId, region)
+  }
+
+  async #look(accountId: AccountId, region: Region): Promise<RegistryRef> {
     const id = await findRegistryId(this.#reader, accountId, region)
-    if (id === undefined) {
-      const isAccount = await accountExists(this.#reader, accountId)
-      return isAccount ? { id: emptyRegistryId, accountId, region } : undefined
-    }
+    if (id === undefined) return { id: emptyRegistryId, accountId, region }
     const found: RegistryRef = { id, accountId, region }
-    if (this.#known.size < maxRemembered) this.#known.set(name, found)
+    if (this.#known.size < maxRemembered) this.#known.set(`${accountId}/${region}`, found)
     return found
   }
 }

@@ -6,7 +6,8 @@ import {
   type ListingFilter,
 } from '../storage/metadata/stores/image-listing.ts'
 import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
-import { findTag } from '../storage/metadata/stores/tag-store.ts'
+import { findRepositoryRow } from '../storage/metadata/stores/repository-store.ts'
+import { findTag, tagsOfManifest } from '../storage/metadata/stores/tag-store.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import type { Tag } from '../values/index.ts'
 import { readRepository } from './change.ts'
@@ -15,7 +16,7 @@ import { parseIdPosition, toPage } from './paging.ts'
 import { registryOf } from './repositories.ts'
 import type { ImageDetail, ImageFilter, ImageIdentifier, ImageStatus, Registry } from './types.ts'
 
-export type ImageOperations = Pick<Registry, 'listImages' | 'describeImages' | 'describeImagesById'>
+export type ImageOperations = Pick<Registry, 'listImages' | 'describeImages' | 'describeImagesById' | 'tagsOfImages'>
 
 /** ECR's view of manifests: images with their tags. */
 export function imageOperations({ database }: { database: MetadataDatabase }): ImageOperations {
@@ -40,6 +41,17 @@ export function imageOperations({ database }: { database: MetadataDatabase }): I
         limit: page.limit + 1,
       })
       return toPage(rows, page.limit, toDetail, (row) => String(row.manifestId))
+    },
+
+    async tagsOfImages(context, name, digests) {
+      const repository = await findRepositoryRow(database.reader, context.registry.id, name)
+      if (repository === undefined) return digests.map(() => [])
+      return Promise.all(
+        digests.map(async (digest) => {
+          const row = await findManifestRow(database.reader, repository.id, digest)
+          return row?.trashed_at === null ? ((await tagsOfManifest(database.reader, row.id)) as Tag[]) : []
+        }),
+      )
     },
 
     async describeImagesById(context, name, identifiers) {

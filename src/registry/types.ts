@@ -214,6 +214,11 @@ export interface Registry {
     name: RepositoryName,
     identifiers: readonly ImageIdentifier[],
   ): Promise<(ImageDetail | undefined)[]>
+  /**
+   * The tags of each image, for whoever decides whether they may be taken. None where there is no such image, and where
+   * there is no such repository: the question alone tells nobody what there is.
+   */
+  tagsOfImages(context: RequestContext, name: RepositoryName, digests: readonly Digest[]): Promise<(readonly Tag[])[]>
 
   /** A positive answer is a promise: the blob stays for at least an hour. */
   statBlob(context: RequestContext, name: RepositoryName, digest: Digest): Promise<BlobInfo | undefined>
@@ -238,7 +243,7 @@ export interface Registry {
     context: RequestContext,
     name: RepositoryName,
     digest: Digest,
-    source: { from: RepositoryName } | { anyReadable: (name: RepositoryName) => boolean },
+    source: { from: RepositoryName } | { anyReadable: (name: RepositoryName) => Promise<boolean> },
   ): Promise<boolean>
   /** Throws `blob-unknown`, `blob-referenced`. */
   deleteBlob(context: RequestContext, name: RepositoryName, digest: Digest): Promise<void>

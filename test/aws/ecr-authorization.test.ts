@@ -27,15 +27,17 @@ onEveryDatabase((server) => {
       expect(withToken.status).toBe(200)
     })
 
-    it('takes the ids of registries, and knows no others than the caller’s own', async () => {
-      const { ecr } = server()
+    it('names the host of each registry that is asked for, whoever has something there', async () => {
+      const { ecr, platform } = server()
 
       const own = await ecr.getAuthorizationToken(forRegistries(defaultAccountId, defaultAccountId))
+      const other = await ecr.getAuthorizationToken(forRegistries(otherAccountId, defaultAccountId))
 
       expect(own.authorizationData).toHaveLength(1)
-      expect(await refusalOf(ecr.getAuthorizationToken(forRegistries(defaultAccountId, otherAccountId)))).toBe(
-        denied('ecr:GetAuthorizationToken', `arn:aws:ecr:us-east-1:${otherAccountId}:repository/*`),
-      )
+      expect(other.authorizationData?.map(({ proxyEndpoint }) => proxyEndpoint)).toEqual([
+        `http://${otherAccountId}.dkr.ecr.us-east-1.${platform.host}`,
+        platform.url,
+      ])
     })
   })
 

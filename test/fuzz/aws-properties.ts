@@ -204,7 +204,7 @@ export const awsProperties: readonly ParserProperty[] = [
   }),
 
   parserProperty('the addresses in answers', fc.tuple(fc.constantFrom('localhost', 'h.example.com:5050', '[::1]:5050', '10.0.0.1'), fc.boolean()), ([host, secure]) => {
-    const endpoint = new URL(addresses.proxyEndpoint({ host, secure, context: { registry } }))
+    const endpoint = new URL(addresses.proxyEndpoint({ host, secure, context: { actor: registry, registry } }))
     requireEqual(endpoint.hostname, '123456789012.dkr.ecr.us-east-1.example.com', 'they name the registry')
     requireEqual(endpoint.protocol, secure ? 'https:' : 'http:', 'they have the scheme of the request')
   }),

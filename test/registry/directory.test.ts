@@ -38,14 +38,16 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
       fixture.context.registry.accountId,
       parseRegion(region),
     )
-    if (!registry) throw new Error('the account is not there')
     return { ...fixture.context, registry }
   }
 
-  it('knows no registry of an account that is not there', async () => {
+  it('tells an account that is not there from one that has nothing only to who would make something', async () => {
     const directory = new RegistryDirectory(fixture.database.reader)
+    const [stranger, region] = [parseAccountId('999999999999'), parseRegion('us-east-1')]
 
-    expect(await directory.find(parseAccountId('999999999999'), parseRegion('us-east-1'))).toBeUndefined()
+    expect(await directory.find(stranger, region)).toEqual({ id: 0, accountId: stranger, region })
+    const context = { ...fixture.context, registry: await directory.find(stranger, region) }
+    expect(await codeOf(fixture.registry.createRepository(context, newRepository('team/app')))).toBe('repository-unknown')
   })
 
   it('answers for a region nobody used without leaving a trace, and everything in it is empty', async () => {
@@ -81,7 +83,7 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
       registry.statBlob(context, name, digest),
       registry.openBlob(context, name, digest),
       registry.isBlobReferenced(context, name, digest),
-      registry.mountBlob(context, name, digest, { anyReadable: () => true }),
+      registry.mountBlob(context, name, digest, { anyReadable: async () => true }),
       registry.deleteBlob(context, name, digest),
       registry.beginUpload(context, name),
       registry.getUpload(context, name, '7f1f9a0e-8f0c-4f7e-9f43-5a2c8b6d1e00'),
@@ -95,7 +97,7 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
     const directory = new RegistryDirectory(database.reader)
     const { accountId } = home.registry
     const region = parseRegion('eu-west-1')
-    expect((await directory.find(accountId, region))?.id).toBe(0)
+    expect((await directory.find(accountId, region)).id).toBe(0)
     const context = await contextIn('eu-west-1')
 
     const created = await registry.createRepository(context, newRepository('team/first'))

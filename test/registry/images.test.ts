@@ -307,7 +307,7 @@ describe.each(databases)('images on %s', (kind) => {
     const missing = parseRepositoryName('images/not-there')
 
     expect(await registry.mountBlob(context, target, layerDigest, { from: missing })).toBe(false)
-    expect(await registry.mountBlob(context, target, layerDigest, { anyReadable: () => false })).toBe(false)
+    expect(await registry.mountBlob(context, target, layerDigest, { anyReadable: async () => false })).toBe(false)
     expect(await registry.mountBlob(context, target, layerDigest, { from: source })).toBe(true)
     expect(await registry.statBlob(context, target, layerDigest)).toBeDefined()
     expect(await codeOf(registry.mountBlob(context, missing, layerDigest, { from: source }))).toBe('repository-unknown')

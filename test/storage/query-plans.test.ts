@@ -184,7 +184,7 @@ beforeAll(async () => {
   await opened.content.close()
   await registry.isBlobReferenced(context, name, config)
   await registry.mountBlob(context, other, config, { from: name })
-  await registry.mountBlob(context, other, config, { anyReadable: () => true })
+  await registry.mountBlob(context, other, config, { anyReadable: async () => true })
   await registry.deleteBlob(context, other, config)
   const verifying = { database, blobStore, clock, repair: repairIn(database, () => commandContext(context)) }
   const place = raw.prepare('select key from blob_location limit 1').get() as { key: string }

@@ -5,7 +5,7 @@ import { SignatureV4 } from '@smithy/signature-v4'
 import { pino } from 'pino'
 import { authorize, CredentialThrottle, rootPrincipal } from '../../iam/index.ts'
 import type { Clock } from '../../internal/clock.ts'
-import { parseAccountId, parseRegion } from '../../values/account.ts'
+import { parseAccountId } from '../../values/account.ts'
 import type { RequestMeta } from '../request-meta.ts'
 import { createAwsHandler, type AwsHandlerOptions, type SigningCredential } from './dispatch.ts'
 import type { AwsService } from './service.ts'
@@ -62,8 +62,7 @@ export async function startEndpoint(
     credentials: { findAccessKey: (id) => Promise.resolve(credentials.get(id)), isEndedSession: () => false },
     throttle: new CredentialThrottle({ clock }),
     authorize,
-    resolveRegistry: (request) =>
-      Promise.resolve({ id: 1, accountId: request.principal.accountId, region: parseRegion(request.region) }),
+    findRegistry: (account, place) => Promise.resolve({ id: 1, accountId: account, region: place }),
     clock,
     logger: pino({ level: 'debug' }, { write: (line: string) => void logLines.push(line) }),
     ...options,

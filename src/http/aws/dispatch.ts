@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
-import { isTokenOfKey, type AuthorizationRequest, type Decision, type Principal, type ThrottleDecision } from '../../iam/index.ts'
+import { isTokenOfKey, type AccessRequest, type Decision, type Principal, type RequestOrigin, type ThrottleDecision } from '../../iam/index.ts'
 import { iamError } from '../../iam/errors.ts'
 import type { Clock } from '../../internal/clock.ts'
 import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
@@ -15,7 +15,7 @@ import type { WireResponse } from './protocols/response.ts'
 import { encodeRestXmlError } from './protocols/rest-xml-error.ts'
 import { BodyBudget, declaredLength, decodeContent, readBody, requireDeclaredWithin } from './request-body.ts'
 import { Router, type Route } from './route.ts'
-import type { AwsCall, AwsOperation, AwsService, QueryService, UnsignedOperation } from './service.ts'
+import type { AwsCall, AwsOperation, AwsService, OperationConditions, QueryService, UnsignedOperation } from './service.ts'
 import { checkInput, invalidParameter } from './shapes.ts'
 import { parseSignature, requireScopedTo, SigningKeys, verifySignature, type RequestSignature, type SignableRequest } from './sigv4.ts'
 import { unservedAnswer } from './unserved.ts'
@@ -41,12 +41,12 @@ export interface AwsHandlerOptions {
     recordFailure(sourceIp: string, keyId: string): void
     recordSuccess(sourceIp: string, keyId: string): void
   }
-  authorize(request: AuthorizationRequest): Decision | Promise<Decision>
+  authorize(request: AccessRequest): Decision | Promise<Decision>
   /**
-   * The registry a call works on unless its input names another: by the host if that names one, else the
-   * principal's own in the region it signed for. Throws a domain error where there is none.
+   * The registry of an account in a region; one without anything in it where there is no such account, so that nobody
+   * learns from an answer which accounts there are.
    */
-  resolveRegistry(request: { principal: Principal; region: Region; host: string }): Promise<RegistryRef>
+  findRegistry(accountId: AccountId, region: Region): RegistryRef | Promise<RegistryRef>
   readonly clock: Clock
   readonly logger: Logger
   /** For request bodies whose signature has not been checked, all requests together. */
@@ -280,7 +280,7 @@ export function createAwsHandler(
     if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
 
     const { principal, region } = verified
-    const registry = await options.resolveRegistry({ principal, region, host: meta.host })
+    const registry = await options.findRegistry(service.accountOf?.(input) ?? principal.accountId, region)
     exchange.facts = { ...exchange.facts, registryId: registry.accountId }
     const context: RequestContext = {
       actor: principal,
@@ -291,6 +291,13 @@ export function createAwsHandler(
       protocol: service.name,
       clock,
     }
+    const origin: RequestOrigin = {
+      sourceIp: context.sourceIp,
+      secure: meta.secure,
+      userAgent: context.userAgent,
+      region,
+      nowMs: clock.now(),
+    }
     const gone = new AbortController()
     const onClose = (): void => gone.abort()
     response.once('close', onClose)
@@ -300,10 +307,11 @@ export function createAwsHandler(
         host: meta.host,
         secure: meta.secure,
         signal: gone.signal,
-        authorize: (action, resource) => requireAllowed(context, action, resource),
+        authorize: (action, resource, conditions) => requireAllowed(context, origin, action, resource, conditions),
       }
       if (operation.openToEveryCaller !== true) {
-        await requireAllowed(context, operation.action, operation.resource(input, call))
+        const conditions = operation.conditions && (() => operation.conditions?.(input, call) ?? [])
+        await requireAllowed(context, origin, operation.action, operation.resource(input, call), conditions)
       }
       return await operation.handler(call, input)
     } finally {
@@ -311,9 +319,15 @@ export function createAwsHandler(
     }
   }
 
-  async function requireAllowed(context: RequestContext, action: string, resource: string): Promise<void> {
-    const accountId = ownerOf(resource) ?? context.registry.accountId
-    const decision = await options.authorize({ principal: context.actor, action, resource, accountId, context: {} })
+  async function requireAllowed(
+    { actor: principal, registry }: RequestContext,
+    origin: RequestOrigin,
+    action: string,
+    resource: string,
+    conditions: (() => OperationConditions) | undefined,
+  ): Promise<void> {
+    const accountId = ownerOf(resource) ?? registry.accountId
+    const decision = await options.authorize({ principal, action, resource, accountId, origin, conditions })
     if (!decision.allowed) throw iamError('access-denied', decision.message)
   }
 

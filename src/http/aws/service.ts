@@ -1,4 +1,6 @@
+import type { AuthorizationContext } from '../../iam/index.ts'
 import type { RequestContext } from '../../registry/context.ts'
+import type { AccountId } from '../../values/account.ts'
 import type { AwsError, AwsErrorForm, WireCode } from './errors.ts'
 import type { Shape, Violation } from './shapes.ts'
 
@@ -13,10 +15,18 @@ export interface AwsCall {
   readonly signal: AbortSignal
   /**
    * Requires a right beyond the operation's own, such as `ecr:TagResource` for a repository with tags.
+   * @param conditions as `AwsOperation.conditions`
    * @throws PlatformError 'access-denied'
    */
-  authorize(action: string, resource: string): Promise<void>
+  authorize(action: string, resource: string, conditions?: () => OperationConditions): Promise<void>
 }
+
+/**
+ * Condition keys with which a call has to be allowed: once for each member of the list, and once without any where it
+ * is empty. A call that touches several things a policy can tell apart (the tags of images) names each in a member of
+ * its own, so that no right to one of them stands for another.
+ */
+export type OperationConditions = readonly AuthorizationContext[] | Promise<readonly AuthorizationContext[]>
 
 /** An operation of an AWS service: everything about it that the dispatcher has to know. */
 export interface AwsOperation<I = unknown, O = unknown> {
@@ -24,6 +34,11 @@ export interface AwsOperation<I = unknown, O = unknown> {
   readonly action: string
   /** The ARN it needs the action on, or `*`. */
   resource(input: NoInfer<I>, call: AwsCall): string
+  /**
+   * Condition keys that only this operation knows, such as `aws:RequestTag/<key>`, beside those of every request. Asked
+   * only where a policy has conditions.
+   */
+  conditions?(input: NoInfer<I>, call: AwsCall): OperationConditions
   readonly input: Shape<I>
   /**
    * Does the work. The output is encoded as it is: dates, bytes and maps in the protocol's way, undefined
@@ -74,6 +89,8 @@ interface ServiceBase {
   readonly signingName: string
   /** By name; unknown names get the protocol's "unknown operation". */
   readonly operations: Readonly<Record<string, AwsOperation>>
+  /** The account whose registry an input names, where that need not be the caller's own. */
+  readonly accountOf?: (input: unknown) => AccountId | undefined
   /** How broken constraints are answered; as ECR does where it is absent. */
   readonly invalidInput?: (violations: readonly Violation[]) => AwsError
 }

@@ -14,5 +14,5 @@ export interface Exchange extends HttpExchange {
   readonly ids: IdSource
   readonly manifestBodies: ManifestBodies
   /** Whether the caller may pull from another repository of the same registry. */
-  readonly mayPullFrom: (repository: RepositoryName) => boolean
+  readonly mayPullFrom: (repository: RepositoryName) => Promise<boolean>
 }

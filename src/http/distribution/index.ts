@@ -1,32 +1,32 @@
 import type { Logger } from 'pino'
-import { iamError, type AuthorizationRequest, type Decision } from '../../iam/index.ts'
+import type { AccessRequest, Decision } from '../../iam/index.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { RegistryRef, RequestContext } from '../../registry/context.ts'
-import { registryError } from '../../registry/errors.ts'
 import type { Registry } from '../../registry/types.ts'
 import type { AccountId, Region } from '../../values/account.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import type { EdgeHandler, RequestMeta } from '../request-meta.ts'
 import { answerJson } from './answer.ts'
-import { authenticate, type Authentication, type Caller } from './authenticate.ts'
+import { authenticate, type Authentication } from './authenticate.ts'
+import { CallerRights, conditionsOf } from './caller-rights.ts'
 import { answerFailure } from './failure.ts'
 import { runOperation } from './handlers.ts'
 import { createManifestBodies } from './manifest-body.ts'
-import { mountSourceAction, operationOf, operationResource, operations, type OperationName } from './operations.ts'
+import { mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
 import { parseDistributionPath, type DistributionRoute } from './path.ts'
 import { parseQuery, type Query } from './query.ts'
-import { registryOfHost, selectRegistry, type RegistryAddress } from './registry-selection.ts'
+import { registryOfHost, selectRegistry } from './registry-selection.ts'
 
 export { createLayerDownloadHandler, type LayerDownloadOptions } from './layer-download.ts'
 
 export interface DistributionOptions extends Authentication {
   readonly registry: Registry
-  /** The registry of an account in a region, or undefined where there is none. Asked with every request. */
-  readonly findRegistry: (
-    accountId: AccountId,
-    region: Region,
-  ) => RegistryRef | undefined | Promise<RegistryRef | undefined>
-  readonly authorize: (request: AuthorizationRequest) => Decision
+  /**
+   * The registry of an account in a region; one without anything in it where there is no such account, so that nobody
+   * learns from an answer which accounts there are. Asked with every request.
+   */
+  readonly findRegistry: (accountId: AccountId, region: Region) => RegistryRef | Promise<RegistryRef>
+  readonly authorize: (request: AccessRequest) => Decision | Promise<Decision>
   /** The region of logins with an access key at a host that names none. */
   readonly defaultRegion: Region
   /** Scheme and host that clients use; without it the challenge names the host that was asked for. */
@@ -66,24 +66,24 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
       if (parsed === undefined) throw problem
       const address = selectRegistry(registryOfHost(meta.host, options.registryDomain), caller, options.defaultRegion)
       const { route, query, operation } = parsed
-      assertAllowed(options, caller, address, operation, repositoryOf(route))
-
       if (operation === 'ping') {
         await answerJson(exchange, 200, {})
         return
       }
-      const found = await options.findRegistry(address.accountId, address.region)
-      if (found === undefined) throw noRepositories(address, repositoryOf(route))
+      const found = options.findRegistry(address.accountId, address.region)
       const context: RequestContext = {
         actor: caller.principal,
-        registry: found,
+        registry: found instanceof Promise ? await found : found,
         requestId: meta.requestId,
         sourceIp: meta.sourceIp,
         userAgent: request.headers['user-agent'] ?? '',
         protocol: 'oci',
         clock,
       }
-      const mayPullFrom = pullRight(options, caller, address)
+      const rights = new CallerRights(options.authorize, context, meta.secure)
+      await rights.require(operations[operation].actions, repositoryOf(route), () =>
+        conditionsOf(operation, route, query, { registry, context }),
+      )
       await runOperation(operation, route, {
         request,
         response,
@@ -92,7 +92,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         registry,
         ids,
         manifestBodies,
-        mayPullFrom,
+        mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
       })
     } catch (error) {
       const realm = `${options.publicUrl ?? requestedOrigin(meta)}/`
@@ -107,43 +107,8 @@ function parseRequest(method: string, url: string): ParsedRequest {
   return { route, query, operation: operationOf(method, route, query) }
 }
 
-function assertAllowed(
-  { authorize }: DistributionOptions,
-  { principal }: Caller,
-  address: RegistryAddress,
-  operation: OperationName,
-  repository: RepositoryName | undefined,
-): void {
-  const actions: readonly string[] = operations[operation].actions
-  const resource = operationResource(address, repository)
-  for (const action of actions) {
-    const decision = authorize({ principal, action, resource, accountId: address.accountId, context: {} })
-    if (!decision.allowed) throw iamError('access-denied', decision.message)
-  }
-}
-
-function pullRight(
-  { authorize }: DistributionOptions,
-  { principal }: Caller,
-  address: RegistryAddress,
-): (repository: RepositoryName) => boolean {
-  return (repository) =>
-    authorize({
-      principal,
-      action: mountSourceAction,
-      resource: operationResource(address, repository),
-      accountId: address.accountId,
-      context: {},
-    }).allowed
-}
-
 function repositoryOf(route: DistributionRoute): RepositoryName | undefined {
   return 'repository' in route ? route.repository : undefined
-}
-
-function noRepositories({ accountId }: RegistryAddress, repository: RepositoryName | undefined): Error {
-  const subject = repository === undefined ? 'No repository exists' : `The repository with name '${repository}' does not exist`
-  return registryError('repository-unknown', `${subject} in the registry with id '${accountId}'`, { registryId: accountId })
 }
 
 function requestedOrigin({ secure, host }: RequestMeta): string {

@@ -35,7 +35,7 @@ export async function beginUpload(exchange: Exchange, repository: RepositoryName
 export async function mountBlob(exchange: Exchange, repository: RepositoryName): Promise<void> {
   const { registry, context, query } = exchange
   const digest = digestParameter(query, 'mount')
-  const source = mountSource(exchange)
+  const source = await mountSource(exchange)
   if (digest !== undefined && source !== undefined && (await registry.mountBlob(context, repository, digest, source))) {
     await answerCreated(exchange, repository, digest)
     return
@@ -45,14 +45,18 @@ export async function mountBlob(exchange: Exchange, repository: RepositoryName):
 
 type MountSource = Parameters<Exchange['registry']['mountBlob']>[3]
 
-function mountSource({ query, mayPullFrom }: Exchange): MountSource | undefined {
+async function mountSource({ query, mayPullFrom }: Exchange): Promise<MountSource | undefined> {
   const name = singleParameter(query, 'from')
   if (name === undefined || name === '') return { anyReadable: mayPullFrom }
+  const from = readableName(name)
+  return from !== undefined && (await mayPullFrom(from)) ? { from } : undefined
+}
+
+/** A name that another registry might have is no reason to refuse the upload. */
+function readableName(text: string): RepositoryName | undefined {
   try {
-    const from = parseRepositoryName(name)
-    return mayPullFrom(from) ? { from } : undefined
+    return parseRepositoryName(text)
   } catch {
-    // A name that another registry might have is no reason to refuse the upload.
     return undefined
   }
 }

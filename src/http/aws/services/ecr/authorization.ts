@@ -1,10 +1,10 @@
 import { ecrTokenLifetimeMs, issueEcrToken, type Keyring } from '../../../../iam/index.ts'
 import type { Clock } from '../../../../internal/clock.ts'
+import { parseAccountId } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { structure } from '../../shapes.ts'
 import type { Addresses } from './addresses.ts'
 import { registryIds } from './shapes.ts'
-import { contextOf, everyRepositoryResource } from './target.ts'
 
 /** The user name that goes with every token; it names nobody. */
 const tokenUser = 'AWS'
@@ -24,21 +24,16 @@ export function authorizationOperations(deps: {
       async handler(call, input) {
         const { actor, registry } = call.context
         const ids = [...new Set(input.registryIds ?? [registry.accountId])]
-        for (const registryId of ids) {
-          if (registryId === registry.accountId) continue
-          // A token opens no more than its owner may do; the answer would still claim that there is such a registry.
-          await call.authorize('ecr:GetAuthorizationToken', everyRepositoryResource({ registryId }, call))
-          contextOf({ registryId }, call)
-        }
         const issuedAt = clock.now()
         // The password names the access key it came from, and is worth nothing when that has ended.
         const expiresAt = Math.min(issuedAt + ecrTokenLifetimeMs, actor.session?.expiresAt ?? Number.POSITIVE_INFINITY)
         const password = issueEcrToken(keyring, { principal: actor, region: registry.region, issuedAt, expiresAt })
         return {
-          authorizationData: ids.map(() => ({
+          // A token opens no more than its owner may do, and an address says nothing of who has something there.
+          authorizationData: ids.map((registryId) => ({
             authorizationToken: Buffer.from(`${tokenUser}:${password}`).toString('base64'),
             expiresAt: new Date(expiresAt),
-            proxyEndpoint: addresses.proxyEndpoint(call),
+            proxyEndpoint: addresses.proxyEndpoint(call, parseAccountId(registryId)),
           })),
         }
       },

@@ -21,6 +21,7 @@ import {
 import { AwsError } from '../../errors.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { invalidParameter, required, string, structure } from '../../shapes.ts'
+import { imageTagConditions } from './conditions.ts'
 import { tokenBesideNames, type ListIdentity, type PageTokens } from './page-token.ts'
 import * as shapes from './shapes.ts'
 import { repositoryResource, targetOf } from './target.ts'
@@ -65,6 +66,7 @@ export function imageOperations(deps: {
     DescribeImages: operation({
       action: 'ecr:DescribeImages',
       resource: (input, call) => repositoryResource(input, call),
+      conditions: ({ imageIds = [] }) => imageTagConditions(imageIds.map(({ imageTag }) => imageTag)),
       input: structure({
         ...shapes.repositoryMembers,
         imageIds: shapes.imageIds,
@@ -97,6 +99,7 @@ export function imageOperations(deps: {
     BatchGetImage: operation({
       action: 'ecr:BatchGetImage',
       resource: (input, call) => repositoryResource(input, call),
+      conditions: ({ imageIds }) => imageTagConditions(imageIds.map(({ imageTag }) => imageTag)),
       input: structure({
         ...shapes.repositoryMembers,
         imageIds: required(shapes.batchImageIds),
@@ -138,6 +141,10 @@ export function imageOperations(deps: {
     BatchDeleteImage: operation({
       action: 'ecr:BatchDeleteImage',
       resource: (input, call) => repositoryResource(input, call),
+      conditions: async (input, call) => {
+        const { context, name } = targetOf(input, call)
+        return imageTagConditions(await removedTags(registry, context, name, input.imageIds))
+      },
       input: structure({ ...shapes.repositoryMembers, imageIds: required(shapes.batchImageIds) }),
       async handler(call, input) {
         const { context, name } = targetOf(input, call)
@@ -162,6 +169,7 @@ export function imageOperations(deps: {
     PutImage: operation({
       action: 'ecr:PutImage',
       resource: (input, call) => repositoryResource(input, call),
+      conditions: ({ imageTag }) => imageTagConditions([imageTag]),
       maxBodyBytes: maxPutImageRequestBytes,
       input: structure({
         ...shapes.repositoryMembers,
@@ -258,6 +266,29 @@ async function describeNamed(
     images.set(image.digest, image)
   }
   return [...images.values()]
+}
+
+/**
+ * Every tag that a deletion takes: those it names, and those of the images that it names by digest alone; undefined for
+ * an image without tags. It is asked before anybody knows whether the caller may: that there is no such repository is as
+ * if it had no such image.
+ */
+async function removedTags(
+  registry: Registry,
+  context: RequestContext,
+  name: RepositoryName,
+  imageIds: readonly shapes.BatchImageId[],
+): Promise<(string | undefined)[]> {
+  const tags: (string | undefined)[] = imageIds.map(({ imageTag }) => imageTag).filter((tag) => tag !== undefined)
+  const digests = imageIds.flatMap(({ imageDigest, imageTag }) =>
+    imageTag === undefined && imageDigest !== undefined && isDigest(imageDigest) ? [imageDigest] : [],
+  )
+  if (digests.length === 0) return tags
+  for (const held of await registry.tagsOfImages(context, name, digests)) {
+    if (held.length === 0) tags.push(undefined)
+    else tags.push(...held)
+  }
+  return tags
 }
 
 async function getImage(

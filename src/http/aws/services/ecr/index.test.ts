@@ -9,7 +9,7 @@ import { createEcrService } from './index.ts'
 const clock = new SteppedClock(testStart)
 // What is asked here is settled before a registry is: none is needed.
 const registry = {} as Registry
-const { operations } = createEcrService({ registry, keyring: await textKeyring(), clock })
+const { operations, accountOf } = createEcrService({ registry, keyring: await textKeyring(), clock })
 
 const accountId = parseAccountId('111122223333')
 const region = parseRegion('eu-west-1')
@@ -72,9 +72,18 @@ describe('the operations of ECR', () => {
     '%s needs it in the registry that its input names',
     (_, operation) => {
       const foreign = repository.replace(accountId, '999988887777')
-      const input = { registryId: '999988887777', repositoryName: 'team/app', resourceArn: foreign }
+      for (const named of [{ registryId: '999988887777' }, { resourceArn: foreign }]) {
+        const input = { repositoryName: 'team/app', resourceArn: foreign, ...named }
+        const there = { ...call.context.registry, accountId: accountOf?.(input) ?? accountId }
 
-      expect(operation.resource(input, call)).toContain(':999988887777:repository/')
+        expect(operation.resource(input, { ...call, context: { ...call.context, registry: there } })).toContain(':999988887777:repository/')
+      }
     },
   )
+
+  it('that name nobody’s registry, or something that cannot be one, work on the caller’s own', () => {
+    const inputs = [{}, { resourceArn: 'nonsense' }, { resourceArn: 'arn:aws:iam::aws:policy/x' }, { resourceArn: 'arn:aws:ecr:eu-west-1::x' }]
+
+    expect(inputs.map((input) => accountOf?.(input))).toEqual(inputs.map(() => undefined))
+  })
 })

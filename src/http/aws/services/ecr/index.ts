@@ -10,6 +10,7 @@ import { PageTokens } from './page-token.ts'
 import { registryOperations } from './registry.ts'
 import { repositoryOperations } from './repositories.ts'
 import { resourceTagOperations } from './resource-tags.ts'
+import { accountOf } from './target.ts'
 
 export interface EcrServiceDependencies extends AddressSettings {
   readonly registry: Registry
@@ -29,6 +30,7 @@ export function createEcrService(deps: EcrServiceDependencies): AwsService {
     protocol: 'json',
     signingName: 'ecr',
     targetPrefix: 'AmazonEC2ContainerRegistry_V20150921',
+    accountOf,
     operations: {
       ...authorizationOperations({ keyring, clock, addresses }),
       ...registryOperations(),

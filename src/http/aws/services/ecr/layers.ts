@@ -157,7 +157,7 @@ export function layerOperations(deps: {
         }
         const expiresAt = clock.now() + downloadUrlLifetimeMs
         const token = signLayerUrl(keyring, { registryId: context.registry.id, repositoryId, digest, expiresAt })
-        return { downloadUrl: addresses.proxyEndpoint(call) + downloadPath + token, layerDigest: digest }
+        return { downloadUrl: addresses.linkOrigin(call) + downloadPath + token, layerDigest: digest }
       },
     }),
   }

@@ -3,10 +3,11 @@ import { parseRepositoryName, repositoryArn } from '../../../../values/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { boolean, invalidParameter, required, structure, type Input } from '../../shapes.ts'
 import type { Addresses } from './addresses.ts'
+import { requestTagConditions } from './conditions.ts'
 import { tokenBesideNames, type PageTokens } from './page-token.ts'
 import { checkedTags } from './resource-tags.ts'
 import * as shapes from './shapes.ts'
-import { contextOf, everyRepositoryResource, repositoryResource, targetOf } from './target.ts'
+import { everyRepositoryResource, repositoryResource, targetOf } from './target.ts'
 
 export function repositoryOperations(deps: {
   readonly registry: Registry
@@ -33,6 +34,7 @@ export function repositoryOperations(deps: {
     CreateRepository: operation({
       action: 'ecr:CreateRepository',
       resource: (input, call) => repositoryResource(input, call),
+      conditions: ({ tags = [] }) => requestTagConditions(tags),
       input: structure({
         ...shapes.repositoryMembers,
         tags: shapes.resourceTags,
@@ -45,7 +47,9 @@ export function repositoryOperations(deps: {
         const { context, name } = targetOf(input, call)
         refuseUnenforcedEncryption(input.encryptionConfiguration)
         const tags = checkedTags(input.tags ?? [])
-        if (Object.keys(tags).length > 0) await call.authorize('ecr:TagResource', repositoryResource(input, call))
+        if (Object.keys(tags).length > 0) {
+          await call.authorize('ecr:TagResource', repositoryResource(input, call), () => requestTagConditions(input.tags ?? []))
+        }
         const tagMutability = input.imageTagMutability ?? 'MUTABLE'
         const repository = await registry.createRepository(context, {
           name,
@@ -62,8 +66,8 @@ export function repositoryOperations(deps: {
       action: 'ecr:DescribeRepositories',
       resource(input, call) {
         const [repositoryName] = input.repositoryNames ?? []
-        if (repositoryName === undefined) return everyRepositoryResource(input, call)
-        return repositoryResource({ registryId: input.registryId, repositoryName }, call)
+        if (repositoryName === undefined) return everyRepositoryResource(call)
+        return repositoryResource({ repositoryName }, call)
       },
       input: structure({
         registryId: shapes.registryId,
@@ -72,13 +76,13 @@ export function repositoryOperations(deps: {
         maxResults: shapes.maxResults,
       }),
       async handler(call, input) {
-        const { registryId, nextToken, maxResults } = input
-        const context = contextOf(input, call)
+        const { nextToken, maxResults } = input
+        const { context } = call
         if (input.repositoryNames !== undefined) {
           if (nextToken !== undefined) throw tokenBesideNames('repositoryNames')
           const names = [...new Set(input.repositoryNames)]
           for (const repositoryName of names.slice(1)) {
-            await call.authorize('ecr:DescribeRepositories', repositoryResource({ registryId, repositoryName }, call))
+            await call.authorize('ecr:DescribeRepositories', repositoryResource({ repositoryName }, call))
           }
           const found = await Promise.all(names.map((name) => registry.getRepository(context, parseRepositoryName(name))))
           return { repositories: found.map((repository) => describe(repository, call)) }

@@ -4,6 +4,7 @@ import { arnParts, parseArn, parseRepositoryName, type RepositoryName } from '..
 import { AwsError } from '../../errors.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { invalidParameter, list, required, string, structure } from '../../shapes.ts'
+import { requestTagConditions, tagKeyConditions } from './conditions.ts'
 import { resourceTags, type ResourceTags } from './shapes.ts'
 import { repositoryResource, targetOf } from './target.ts'
 
@@ -24,6 +25,7 @@ export function resourceTagOperations({ registry }: { readonly registry: Registr
     TagResource: operation({
       action: 'ecr:TagResource',
       resource: (input, call) => resourceOf(input, call),
+      conditions: ({ tags }) => requestTagConditions(tags),
       input: structure({ resourceArn: required(string()), tags: required(resourceTags) }),
       async handler(call, input) {
         const { context, name } = targetOf(namedBy(input, call), call)
@@ -34,6 +36,7 @@ export function resourceTagOperations({ registry }: { readonly registry: Registr
     UntagResource: operation({
       action: 'ecr:UntagResource',
       resource: (input, call) => resourceOf(input, call),
+      conditions: ({ tagKeys }) => tagKeyConditions(tagKeys),
       input: structure({ resourceArn: required(string()), tagKeys: required(list(string())) }),
       async handler(call, input) {
         const { context, name } = targetOf(namedBy(input, call), call)
@@ -100,7 +103,7 @@ function resourceOf(input: { readonly resourceArn: string }, call: AwsCall): str
 function namedBy(
   { resourceArn }: { readonly resourceArn: string },
   call: AwsCall,
-): { registryId: string; repositoryName: RepositoryName } {
+): { repositoryName: RepositoryName } {
   try {
     const { partition, service, region, accountId, resource } = arnParts(parseArn(resourceArn))
     const isRepository =
@@ -108,8 +111,8 @@ function namedBy(
       service === 'ecr' &&
       region === call.context.registry.region &&
       resource.startsWith(repositoryPrefix)
-    if (isRepository && accountId !== undefined && accountId !== 'aws') {
-      return { registryId: accountId, repositoryName: parseRepositoryName(resource.slice(repositoryPrefix.length)) }
+    if (isRepository && accountId === call.context.registry.accountId) {
+      return { repositoryName: parseRepositoryName(resource.slice(repositoryPrefix.length)) }
     }
   } catch (error) {
     if (!isPlatformError(error)) throw error

@@ -1,49 +1,49 @@
+import { isPlatformError } from '../../../../internal/platform-error.ts'
 import type { RequestContext } from '../../../../registry/index.ts'
 import {
+  arnParts,
   parseAccountId,
+  parseArn,
   parseRepositoryName,
   repositoryArn,
   type AccountId,
   type RepositoryName,
 } from '../../../../values/index.ts'
 import type { AwsCall } from '../../service.ts'
-import { invalidParameter } from '../../shapes.ts'
 
-/** The registry that an input names: an account's, in the region of the call. */
-interface NamesRegistry {
-  readonly registryId?: string | undefined
+interface NamesRepository {
+  readonly repositoryName: string
 }
 
-interface NamesRepository extends NamesRegistry {
-  readonly repositoryName: string
+/**
+ * The account whose registry a call works on, as far as its input says: `registryId`, or the owner in the ARN of a
+ * resource. Undefined for the caller's own, and where the operation has to refuse what was given.
+ */
+export function accountOf(input: unknown): AccountId | undefined {
+  const { registryId, resourceArn } = input as { readonly registryId?: unknown; readonly resourceArn?: unknown }
+  try {
+    if (typeof registryId === 'string') return parseAccountId(registryId)
+    const owner = typeof resourceArn === 'string' ? arnParts(parseArn(resourceArn)).accountId : undefined
+    return owner === 'aws' ? undefined : owner
+  } catch (error) {
+    if (isPlatformError(error, 'arn-invalid')) return undefined
+    throw error
+  }
 }
 
 /** The ARN of the repository that an input names. */
 export function repositoryResource(input: NamesRepository, call: AwsCall): string {
-  return repositoryArn(call.context.registry.region, accountOf(input, call), parseRepositoryName(input.repositoryName))
+  const { region, accountId } = call.context.registry
+  return repositoryArn(region, accountId, parseRepositoryName(input.repositoryName))
 }
 
-/** All repositories of the registry that an input names, in the form in which IAM policies name them. */
-export function everyRepositoryResource(input: NamesRegistry, call: AwsCall): string {
-  return `arn:aws:ecr:${call.context.registry.region}:${accountOf(input, call)}:repository/*`
+/** All repositories of the registry that a call works on, in the form in which IAM policies name them. */
+export function everyRepositoryResource(call: AwsCall): string {
+  const { region, accountId } = call.context.registry
+  return `arn:aws:ecr:${region}:${accountId}:repository/*`
 }
 
-/**
- * What to work on, after the call was authorised.
- * @throws AwsError where the caller was allowed to use another account's registry: only its own is reached here.
- */
+/** What to work on, after the call was authorised. */
 export function targetOf(input: NamesRepository, call: AwsCall): { context: RequestContext; name: RepositoryName } {
-  return { context: contextOf(input, call), name: parseRepositoryName(input.repositoryName) }
-}
-
-/** As `targetOf`, for calls that name no repository. */
-export function contextOf(input: NamesRegistry, call: AwsCall): RequestContext {
-  if (accountOf(input, call) !== call.context.registry.accountId) {
-    throw invalidParameter([{ field: 'registryId', constraint: "Member must be the id of the caller's own registry" }])
-  }
-  return call.context
-}
-
-function accountOf({ registryId }: NamesRegistry, call: AwsCall): AccountId {
-  return registryId === undefined ? call.context.registry.accountId : parseAccountId(registryId)
+  return { context: call.context, name: parseRepositoryName(input.repositoryName) }
 }

@@ -1,0 +1,78 @@
+import { iamError, type AccessRequest, type AuthorizationContext, type Decision, type RequestOrigin } from '../../iam/index.ts'
+import type { RequestContext } from '../../registry/context.ts'
+import type { Registry } from '../../registry/types.ts'
+import type { RepositoryName } from '../../values/repository-name.ts'
+import { operationResource, type OperationName } from './operations.ts'
+import type { DistributionRoute } from './path.ts'
+import { tagParameters, type Query } from './query.ts'
+
+type Conditions = AccessRequest['conditions']
+
+/** What the caller of one request may do in the registry that it works on. */
+export class CallerRights {
+  readonly #authorize: (request: AccessRequest) => Decision | Promise<Decision>
+  readonly #context: RequestContext
+  readonly #origin: RequestOrigin
+
+  constructor(authorize: (request: AccessRequest) => Decision | Promise<Decision>, context: RequestContext, secure: boolean) {
+    const { sourceIp, userAgent, registry, clock } = context
+    this.#authorize = authorize
+    this.#context = context
+    this.#origin = { sourceIp, secure, userAgent, region: registry.region, nowMs: clock.now() }
+  }
+
+  /**
+   * Requires all of the actions on the repository, or without one on the whole registry.
+   * @throws `access-denied`
+   */
+  async require(actions: readonly string[], repository: RepositoryName | undefined, conditions: Conditions): Promise<void> {
+    for (const action of actions) {
+      const answer = this.#ask(action, repository, conditions)
+      // What is decided at once needs no turn of the event loop.
+      const decision = answer instanceof Promise ? await answer : answer
+      if (!decision.allowed) throw iamError('access-denied', decision.message)
+    }
+  }
+
+  async has(action: string, repository: RepositoryName): Promise<boolean> {
+    return (await this.#ask(action, repository, undefined)).allowed
+  }
+
+  #ask(action: string, repository: RepositoryName | undefined, conditions: Conditions): Decision | Promise<Decision> {
+    const { actor: principal, registry } = this.#context
+    return this.#authorize({
+      principal,
+      action,
+      resource: operationResource(registry, repository),
+      accountId: registry.accountId,
+      origin: this.#origin,
+      conditions,
+    })
+  }
+}
+
+/** The tag that a request reads, sets or removes. Each one is asked for by itself: see `AccessRequest.conditions`. */
+const imageTagKey = 'stowage:ImageTag'
+
+/** Condition keys of an operation. Nothing but the tags: by its digest an image is read and pushed without one. */
+export function conditionsOf(
+  operation: OperationName,
+  route: DistributionRoute,
+  query: Query,
+  { registry, context }: { readonly registry: Registry; readonly context: RequestContext },
+): readonly AuthorizationContext[] | Promise<readonly AuthorizationContext[]> {
+  if (route.kind !== 'manifest') return []
+  const { repository, reference } = route
+  if (operation === 'deleteManifest' && reference.kind === 'digest') {
+    return registry.tagsOfImages(context, repository, [reference.digest]).then(([tags = []]) => tags.map(ofTag))
+  }
+  const named = reference.kind === 'tag' ? [ofTag(reference.tag)] : []
+  if (operation !== 'putManifest') return named
+  const further = tagParameters(query).map(ofTag)
+  // A push by digest alone sets no tag; with tags beside it, the right to push them is what counts.
+  return [...named, ...further]
+}
+
+function ofTag(tag: string): AuthorizationContext {
+  return { [imageTagKey]: tag }
+}

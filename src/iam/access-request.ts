@@ -1,0 +1,31 @@
+import type { AccountId, Region } from '../values/account.ts'
+import type { AuthorizationContext } from './authorize.ts'
+import type { Principal } from './principal.ts'
+
+/** How a request reached the server: what the global condition keys tell of it. */
+export interface RequestOrigin {
+  readonly sourceIp: string
+  /** True if the client's own connection is encrypted. */
+  readonly secure: boolean
+  readonly userAgent: string
+  /** The region that was asked: of the signature, of the host or of the token. */
+  readonly region: Region
+  readonly nowMs: number
+}
+
+/** A question for the authorizer: may this principal do that? */
+export interface AccessRequest {
+  readonly principal: Principal
+  /** The IAM action, such as `ecr:PutImage`. */
+  readonly action: string
+  /** The resource's ARN, or `*` for an action that has none. */
+  readonly resource: string
+  /** The account that owns the resource; for `*`, the account whose registry is asked. */
+  readonly accountId: AccountId
+  readonly origin: RequestOrigin
+  /**
+   * Condition keys that only the operation knows. The action has to be allowed with each member of the list, or without
+   * any where it is empty. Called only where a policy has conditions.
+   */
+  readonly conditions?: (() => readonly AuthorizationContext[] | Promise<readonly AuthorizationContext[]>) | undefined
+}
