@@ -1,6 +1,8 @@
 import type { AccountId, Region } from '../values/account.ts'
-import type { AuthorizationContext } from './authorize.ts'
 import type { Principal } from './principal.ts'
+
+/** Condition keys of a request with their values, such as `aws:RequestTag/team`. */
+export type AuthorizationContext = Readonly<Record<string, string | readonly string[]>>
 
 /** How a request reached the server: what the global condition keys tell of it. */
 export interface RequestOrigin {

@@ -1,9 +1,8 @@
 import type { AccountId } from '../values/account.ts'
-import type { AccessRequest } from './access-request.ts'
+import type { AccessRequest, AuthorizationContext } from './access-request.ts'
 import type { Principal } from './principal.ts'
 
-/** Condition keys of a request with their values, such as `aws:RequestTag/team`. */
-export type AuthorizationContext = Readonly<Record<string, string | readonly string[]>>
+export type { AuthorizationContext } from './access-request.ts'
 
 export interface AuthorizationRequest {
   readonly principal: Principal
