@@ -80,6 +80,9 @@ export const units: Readonly<Record<string, Unit>> = {
   'platform-backup.ts': { layer: 5, mayImport: [...belowRules, ...rules, ...processes, 'platform.ts', 'platform-verify.ts'] },
   'main.ts': { layer: 5, mayImport: [...base, 'http', ...protocols, 'platform.ts'] },
   'cli.ts': { layer: 5, mayImport: [...base, 'cli', 'platform.ts', 'main.ts'] },
+  // Programs that docker and kubelets run by their names.
+  'docker-credential-stowage.ts': { layer: 5, mayImport: ['cli'] },
+  'stowage-kubelet-credential-provider.ts': { layer: 5, mayImport: ['cli'] },
 }
 
 /** Packages and built-in modules that only some units may import; any other declared dependency is free. */

@@ -1,3 +1,4 @@
+export { awsServiceNames, readAwsEnvironment, type AwsEnvironment, type AwsServiceName } from './aws-environment.ts'
 export { hostAndPort, isLoopback, normalizeIp, type ListenAddress, type NetworkRange } from './address.ts'
 export { parseByteRate } from './byte-rate.ts'
 export { rootCredentialPath, selfSignedPaths, type SelfSignedPaths } from './data-paths.ts'

@@ -21,6 +21,7 @@ export type Tool =
   | 'strace'
   | 'faketime'
   | 'gcc'
+  | 'docker-credential-ecr-login'
   | 'aws'
   | 'python'
 
