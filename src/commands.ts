@@ -2,15 +2,32 @@ import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, sweepSessions } from './iam/commands/sessions.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
+import { putAccountSetting } from './registry/commands/account-settings.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
+import {
+  createCreationTemplate,
+  deleteCreationTemplate,
+  updateCreationTemplate,
+} from './registry/commands/creation-templates.ts'
 import { quarantineBlob, recordBlobChecksums } from './registry/commands/damage.ts'
 import { deleteImages, deleteTag } from './registry/commands/delete-images.ts'
+import {
+  deleteRegistryPolicy,
+  deleteRepositoryPolicy,
+  putRegistryPolicy,
+  setRepositoryPolicy,
+} from './registry/commands/policies.ts'
+import {
+  deregisterPullTimeExclusion,
+  registerPullTimeExclusion,
+} from './registry/commands/pull-time-exclusions.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { ensureRegistry } from './registry/commands/registries.ts'
 import {
   createRepository,
   deleteRepository,
+  putScanOnPush,
   putTagMutability,
   tagResource,
   untagResource,
@@ -37,6 +54,17 @@ export const commands: readonly AnyCommand[] = [
   putTagMutability,
   tagResource,
   untagResource,
+  putScanOnPush,
+  setRepositoryPolicy,
+  deleteRepositoryPolicy,
+  putRegistryPolicy,
+  deleteRegistryPolicy,
+  putAccountSetting,
+  createCreationTemplate,
+  updateCreationTemplate,
+  deleteCreationTemplate,
+  registerPullTimeExclusion,
+  deregisterPullTimeExclusion,
   putManifest,
   deleteTag,
   deleteImages,

@@ -30,4 +30,6 @@ export interface AccessRequest {
    * any where it is empty. Called only where a policy has conditions.
    */
   readonly conditions?: (() => readonly AuthorizationContext[] | Promise<readonly AuthorizationContext[]>) | undefined
+  /** A policy that the repository is taken to have, whichever it has: for the question what would be if it had that one. */
+  readonly repositoryPolicy?: string | undefined
 }

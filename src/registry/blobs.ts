@@ -10,6 +10,7 @@ import {
 import { findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
 import { blobPromiseMs } from '../storage/metadata/stores/review-queue.ts'
 import type { Digest, RepositoryName } from '../values/index.ts'
+import { readAccountSetting } from './account-settings.ts'
 import { readRepository } from './change.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './commands/blobs.ts'
 import { commandContext, type RequestContext } from './context.ts'
@@ -96,6 +97,7 @@ export function blobOperations(deps: { database: MetadataDatabase; damageWatch: 
 
     async mountBlob(context, name, digest, source) {
       const repository = await readRepository(database.reader, registryOf(context), name)
+      if ((await readAccountSetting(database.reader, context.registry.id, 'BLOB_MOUNTING')) !== 'ENABLED') return false
       const from =
         'from' in source ? source.from : await firstReadable(context.registry.id, repository.domain_id, digest, source.anyReadable)
       if (from === undefined) return false

@@ -57,6 +57,17 @@ export async function audit(
   await recordAudit(tx, context, { action, resource, detail: { repositoryName, ...detail } })
 }
 
+/** Writes the audit row of a change of a registry itself. `action` is the name of the ECR operation. */
+export async function auditRegistry(
+  tx: Session,
+  context: CommandContext,
+  action: string,
+  detail: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const resource = `arn:aws:ecr:${context.region}:${context.accountId}:*`
+  await recordAudit(tx, context, { action, resource, detail: { registryId: context.accountId, ...detail } })
+}
+
 /** Puts an event of an image into the outbox, in the words of ECR's EventBridge events. */
 export async function imageEvent(
   tx: Session,

@@ -23,6 +23,12 @@ export type RegistryErrorCode =
   | 'upload-part-too-small'
   | 'layer-exists'
   | 'page-invalid'
+  | 'repository-policy-unknown'
+  | 'registry-policy-unknown'
+  | 'template-unknown'
+  | 'template-exists'
+  | 'exclusion-unknown'
+  | 'exclusion-exists'
   | 'too-many-tags'
   | 'parameter-invalid'
   | 'limit-exceeded'
@@ -33,4 +39,10 @@ export function registryError(
   detail?: ErrorDetail,
 ): PlatformError<RegistryErrorCode> {
   return new PlatformError(code, message, { detail })
+}
+
+/** A refusal in ECR's form: which member of an input broke which rule. */
+export function parameterInvalid(field: string, constraint: string): PlatformError<RegistryErrorCode> {
+  const message = `Invalid parameter at '${field}' failed to satisfy constraint: '${constraint}'`
+  return registryError('parameter-invalid', message, { field, constraint })
 }

@@ -1,11 +1,16 @@
+export { accountSettingNames } from './account-settings.ts'
 export { commandContext, systemActorArn, type Protocol, type RegistryRef, type RequestContext } from './context.ts'
-export { registryError, type RegistryErrorCode } from './errors.ts'
+export { pushCreating } from './create-on-push.ts'
+export { parameterInvalid, registryError, type RegistryErrorCode } from './errors.ts'
 export { createRegistry, type RegistryDependencies } from './registry.ts'
 export { maxManifestBytes } from './manifests.ts'
 export type {
+  AccountSettingName,
   AppendRequest,
   BlobInfo,
   CompleteRequest,
+  CreationTemplate,
+  CreationTemplateChanges,
   DeleteImageOutcome,
   ImageDetail,
   ImageFilter,
@@ -13,6 +18,7 @@ export type {
   ImageListing,
   ImageStatus,
   ManifestWithBytes,
+  NewCreationTemplate,
   NewManifest,
   NewRepository,
   Page,
@@ -23,6 +29,7 @@ export type {
   Repository,
   StoredManifest,
   TagMutability,
+  TemplateUse,
   UploadBody,
   UploadSession,
 } from './types.ts'

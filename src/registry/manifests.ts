@@ -70,7 +70,7 @@ export function manifestOperations(deps: {
       if (digestOf(found.bytes, digestAlgorithm(found.digest)) !== found.digest) {
         throw storageError('manifest-corrupt', `The stored bytes of the manifest ${found.digest} are damaged. Push it again.`)
       }
-      pullClock.record(found.id, context.clock.now())
+      pullClock.record(context, found.id)
       return found
     },
 

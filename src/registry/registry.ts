@@ -1,8 +1,12 @@
+import { accountSettingOperations } from './account-settings.ts'
 import { blobOperations } from './blobs.ts'
+import { creationTemplateOperations } from './creation-templates.ts'
 import type { DamageWatch } from './damage.ts'
 import { imageOperations } from './images.ts'
 import { manifestOperations } from './manifests.ts'
+import { policyOperations } from './policies.ts'
 import type { PullClock } from './pull-clock.ts'
+import { pullTimeExclusionOperations } from './pull-time-exclusions.ts'
 import { repositoryOperations } from './repositories.ts'
 import type { Registry } from './types.ts'
 import { uploadOperations, type UploadDependencies } from './uploads.ts'
@@ -16,6 +20,10 @@ export interface RegistryDependencies extends UploadDependencies {
 export function createRegistry(deps: RegistryDependencies): Registry {
   return {
     ...repositoryOperations(deps),
+    ...policyOperations(deps),
+    ...accountSettingOperations(deps),
+    ...creationTemplateOperations(deps),
+    ...pullTimeExclusionOperations(deps),
     ...manifestOperations(deps),
     ...imageOperations(deps),
     ...blobOperations(deps),

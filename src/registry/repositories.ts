@@ -22,6 +22,7 @@ export type RepositoryOperations = Pick<
   | 'listRepositories'
   | 'deleteRepository'
   | 'putTagMutability'
+  | 'putScanOnPush'
   | 'tagResource'
   | 'untagResource'
   | 'listResourceTags'
@@ -61,6 +62,10 @@ export function repositoryOperations(deps: {
     async putTagMutability(context, name, mode, filters) {
       const input = { name, mode, filters }
       return toRepository(await database.execute(commands.putTagMutability, input, commandContext(context)))
+    },
+
+    async putScanOnPush(context, name, scanOnPush) {
+      return toRepository(await database.execute(commands.putScanOnPush, { name, scanOnPush }, commandContext(context)))
     },
 
     async tagResource(context, name, tags) {

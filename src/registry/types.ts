@@ -3,6 +3,7 @@ import type { OpenBlob } from '../storage/blobs/blob-store.ts'
 import type { Digest } from '../values/digest.ts'
 import type { Reference, Tag } from '../values/reference.ts'
 import type { RepositoryName } from '../values/repository-name.ts'
+import type { RepositoryPrefix } from '../values/repository-prefix.ts'
 import type { RequestContext } from './context.ts'
 
 /** A page of a keyset listing: `after` is the last key of the previous page, not necessarily a living one. */
@@ -37,6 +38,34 @@ export interface NewRepository {
   readonly mutabilityFilters: readonly string[]
   readonly scanOnPush: boolean
   readonly tags: Readonly<Record<string, string>>
+}
+
+/** What an account may choose for its registry in a region; its values and defaults are in `account-settings.ts`. */
+export type AccountSettingName = 'BASIC_SCAN_TYPE_VERSION' | 'BLOB_MOUNTING' | 'REGISTRY_POLICY_SCOPE'
+
+/** Which ways of coming into being a template is for. */
+export type TemplateUse = 'PULL_THROUGH_CACHE' | 'REPLICATION' | 'CREATE_ON_PUSH'
+
+/** The settings of repositories that nobody creates by name. */
+export interface CreationTemplate {
+  /** As its maker wrote it: `prod` and `prod/` are one prefix, of which there is one template. */
+  readonly prefix: string
+  readonly description: string | undefined
+  readonly tagMutability: TagMutability
+  readonly mutabilityFilters: readonly string[]
+  readonly tags: Readonly<Record<string, string>>
+  readonly repositoryPolicy: string | undefined
+  readonly appliedFor: readonly TemplateUse[]
+  readonly customRoleArn: string | undefined
+  readonly createdAt: number
+  readonly updatedAt: number
+}
+
+export type NewCreationTemplate = Omit<CreationTemplate, 'createdAt' | 'updatedAt'>
+
+/** What is absent stays as it is; an empty text takes a setting away. */
+export type CreationTemplateChanges = {
+  readonly [Setting in Exclude<keyof NewCreationTemplate, 'prefix'>]?: NewCreationTemplate[Setting] | undefined
 }
 
 export interface StoredManifest {
@@ -176,6 +205,62 @@ export interface Registry {
   tagResource(context: RequestContext, name: RepositoryName, tags: Readonly<Record<string, string>>): Promise<void>
   untagResource(context: RequestContext, name: RepositoryName, keys: readonly string[]): Promise<void>
   listResourceTags(context: RequestContext, name: RepositoryName): Promise<Record<string, string>>
+  /** Kept and shown; nothing is scanned as long as there is no scanner. */
+  putScanOnPush(context: RequestContext, name: RepositoryName, scanOnPush: boolean): Promise<Repository>
+
+  /**
+   * Throws `parameter-invalid` for what is no policy of a repository, and without `force` for one under which the caller
+   * could not set another, which is what `mayStillSet` says of it.
+   */
+  setRepositoryPolicy(
+    context: RequestContext,
+    name: RepositoryName,
+    document: string,
+    options: { force: boolean; mayStillSet: (document: string) => boolean | Promise<boolean> },
+  ): Promise<void>
+  /** The document as it was set. Throws `repository-policy-unknown`. */
+  getRepositoryPolicy(context: RequestContext, name: RepositoryName): Promise<string>
+  /** Answers what it was. Throws `repository-policy-unknown`. */
+  deleteRepositoryPolicy(context: RequestContext, name: RepositoryName): Promise<string>
+  /** Throws `parameter-invalid`. */
+  putRegistryPolicy(context: RequestContext, document: string): Promise<void>
+  /** The document as it was put. Throws `registry-policy-unknown`. */
+  getRegistryPolicy(context: RequestContext): Promise<string>
+  /** Answers what it was. Throws `registry-policy-unknown`. */
+  deleteRegistryPolicy(context: RequestContext): Promise<string>
+
+  getAccountSetting(context: RequestContext, name: AccountSettingName): Promise<string>
+  /** Throws `parameter-invalid`. */
+  putAccountSetting(context: RequestContext, name: AccountSettingName, value: string): Promise<void>
+
+  /** Throws `template-exists`, `limit-exceeded`, `parameter-invalid`. */
+  createCreationTemplate(context: RequestContext, template: NewCreationTemplate): Promise<CreationTemplate>
+  /** Throws `template-unknown`, `parameter-invalid`. */
+  updateCreationTemplate(
+    context: RequestContext,
+    prefix: RepositoryPrefix,
+    changes: CreationTemplateChanges,
+  ): Promise<CreationTemplate>
+  /** Answers what it was. Throws `template-unknown`. */
+  deleteCreationTemplate(context: RequestContext, prefix: RepositoryPrefix): Promise<CreationTemplate>
+  listCreationTemplates(context: RequestContext, page: PageRequest): Promise<Page<CreationTemplate>>
+  /** Those of the prefixes that have one. */
+  findCreationTemplates(context: RequestContext, prefixes: readonly RepositoryPrefix[]): Promise<CreationTemplate[]>
+  /**
+   * Makes a repository for a push that found none, by the template of the longest prefix that is for pushes. False where
+   * there is none, or the caller may not: then nothing happened. True as well when another push was quicker.
+   */
+  createForPush(
+    context: RequestContext,
+    name: RepositoryName,
+    mayCreate: (template: CreationTemplate) => boolean | Promise<boolean>,
+  ): Promise<boolean>
+
+  /** Pulls of the principal no longer count as use. Throws `exclusion-exists`, `limit-exceeded`. */
+  registerPullTimeExclusion(context: RequestContext, principalArn: string): Promise<{ createdAt: number }>
+  /** Throws `exclusion-unknown`. */
+  deregisterPullTimeExclusion(context: RequestContext, principalArn: string): Promise<void>
+  listPullTimeExclusions(context: RequestContext, page: PageRequest): Promise<Page<string>>
 
   /** Throws `manifest-unknown`. Records the pull. */
   getManifest(context: RequestContext, name: RepositoryName, reference: Reference): Promise<ManifestWithBytes>
@@ -237,7 +322,7 @@ export interface Registry {
   isBlobReferenced(context: RequestContext, name: RepositoryName, digest: Digest): Promise<boolean>
   /**
    * Makes a blob of `from` visible in `name`. Without `from`: of any repository of the registry for which
-   * `mayRead` says yes. False when there is none: the client then uploads.
+   * `mayRead` says yes. False when there is none, or the account mounts nothing: the client then uploads.
    */
   mountBlob(
     context: RequestContext,

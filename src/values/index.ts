@@ -24,3 +24,4 @@ export {
 } from './media-type.ts'
 export { parseReference, parseTag, type Reference, type Tag } from './reference.ts'
 export { parseRepositoryName, type RepositoryName } from './repository-name.ts'
+export { parseRepositoryPrefix, prefixesOf, type RepositoryPrefix } from './repository-prefix.ts'

@@ -308,6 +308,7 @@ export function createAwsHandler(
         secure: meta.secure,
         signal: gone.signal,
         authorize: (action, resource, conditions) => requireAllowed(context, origin, action, resource, conditions),
+        allows: async (action, resource, asked) => (await decide(context, origin, action, resource, asked)).allowed,
       }
       if (operation.openToEveryCaller !== true) {
         const conditions = operation.conditions && (() => operation.conditions?.(input, call) ?? [])
@@ -320,15 +321,25 @@ export function createAwsHandler(
   }
 
   async function requireAllowed(
-    { actor: principal, registry }: RequestContext,
+    context: RequestContext,
     origin: RequestOrigin,
     action: string,
     resource: string,
     conditions: (() => OperationConditions) | undefined,
   ): Promise<void> {
-    const accountId = ownerOf(resource) ?? registry.accountId
-    const decision = await options.authorize({ principal, action, resource, accountId, origin, conditions })
+    const decision = await decide(context, origin, action, resource, { conditions })
     if (!decision.allowed) throw iamError('access-denied', decision.message)
+  }
+
+  function decide(
+    { actor: principal, registry }: RequestContext,
+    origin: RequestOrigin,
+    action: string,
+    resource: string,
+    asked: Pick<AccessRequest, 'conditions' | 'repositoryPolicy'> | undefined,
+  ): Decision | Promise<Decision> {
+    const accountId = ownerOf(resource) ?? registry.accountId
+    return options.authorize({ principal, action, resource, accountId, origin, ...asked })
   }
 
   function failure(exchange: Exchange, error: unknown): WireResponse {

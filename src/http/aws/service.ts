@@ -19,6 +19,12 @@ export interface AwsCall {
    * @throws PlatformError 'access-denied'
    */
   authorize(action: string, resource: string, conditions?: () => OperationConditions): Promise<void>
+  /** As `authorize`, for what a call does only where it may, or would do under another policy of the repository. */
+  allows(
+    action: string,
+    resource: string,
+    options?: { readonly conditions?: () => OperationConditions; readonly repositoryPolicy?: string },
+  ): Promise<boolean>
 }
 
 /**

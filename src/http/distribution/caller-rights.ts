@@ -34,8 +34,8 @@ export class CallerRights {
     }
   }
 
-  async has(action: string, repository: RepositoryName): Promise<boolean> {
-    return (await this.#ask(action, repository, undefined)).allowed
+  async has(action: string, repository: RepositoryName, conditions?: Conditions): Promise<boolean> {
+    return (await this.#ask(action, repository, conditions)).allowed
   }
 
   #ask(action: string, repository: RepositoryName | undefined, conditions: Conditions): Decision | Promise<Decision> {
@@ -75,4 +75,12 @@ export function conditionsOf(
 
 function ofTag(tag: string): AuthorizationContext {
   return { [imageTagKey]: tag }
+}
+
+/** `aws:RequestTag/<key>` and `aws:TagKeys` of a push that makes a repository with tags. */
+export function requestTagConditions(tags: Readonly<Record<string, string>>): readonly AuthorizationContext[] {
+  const entries = Object.entries(tags)
+  if (entries.length === 0) return []
+  const requested = entries.map(([key, value]): [string, string] => [`aws:RequestTag/${key}`, value])
+  return [{ ...Object.fromEntries(requested), 'aws:TagKeys': Object.keys(tags) }]
 }

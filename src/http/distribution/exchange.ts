@@ -15,4 +15,6 @@ export interface Exchange extends HttpExchange {
   readonly manifestBodies: ManifestBodies
   /** Whether the caller may pull from another repository of the same registry. */
   readonly mayPullFrom: (repository: RepositoryName) => Promise<boolean>
+  /** Whether the caller may make a repository with these tags. */
+  readonly mayCreate: (repository: RepositoryName, tags: Readonly<Record<string, string>>) => Promise<boolean>
 }

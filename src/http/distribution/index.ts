@@ -8,11 +8,11 @@ import type { RepositoryName } from '../../values/repository-name.ts'
 import type { EdgeHandler, RequestMeta } from '../request-meta.ts'
 import { answerJson } from './answer.ts'
 import { authenticate, type Authentication } from './authenticate.ts'
-import { CallerRights, conditionsOf } from './caller-rights.ts'
+import { CallerRights, conditionsOf, requestTagConditions } from './caller-rights.ts'
 import { answerFailure } from './failure.ts'
 import { runOperation } from './handlers.ts'
 import { createManifestBodies } from './manifest-body.ts'
-import { mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
+import { createAction, mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
 import { parseDistributionPath, type DistributionRoute } from './path.ts'
 import { parseQuery, type Query } from './query.ts'
 import { registryOfHost, selectRegistry } from './registry-selection.ts'
@@ -93,6 +93,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         ids,
         manifestBodies,
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
+        mayCreate: (repository, tags) => rights.has(createAction, repository, () => requestTagConditions(tags)),
       })
     } catch (error) {
       const realm = `${options.publicUrl ?? requestedOrigin(meta)}/`

@@ -6,6 +6,7 @@ import { answer } from './answer.ts'
 import { entityTag, isNotModified } from './conditional.ts'
 import type { Exchange } from './exchange.ts'
 import { manifestPath } from './path.ts'
+import { pushing } from './pushing.ts'
 import { digestParameter, tagParameters } from './query.ts'
 
 /**
@@ -34,14 +35,15 @@ export async function putManifest(exchange: Exchange, repository: RepositoryName
   const tags = tagParameters(exchange.query)
   const expectedDigest = digestParameter(exchange.query, 'digest')
   const bytes = await exchange.manifestBodies.read(exchange)
-  const stored = await exchange.registry.putManifest(exchange.context, repository, {
+  const manifest = {
     bytes,
     declaredMediaType: exchange.request.headers['content-type'],
     reference,
     tags,
     expectedDigest,
     via: 'oci',
-  })
+  } as const
+  const stored = await pushing(exchange, repository, () => exchange.registry.putManifest(exchange.context, repository, manifest))
   await answer(exchange, 201, {
     Location: manifestPath(repository, stored.digest),
     'Docker-Content-Digest': stored.digest,

@@ -69,6 +69,9 @@ export type OperationName = keyof typeof operations
 /** What mounting a blob takes on the repository that it comes from: the right to pull it from there. */
 export const mountSourceAction = 'ecr:GetDownloadUrlForLayer'
 
+/** What a push takes beside its own actions where it makes the repository. */
+export const createAction = 'ecr:CreateRepository'
+
 /** The operation of a request whose method its path has (`parseDistributionPath` refuses the others). */
 export function operationOf(method: string, route: DistributionRoute, query: Query): OperationName {
   switch (route.kind) {

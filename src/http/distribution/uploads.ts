@@ -9,6 +9,7 @@ import { answer, contentLength } from './answer.ts'
 import { parseContentRange } from './content-range.ts'
 import type { Exchange } from './exchange.ts'
 import { blobPath, uploadPath } from './path.ts'
+import { pushing } from './pushing.ts'
 import { digestAlgorithmParameter, digestParameter, singleParameter } from './query.ts'
 
 /**
@@ -20,7 +21,7 @@ const chunkMinBytes = 64 * 1024
 /** `POST <name>/blobs/uploads/`: a new session. */
 export async function beginUpload(exchange: Exchange, repository: RepositoryName): Promise<void> {
   digestAlgorithmParameter(exchange.query)
-  const session = await exchange.registry.beginUpload(exchange.context, repository)
+  const session = await pushing(exchange, repository, () => exchange.registry.beginUpload(exchange.context, repository))
   await answer(exchange, 202, {
     ...sessionHeaders(repository, session),
     'OCI-Chunk-Min-Length': chunkMinBytes,
@@ -36,9 +37,12 @@ export async function mountBlob(exchange: Exchange, repository: RepositoryName):
   const { registry, context, query } = exchange
   const digest = digestParameter(query, 'mount')
   const source = await mountSource(exchange)
-  if (digest !== undefined && source !== undefined && (await registry.mountBlob(context, repository, digest, source))) {
-    await answerCreated(exchange, repository, digest)
-    return
+  if (digest !== undefined && source !== undefined) {
+    const mount = (): Promise<boolean> => registry.mountBlob(context, repository, digest, source)
+    if (await pushing(exchange, repository, mount)) {
+      await answerCreated(exchange, repository, digest)
+      return
+    }
   }
   await beginUpload(exchange, repository)
 }
@@ -66,7 +70,7 @@ export async function uploadBlob(exchange: Exchange, repository: RepositoryName)
   const { registry, context, response } = exchange
   const digest = requiredDigest(exchange)
   const last = bodyOf(exchange)
-  const { id } = await registry.beginUpload(context, repository)
+  const { id } = await pushing(exchange, repository, () => registry.beginUpload(context, repository))
   try {
     acceptBody(response)
     await registry.completeUpload(context, repository, id, { digest, last })

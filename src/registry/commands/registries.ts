@@ -22,10 +22,10 @@ export const ensureRegistry = defineCommand({
 })
 
 /**
- * The id of the registry that a repository is about to be made in; the first one brings the registry into being.
- * However many do so at once, there is one. Throws `repository-unknown` where there is no such account.
+ * The id of the registry that a repository or a setting is about to be made in; the first one brings the registry into
+ * being. However many do so at once, there is one. Throws `repository-unknown` where there is no such account.
  */
-export async function registryForNewRepository(tx: Session, context: CommandContext): Promise<number> {
+export async function registryForChange(tx: Session, context: CommandContext): Promise<number> {
   const { registryId, accountId, region, nowMs } = context
   if (registryId !== emptyRegistryId) return registryId
   if (!(await accountExists(tx, accountId))) {

@@ -1,4 +1,6 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
+import { advanceIamGeneration } from '../../storage/metadata/stores/access-key-store.ts'
+import { upsertRepositoryPolicy } from '../../storage/metadata/stores/policy-store.ts'
 import {
   deleteResourceTag,
   holdsManifests,
@@ -7,6 +9,7 @@ import {
   resourceTagsOf,
   trashRepositoryRow,
   updateMutability,
+  updateScanOnPush,
   upsertResourceTag,
   type RepositoryRow,
 } from '../../storage/metadata/stores/repository-store.ts'
@@ -14,7 +17,7 @@ import { suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { audit, lockRepository, trashRetentionMs } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { countNewRepository } from '../quotas.ts'
-import { registryForNewRepository } from './registries.ts'
+import { registryForChange } from './registries.ts'
 
 /** The one blob domain there is until repositories can name a key of their own. */
 const defaultDomainId = 1
@@ -32,12 +35,15 @@ export const createRepository = defineCommand({
       mutabilityFilters: readonly string[]
       scanOnPush: boolean
       tags: Readonly<Record<string, string>>
+      repositoryPolicy?: string | undefined
+      /** The prefix of the template that a push makes it by. */
+      template?: string | undefined
       maxRepositories: number
     },
     context,
   ): Promise<RepositoryRow> {
     if (Object.keys(input.tags).length > maxResourceTags) throw tooManyTags()
-    const registryId = await registryForNewRepository(tx, context)
+    const registryId = await registryForChange(tx, context)
     const row = await insertRepositoryRow(tx, {
       registry_id: registryId,
       domain_id: defaultDomainId,
@@ -56,11 +62,17 @@ export const createRepository = defineCommand({
       )
     }
     for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
+    const { repositoryPolicy, template } = input
+    if (repositoryPolicy !== undefined) await upsertRepositoryPolicy(tx, row.id, repositoryPolicy, context.nowMs)
     await countNewRepository(tx, registryId, input.maxRepositories, context)
     await audit(tx, { ...context, registryId }, input.name, 'CreateRepository', {
       imageTagMutability: input.tagMutability,
       tags: input.tags,
+      ...(template === undefined ? {} : { repositoryCreationTemplate: template }),
+      ...(repositoryPolicy === undefined ? {} : { policyText: repositoryPolicy }),
     })
+    // What was remembered of a name without a repository says nothing of its tags and policy.
+    if (Object.keys(input.tags).length > 0 || repositoryPolicy !== undefined) await advanceIamGeneration(tx)
     return row
   },
 })
@@ -93,6 +105,8 @@ export const deleteRepository = defineCommand({
       delayMs: trashRetentionMs,
     })
     await audit(tx, context, input.name, 'DeleteRepository', { force: input.force })
+    // Its policy and tags say no longer who may use a repository of this name.
+    await advanceIamGeneration(tx)
     return row
   },
 })
@@ -115,6 +129,17 @@ export const putTagMutability = defineCommand({
   },
 })
 
+export const putScanOnPush = defineCommand({
+  name: 'put-scan-on-push',
+  durability: 'durable',
+  async run(tx, input: { name: string; scanOnPush: boolean }, context): Promise<RepositoryRow> {
+    const { id } = await lockRepository(tx, context, input.name)
+    const row = await updateScanOnPush(tx, id, input.scanOnPush)
+    await audit(tx, context, input.name, 'PutImageScanningConfiguration', { scanOnPush: input.scanOnPush })
+    return row
+  },
+})
+
 export const tagResource = defineCommand({
   name: 'tag-resource',
   durability: 'durable',
@@ -125,6 +150,7 @@ export const tagResource = defineCommand({
     if (keys.size > maxResourceTags) throw tooManyTags()
     for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
     await audit(tx, context, input.name, 'TagResource', { tags: input.tags })
+    await advanceIamGeneration(tx)
   },
 })
 
@@ -135,6 +161,7 @@ export const untagResource = defineCommand({
     const row = await lockRepository(tx, context, input.name)
     for (const key of input.keys) await deleteResourceTag(tx, row.id, key)
     await audit(tx, context, input.name, 'UntagResource', { tagKeys: input.keys })
+    await advanceIamGeneration(tx)
   },
 })
 

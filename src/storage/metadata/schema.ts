@@ -404,6 +404,8 @@ interface CreationTemplateTable {
   registry_id: number
   /** Without a trailing slash; `ROOT` for repositories that no other prefix takes. */
   prefix: string
+  /** As its maker wrote it, with or without the slash. */
+  written_prefix: string
   description: string | null
   tag_mutability: string
   mutability_filters: Json

@@ -31,6 +31,7 @@ const statements = [
   `create table creation_template (
     registry_id {int} not null references registry,
     prefix {name} not null,
+    written_prefix text not null,
     description text,
     tag_mutability text not null,
     mutability_filters text not null,

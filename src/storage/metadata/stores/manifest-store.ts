@@ -428,7 +428,7 @@ export async function addPulls(
   tx: Session,
   pulls: readonly { manifestId: number; lastPulledAt: number; count: number }[],
 ): Promise<void> {
-  for (const pull of pulls) await tx.change(addPull, pull)
+  for (const { manifestId, lastPulledAt, count } of pulls) await tx.change(addPull, { manifestId, lastPulledAt, count })
 }
 
 const addPull = statement<{ manifestId: number; lastPulledAt: number; count: number }>()((db, p) =>

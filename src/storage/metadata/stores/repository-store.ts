@@ -116,6 +116,10 @@ const setMutability = statement<{ id: number; mode: string; filters: string }>()
     .returningAll(),
 )
 
+const setScanOnPush = statement<{ id: number; scanOnPush: number }>()((db, p) =>
+  db.updateTable('repository').set({ scan_on_push: p.scanOnPush }).where('id', '=', p.id).returningAll(),
+)
+
 const trash = statement<{ id: number; now: number; purgeAfter: number; by: string; batch: string }>()((db, p) =>
   db
     .updateTable('repository')
@@ -162,6 +166,12 @@ export function insertRepositoryRow(tx: Session, row: NewRepositoryRow): Promise
 
 export async function updateMutability(tx: Session, id: number, mode: string, filters: string): Promise<RepositoryRow> {
   const row = await tx.first(setMutability, { id, mode, filters })
+  if (!row) throw new Error('the repository was locked and is gone')
+  return row
+}
+
+export async function updateScanOnPush(tx: Session, id: number, scanOnPush: boolean): Promise<RepositoryRow> {
+  const row = await tx.first(setScanOnPush, { id, scanOnPush: scanOnPush ? 1 : 0 })
   if (!row) throw new Error('the repository was locked and is gone')
   return row
 }
@@ -225,6 +235,11 @@ export async function lockRepositoryCount(tx: Session, registryId: number): Prom
   const row = await tx.first(registryLocked, { id: registryId })
   if (!row) throw new Error('the registry of a repository is not there')
   return row.count
+}
+
+/** Makes changes of a registry's own settings wait for each other, on PostgreSQL; before anything of them is locked. */
+export async function lockRegistryRow(tx: Session, registryId: number): Promise<void> {
+  await lockRepositoryCount(tx, registryId)
 }
 
 const repositoryCount = statement<{ registryId: number }>()((db, p) =>

@@ -7,6 +7,7 @@ import {
   type ImageFilter,
   type ImageIdentifier,
   type ManifestWithBytes,
+  type NewManifest,
   type Registry,
   type RequestContext,
 } from '../../../../registry/index.ts'
@@ -23,6 +24,7 @@ import { operation, type AwsOperation } from '../../service.ts'
 import { invalidParameter, required, string, structure } from '../../shapes.ts'
 import { imageTagConditions } from './conditions.ts'
 import { tokenBesideNames, type ListIdentity, type PageTokens } from './page-token.ts'
+import { pushing } from './pushing.ts'
 import * as shapes from './shapes.ts'
 import { repositoryResource, targetOf } from './target.ts'
 
@@ -183,13 +185,14 @@ export function imageOperations(deps: {
         const { imageManifest, imageManifestMediaType, imageTag, imageDigest } = input
         requireMediaType(imageManifest, imageManifestMediaType)
         if (imageDigest !== undefined && !isDigest(imageDigest)) throw cannotMatch(imageDigest)
-        const stored = await registry.putManifest(context, name, {
+        const manifest: NewManifest = {
           bytes: Buffer.from(imageManifest),
           declaredMediaType: imageManifestMediaType,
           reference: imageTag === undefined ? undefined : { kind: 'tag', tag: parseTag(imageTag) },
           expectedDigest: imageDigest,
           via: 'ecr',
-        })
+        }
+        const stored = await pushing(registry, call, name, () => registry.putManifest(context, name, manifest))
         return {
           image: {
             registryId: context.registry.accountId,
@@ -246,7 +249,8 @@ function dateOf(timeMs: number | undefined): Date | undefined {
 }
 
 /** Each image once, however many of its names were given. Throws `manifest-unknown` for a name without an image. */
-async function describeNamed(
+/** The images that a call names. Throws `manifest-unknown` where one is not there. */
+export async function describeNamed(
   registry: Registry,
   context: RequestContext,
   name: RepositoryName,

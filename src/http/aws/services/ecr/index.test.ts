@@ -27,6 +27,7 @@ const call: AwsCall = {
   secure: false,
   signal: new AbortController().signal,
   authorize: async () => undefined,
+  allows: async () => true,
 }
 
 const repository = `arn:aws:ecr:${region}:${accountId}:repository/team/app`
@@ -53,6 +54,18 @@ const resources: Readonly<Record<string, string>> = {
   UntagResource: repository,
   ListTagsForResource: repository,
   DescribeRegistry: '*',
+  GetAccountSetting: '*',
+  PutAccountSetting: '*',
+  CreateRepositoryCreationTemplate: '*',
+  UpdateRepositoryCreationTemplate: '*',
+  DeleteRepositoryCreationTemplate: '*',
+  DescribeRepositoryCreationTemplates: '*',
+  RegisterPullTimeUpdateExclusion: '*',
+  DeregisterPullTimeUpdateExclusion: '*',
+  ListPullTimeUpdateExclusions: '*',
+  PutImageScanningConfiguration: repository,
+  StartImageScan: repository,
+  DescribeImageScanFindings: repository,
 }
 
 describe('the operations of ECR', () => {

@@ -2,14 +2,18 @@ import type { Keyring } from '../../../../iam/index.ts'
 import type { Clock } from '../../../../internal/clock.ts'
 import type { Registry } from '../../../../registry/index.ts'
 import type { AwsService } from '../../service.ts'
+import { accountSettingOperations } from './account-settings.ts'
 import { createAddresses, type AddressSettings } from './addresses.ts'
 import { authorizationOperations } from './authorization.ts'
+import { creationTemplateOperations } from './creation-templates.ts'
 import { imageOperations } from './images.ts'
 import { layerOperations } from './layers.ts'
 import { PageTokens } from './page-token.ts'
+import { pullTimeExclusionOperations } from './pull-time-exclusions.ts'
 import { registryOperations } from './registry.ts'
 import { repositoryOperations } from './repositories.ts'
 import { resourceTagOperations } from './resource-tags.ts'
+import { scanningOperations } from './scanning.ts'
 import { accountOf } from './target.ts'
 
 export interface EcrServiceDependencies extends AddressSettings {
@@ -36,6 +40,10 @@ export function createEcrService(deps: EcrServiceDependencies): AwsService {
       ...registryOperations(),
       ...repositoryOperations({ registry, addresses, pageTokens }),
       ...resourceTagOperations({ registry }),
+      ...accountSettingOperations({ registry }),
+      ...creationTemplateOperations({ registry, pageTokens }),
+      ...pullTimeExclusionOperations({ registry, pageTokens }),
+      ...scanningOperations({ registry }),
       ...imageOperations({ registry, pageTokens }),
       ...layerOperations({ registry, keyring, clock, addresses, downloadUrlLifetimeMs }),
     },

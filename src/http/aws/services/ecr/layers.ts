@@ -7,6 +7,7 @@ import { AwsError, type AwsErrorForm } from '../../errors.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { blob, invalidParameter, required, structure } from '../../shapes.ts'
 import type { Addresses } from './addresses.ts'
+import { pushing } from './pushing.ts'
 import * as shapes from './shapes.ts'
 import { repositoryResource, targetOf } from './target.ts'
 
@@ -61,7 +62,7 @@ export function layerOperations(deps: {
       input: structure(shapes.repositoryMembers),
       async handler(call, input) {
         const { context, name } = targetOf(input, call)
-        const { id } = await registry.beginUpload(context, name)
+        const { id } = await pushing(registry, call, name, () => registry.beginUpload(context, name))
         return { uploadId: id, partSize: suggestedPartBytes }
       },
     }),

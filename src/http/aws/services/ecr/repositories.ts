@@ -132,7 +132,7 @@ export function repositoryOperations(deps: {
   }
 }
 
-function describeMutability({ tagMutability, mutabilityFilters }: Repository) {
+export function describeMutability({ tagMutability, mutabilityFilters }: Pick<Repository, 'tagMutability' | 'mutabilityFilters'>) {
   return {
     imageTagMutability: tagMutability,
     imageTagMutabilityExclusionFilters:
@@ -143,7 +143,7 @@ function describeMutability({ tagMutability, mutabilityFilters }: Repository) {
 }
 
 /** Filters are needed where the mode has exclusions, and would mean nothing where it has none. */
-function checkedFilters(mode: TagMutability, filters: shapes.ExclusionFilters | undefined): string[] {
+export function checkedFilters(mode: TagMutability, filters: shapes.ExclusionFilters | undefined): string[] {
   const hasExclusions = mode === 'MUTABLE_WITH_EXCLUSION' || mode === 'IMMUTABLE_WITH_EXCLUSION'
   if (hasExclusions !== (filters !== undefined)) {
     const rule = hasExclusions ? "can't be null" : 'must be null'
@@ -158,7 +158,7 @@ function checkedFilters(mode: TagMutability, filters: shapes.ExclusionFilters | 
 }
 
 /** A setting that would be stored and not kept is worse than none. */
-function refuseUnenforcedEncryption(encryption: Input<typeof shapes.encryptionConfiguration> | undefined): void {
+export function refuseUnenforcedEncryption(encryption: Input<typeof shapes.encryptionConfiguration> | undefined): void {
   if (encryption === undefined) return
   if (encryption.encryptionType !== 'AES256') {
     throw invalidParameter([
@@ -168,7 +168,7 @@ function refuseUnenforcedEncryption(encryption: Input<typeof shapes.encryptionCo
       },
     ])
   }
-  if (encryption.kmsKey !== undefined) {
+  if (encryption.kmsKey !== undefined && encryption.kmsKey !== '') {
     throw invalidParameter([
       { field: 'encryptionConfiguration.kmsKey', constraint: 'Member must be null when encryptionType is AES256' },
     ])

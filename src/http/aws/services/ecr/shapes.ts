@@ -1,5 +1,5 @@
 import { isPlatformError } from '../../../../internal/platform-error.ts'
-import { parseRepositoryName, parseTag } from '../../../../values/index.ts'
+import { parseRepositoryName, parseRepositoryPrefix, parseTag } from '../../../../values/index.ts'
 import {
   boolean,
   enumeration,
@@ -110,6 +110,53 @@ export const encryptionConfiguration = structure({
 
 /** Lengths and counts of tags have exceptions of their own, which the operations throw. */
 export const resourceTags = list(structure({ Key: required(string()), Value: required(string()) }))
+
+/** What names one image in calls that fail as a whole. */
+export const imageId = structure({ imageDigest: digest, imageTag })
+
+/** Of a repository or a registry. What is wrong with one is told by whoever checks the document. */
+export const policyText = string({ max: 10_240 })
+
+/** ECR has no member for a template's lifecycle policy without lifecycle policies: this one is for the refusal. */
+export const lifecyclePolicyText = string({ max: 30_720 })
+
+export const templatePrefix = string({
+  min: 1,
+  max: 256,
+  pattern: pattern(
+    '^([a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*\\/?|ROOT)$',
+    parses(parseRepositoryPrefix, 'repository-name-invalid'),
+  ),
+})
+
+export const templatePrefixes = list(templatePrefix, { max: maxBatchSize })
+
+export const templateDescription = string({ max: 256 })
+
+const templateUse = enumeration(['REPLICATION', 'PULL_THROUGH_CACHE', 'CREATE_ON_PUSH'])
+
+export const appliedFor = list(templateUse, { min: 1, max: 3 })
+
+export const customRoleArn = string({ max: 2048 })
+
+/** A template names a key by its ARN, or not at all. */
+export const templateEncryption = structure({
+  encryptionType: required(enumeration(['AES256', 'KMS', 'KMS_DSSE'])),
+  kmsKey: string({
+    max: 2048,
+    pattern: simplePattern(/^$|^arn:aws[a-z0-9-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/[a-z0-9-]+$/, '^$|arn:aws[a-z0-9-]*:kms:[a-z0-9-]+:[0-9]{12}:key\\/[a-z0-9-]+'),
+  }),
+})
+
+/** A user or a role. */
+export const pullingPrincipalArn = string({
+  max: 200,
+  pattern: pattern('^arn:aws(-[a-z]+)*:iam::[0-9]{12}:(role|user)/[\\w+=,.@-]+(/[\\w+=,.@-]+)*$', (text) => {
+    const [, partition = '', path = ''] = /^arn:(aws[a-z-]*):iam::[0-9]{12}:(?:role|user)\/([\w+=,.@/-]+)$/.exec(text) ?? []
+    const [first, ...further] = partition.split('-')
+    return first === 'aws' && [...further, ...path.split('/')].every((part) => part !== '')
+  }),
+})
 
 export const imagesFilter = structure({
   tagStatus: enumeration(['TAGGED', 'UNTAGGED', 'ANY']),

@@ -1,0 +1,12 @@
+import { pushCreating } from '../../registry/create-on-push.ts'
+import type { RepositoryName } from '../../values/repository-name.ts'
+import type { Exchange } from './exchange.ts'
+
+/** A step of a push that a repository's absence does not end where a template says how to make it, and the caller may. */
+export function pushing<Result>(
+  { registry, context, mayCreate }: Exchange,
+  repository: RepositoryName,
+  push: () => Promise<Result>,
+): Promise<Result> {
+  return pushCreating(push, () => registry.createForPush(context, repository, ({ tags }) => mayCreate(repository, tags)))
+}
