@@ -14,6 +14,7 @@ import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
  * - `identity-token-invalid`, `identity-token-expired`, `identity-token-rejected`: a web identity's token cannot be
  *   verified, is past its time, or is not yet valid.
  * - `identity-provider-unreachable`: the keys of a web identity's issuer could not be fetched.
+ * - `policy-malformed`: a policy's text is none, or says what its kind of policy cannot say; `detail.reason` says where.
  */
 export type IamErrorCode =
   | 'unauthenticated'
@@ -31,6 +32,7 @@ export type IamErrorCode =
   | 'identity-token-expired'
   | 'identity-token-rejected'
   | 'identity-provider-unreachable'
+  | 'policy-malformed'
 
 export function iamError(
   code: IamErrorCode,

@@ -135,6 +135,11 @@ export const awsErrors = {
   'identity-token-expired': { type: 'ExpiredTokenException', status: 400 },
   'identity-token-rejected': { type: 'IDPRejectedClaim', status: 403 },
   'identity-provider-unreachable': { type: 'IDPCommunicationError', status: 400 },
+  'policy-malformed': {
+    type: 'InvalidParameterException',
+    status: 400,
+    query: { type: 'MalformedPolicyDocument', status: 400 },
+  },
 
   'repository-unknown': {
     type: 'RepositoryNotFoundException',

@@ -98,6 +98,7 @@ export const distributionErrors = {
   'identity-token-expired': { code: 'UNAUTHORIZED', status: 401 },
   'identity-token-rejected': { code: 'UNAUTHORIZED', status: 401 },
   'identity-provider-unreachable': { code: 'UNAVAILABLE', status: 503 },
+  'policy-malformed': { code: 'UNSUPPORTED', status: 400 },
 
   'repository-unknown': { code: 'NAME_UNKNOWN', status: 404 },
   'repository-exists': { code: 'NAME_INVALID', status: 400 },

@@ -1,0 +1,7 @@
+export type { ConditionContext, ContextValue } from './context.ts'
+export type { PolicyKind } from './document.ts'
+export { evaluate, type Evaluation, type PolicyRequest, type PolicySet, type RefusingPolicy } from './evaluate.ts'
+export { maxPolicySize, maxPolicyTextLength, policySize } from './limits.ts'
+export { contextKeys, parsePolicy, type Policy } from './policy.ts'
+export type { PolicyPrincipal } from './principals.ts'
+export { repositoryNameRanges, type NameRange } from './repository-names.ts'

@@ -1,0 +1,66 @@
+import { readPolicyDocument, type PolicyKind } from './document.ts'
+import { Statement } from './statement.ts'
+
+/** The statements of a policy that are about one action. */
+export interface ActionStatements {
+  readonly deny: readonly Statement[]
+  readonly allow: readonly Statement[]
+}
+
+/** There are some hundred actions; more names than this are not remembered. */
+const maxRememberedActions = 1000
+
+const noStatements: ActionStatements = { deny: [], allow: [] }
+
+/** A policy, compiled. It does not change; which statements an action meets is remembered when it is first asked for. */
+export class Policy {
+  readonly kind: PolicyKind
+  readonly statements: readonly Statement[]
+  readonly #byAction = new Map<string, ActionStatements>()
+
+  constructor(kind: PolicyKind, statements: readonly Statement[]) {
+    this.kind = kind
+    this.statements = statements
+  }
+
+  /** Statements that cover an action, given in any case. */
+  about(action: string): ActionStatements {
+    return this.#byAction.get(action) ?? this.#find(action)
+  }
+
+  #find(action: string): ActionStatements {
+    const lowerCaseAction = action.toLowerCase()
+    const covering = this.statements.filter((statement) => statement.canApply && statement.coversAction(lowerCaseAction))
+    const found =
+      covering.length === 0
+        ? noStatements
+        : {
+            deny: covering.filter(({ effect }) => effect === 'Deny'),
+            allow: covering.filter(({ effect }) => effect === 'Allow'),
+          }
+    if (this.#byAction.size < maxRememberedActions) this.#byAction.set(action, found)
+    return found
+  }
+}
+
+/**
+ * Compiles a policy's text in IAM's policy language of 2012-10-17 or 2008-10-17.
+ *
+ * @throws `policy-malformed` with IAM's message of MalformedPolicyDocument; `detail.reason` says more than IAM does
+ */
+export function parsePolicy(text: string, kind: PolicyKind): Policy {
+  const { language, statements } = readPolicyDocument(text, kind)
+  return new Policy(kind, statements.map((statement) => new Statement(statement, kind, language)))
+}
+
+/** The keys of a request, in lower case, that deciding about an action may ask for: conditions and variables. */
+export function contextKeys(policies: Iterable<Policy>, action: string): ReadonlySet<string> {
+  const keys = new Set<string>()
+  for (const policy of policies) {
+    const { deny, allow } = policy.about(action)
+    for (const statement of [...deny, ...allow]) {
+      for (const key of statement.contextKeys) keys.add(key)
+    }
+  }
+  return keys
+}

@@ -1,0 +1,227 @@
+import { every, isAlphanumeric } from '../../values/characters.ts'
+import { compileCondition, type Condition } from './conditions.ts'
+import type { ContextReader } from './context.ts'
+import { malformed, type Listed, type PolicyKind, type PolicyLanguage, type PrincipalDocument, type StatementDocument } from './document.ts'
+import { Pattern, patternTokens } from './pattern.ts'
+import {
+  awsPrincipalEntry,
+  isWhollyListed,
+  namedBy,
+  namedByEntries,
+  type NamedBy,
+  type PolicyPrincipal,
+  type PrincipalEntry,
+} from './principals.ts'
+import { isVariable, Template } from './template.ts'
+
+/** What of a request statements look at. */
+export interface StatementScope {
+  readonly principal: PolicyPrincipal
+  readonly resource: string
+  readonly context: ContextReader
+  /** Whether the principal has a permissions boundary. */
+  readonly isBounded: boolean
+}
+
+/** A statement of a policy, compiled. */
+export class Statement {
+  readonly effect: 'Allow' | 'Deny'
+  readonly #principals: Listed<readonly PrincipalEntry[]> | undefined
+  readonly #actions: Listed<readonly Pattern[]>
+  readonly resources: Listed<readonly Template[]> | undefined
+  readonly #conditions: readonly Condition[]
+  /** Variables without a value to fall back on: where one has none in the request, the statement does not apply. */
+  readonly #requiredKeys: readonly string[]
+  /** All keys of the request that it looks at, in lower case. */
+  readonly contextKeys: readonly string[]
+  /** False if it allows something under a condition that no request can truly meet. */
+  readonly canApply: boolean
+
+  /** @throws `policy-malformed` */
+  constructor(document: StatementDocument, kind: PolicyKind, language: PolicyLanguage) {
+    const variables = language === '2012-10-17'
+    this.effect = document.effect
+    this.#principals = document.principal && {
+      isNot: document.principal.isNot,
+      values: principalEntries(document.principal.values, kind),
+    }
+    this.#actions = { isNot: document.action.isNot, values: document.action.values.map((text) => actionPattern(text, kind)) }
+    this.resources = document.resource && {
+      isNot: document.resource.isNot,
+      values: document.resource.values.map((text) => resourceTemplate(text, variables)),
+    }
+    this.#conditions = document.conditions.flatMap((condition) => conditionOf(condition, variables))
+    const templates = [...(this.resources?.values ?? []), ...this.#conditions.flatMap((condition) => condition.templates)]
+    const used = templates.flatMap((template) => template.variables())
+    this.#requiredKeys = [...new Set(used.flatMap(({ key, fallback }) => (fallback === undefined ? [key] : [])))]
+    this.contextKeys = [...new Set([...used.map(({ key }) => key), ...this.#conditions.map(({ key }) => key)])]
+    this.canApply = this.effect === 'Deny' || this.#conditions.every(({ isKeySupplied }) => isKeySupplied)
+  }
+
+  /** `action` is in lower case. */
+  coversAction(action: string): boolean {
+    return this.#actions.values.some((pattern) => pattern.matches(action)) !== this.#actions.isNot
+  }
+
+  /**
+   * How directly the statement names the caller, for requests of an action that it covers: `namedBy.nothing` if it does not
+   * apply. A statement without principals, of an identity's policy, names whom it is attached to.
+   */
+  appliesTo(scope: StatementScope): NamedBy {
+    if (!this.canApply) return namedBy.nothing
+    for (const key of this.#requiredKeys) {
+      if (scope.context.single(key) === undefined) return namedBy.nothing
+    }
+    if (this.resources !== undefined && !coversResource(this.resources, scope)) return namedBy.nothing
+    const named = this.#namesCaller(scope)
+    if (named === namedBy.nothing) return named
+    for (const condition of this.#conditions) {
+      if (!condition.matches(scope.context)) return namedBy.nothing
+    }
+    return named
+  }
+
+  #namesCaller({ principal, isBounded }: StatementScope): NamedBy {
+    if (this.#principals === undefined) return namedBy.itself
+    const { isNot, values } = this.#principals
+    const named = namedByEntries(values, principal)
+    if (!isNot) {
+      // Who nobody's rule names is denied nothing, but a denial for everybody is one for web identities as well.
+      const isForEverybody = this.effect === 'Deny' && values.some(({ kind }) => kind === 'everybody')
+      return isForEverybody ? namedBy.itself : named
+    }
+    if (this.effect === 'Allow') return named === namedBy.nothing && principal.kind !== 'federated' ? namedBy.itself : namedBy.nothing
+    // AWS: a Deny with NotPrincipal always denies who has a permissions boundary, whomever it lists.
+    return isBounded || !isWhollyListed(values, principal) ? namedBy.itself : namedBy.nothing
+  }
+}
+
+function coversResource({ isNot, values }: Listed<readonly Template[]>, { resource, context }: StatementScope): boolean {
+  for (const template of values) {
+    if (template.pattern(context.single)?.matches(resource) === true) return !isNot
+  }
+  return isNot
+}
+
+function conditionOf(
+  { operator, key, values }: StatementDocument['conditions'][number],
+  variables: boolean,
+): readonly Condition[] {
+  const isComplete = key.includes(':') && !key.startsWith(':') && !key.endsWith(':')
+  if (!isComplete && values.length > 0) {
+    const message = 'Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.'
+    throw malformed(message, `The condition key ${JSON.stringify(key.slice(0, 64))} has no vendor.`)
+  }
+  try {
+    const condition = compileCondition(operator, key, values, variables)
+    return values.length === 0 ? [] : [condition]
+  } catch (error) {
+    throw asMalformed(error)
+  }
+}
+
+function principalEntries(document: PrincipalDocument, kind: PolicyKind): readonly PrincipalEntry[] {
+  return document.map(({ type, value }) => {
+    const entry = principalEntry(type, value)
+    if (entry !== undefined) return entry
+    const message = `Invalid principal in policy: "${type}":"${value.slice(0, 256)}"`
+    throw malformed(message, `A ${kind} policy cannot name this principal.`)
+  })
+}
+
+function principalEntry(type: PrincipalDocument[number]['type'], value: string): PrincipalEntry | undefined {
+  if (type === 'AWS') return awsPrincipalEntry(value)
+  if (value === '' || patternTokens(value).length !== 1) return undefined
+  return type === 'Federated' ? { kind: 'federated', provider: value } : { kind: 'foreign' }
+}
+
+function actionPattern(text: string, kind: PolicyKind): Pattern {
+  const [vendor, name, ...rest] = text.split(':')
+  if (vendor === undefined || (name === undefined && vendor !== '*')) {
+    const message = 'Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.'
+    throw malformed(message, `The action ${JSON.stringify(text.slice(0, 64))} has no vendor.`)
+  }
+  if (rest.length > 0) {
+    throw malformed('Actions/Condition can contain only one colon.', `The action ${JSON.stringify(text.slice(0, 64))} has more.`)
+  }
+  if (vendor === '' || (vendor !== '*' && !every(vendor, isVendorCharacter))) {
+    throw malformed(`Vendor ${vendor.slice(0, 64)} is not valid`, 'A vendor is letters, digits, "-" and ".", without wildcards.')
+  }
+  if (kind === 'trust' && vendor.toLowerCase() !== 'sts') {
+    throw malformed('AssumeRole policy may only specify STS AssumeRole actions.', `It has ${JSON.stringify(text.slice(0, 64))}.`)
+  }
+  return new Pattern(patternTokens(text.toLowerCase()))
+}
+
+function isVendorCharacter(unit: number): boolean {
+  return isAlphanumeric(unit) || unit === 0x2d || unit === 0x2e
+}
+
+const arnPartCount = 6
+
+const iamResourceStarts = [
+  'user/',
+  'federated-user/',
+  'role/',
+  'group/',
+  'instance-profile/',
+  'mfa/',
+  'server-certificate/',
+  'policy/',
+  'sms-mfa/',
+  'saml-provider/',
+  'oidc-provider/',
+  'report/',
+  'access-report/',
+]
+
+/** An ARN with fewer parts than six stands for all ARNs that begin so ("IAM JSON policy elements: Resource"). */
+function resourceTemplate(text: string, variables: boolean): Template {
+  let template: Template
+  try {
+    template = new Template(text, { variables, wildcards: true })
+  } catch (error) {
+    throw asMalformed(error)
+  }
+  if (text === '*') return template
+  const parts = outline(template).split(':')
+  requireResourceParts(text, parts)
+  const missing = arnPartCount - parts.length
+  return missing > 0 ? new Template(text + ':*'.repeat(missing), { variables, wildcards: true }) : template
+}
+
+/** The text with a letter where a variable stands: a variable's own colon separates nothing. */
+function outline(template: Template): string {
+  return template.pieces
+    .map((piece) => (isVariable(piece) ? 'x' : typeof piece === 'string' ? piece : (piece.description ?? '')))
+    .join('')
+}
+
+function requireResourceParts(text: string, parts: readonly string[]): void {
+  const shown = text.slice(0, 256)
+  const [prefix, partition, service, region, , ...rest] = parts
+  if (prefix !== 'arn' || partition === undefined) {
+    throw malformed(`Resource ${shown} must be in ARN format or "*".`, 'A resource is an ARN or "*".')
+  }
+  if (partition !== 'aws' && !/^aws-[a-z0-9-]+$/.test(partition)) {
+    const filled = parts.concat(new Array<string>(Math.max(0, arnPartCount - parts.length)).fill('*')).join(':').slice(0, 256)
+    throw malformed(`Partition "${partition.slice(0, 64)}" is not valid for resource "${filled}".`, 'The partition is aws.')
+  }
+  if (service === undefined || service === '' || !every(service, isVendorCharacter)) {
+    const message = 'Resource vendor must be fully qualified and cannot contain regexes.'
+    throw malformed(message, `The resource ${JSON.stringify(shown)} names no service.`)
+  }
+  if (service !== 'iam') return
+  if (region !== undefined && region !== '' && region !== '*') {
+    throw malformed(`IAM resource ${shown} cannot contain region information.`, 'IAM has no regions.')
+  }
+  const path = rest.join(':')
+  if (path !== '' && path !== '*' && !iamResourceStarts.some((start) => path.startsWith(start))) {
+    const message = `IAM resource path must either be "*" or start with ${iamResourceStarts.join(', ')}.`
+    throw malformed(message, `The resource is ${JSON.stringify(shown)}.`)
+  }
+}
+
+function asMalformed(error: unknown): unknown {
+  return error instanceof SyntaxError ? malformed('Syntax errors in policy.', error.message) : error
+}
