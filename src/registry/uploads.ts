@@ -212,12 +212,13 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     if (ended) await abandonUpload(deps, uploadId)
   }
 
+  /** Resolves to what was published and is not needed, since somebody else's bytes are there. */
   const publishAndCommit = async (
     held: Held,
     { upload, sizeBytes }: Progress,
     digest: Digest,
     checksums: Uint8Array,
-  ): Promise<void> => {
+  ): Promise<PublishedBlob | undefined> => {
     const commit = async (
       published: PublishedBlob | undefined,
       deadKey?: string,
@@ -237,7 +238,7 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
     let deadKey: string | undefined
     const located = await findLocatedBlob(database.reader, upload.domainId, digest)
     if (located && (await blobStore.blobSize(located.key)) === sizeBytes) {
-      if ((await commit(undefined)) !== 'needs-publication') return
+      if ((await commit(undefined)) !== 'needs-publication') return undefined
     } else {
       deadKey = located?.key
     }
@@ -252,7 +253,20 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
       if (isPlatformError(error) && error.code !== 'storage-unavailable') await blobStore.withdraw(published.key)
       throw error
     }
-    if (outcome === 'already-there') await blobStore.withdraw(published.key)
+    return outcome === 'already-there' ? published : undefined
+  }
+
+  /**
+   * Removes what a finished upload left. Whether it can or not, the client is told the truth: the blob is there. A name that
+   * stays is evidence for the next start, which goes on from it; so the upload's own goes last.
+   */
+  const tidyUp = async (uploadId: string, redundant: PublishedBlob | undefined): Promise<void> => {
+    try {
+      if (redundant) await blobStore.withdraw(redundant.key)
+      await blobStore.discardUpload(uploadId)
+    } catch (error) {
+      if (!isPlatformError(error)) throw error
+    }
   }
 
   const complete = async (held: Held, { digest, last, refuseExisting }: CompleteRequest): Promise<number> => {
@@ -280,8 +294,8 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
       if (isPlatformError(error, 'digest-mismatch')) await end(held)
       throw error
     }
-    await publishAndCommit(held, progress, digest, checksums)
-    await blobStore.discardUpload(held.upload.id)
+    const redundant = await publishAndCommit(held, progress, digest, checksums)
+    await tidyUp(held.upload.id, redundant)
     return progress.sizeBytes
   }
 

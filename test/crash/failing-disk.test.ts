@@ -41,6 +41,7 @@ describe('a server whose disk fails for a moment', () => {
     { title: 'EMFILE anywhere', action: 'EMFILE', operations: ['open', 'create', 'readdir'] },
     { title: 'a short write anywhere', action: 'short', operations: ['write'] },
     { title: 'EIO in the folder of uploads', action: 'EIO', path: '/uploads' },
+    { title: 'EIO where a name of an upload is removed', action: 'EIO', operations: ['unlink'], path: '/uploads' },
     { title: 'EIO in the folder of blobs', action: 'EIO', path: '/blobs' },
   ]
 
