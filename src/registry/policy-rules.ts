@@ -1,3 +1,5 @@
+import { parsePolicy } from '../iam/policy/index.ts'
+import { isPlatformError } from '../internal/platform-error.ts'
 import { parameterInvalid, registryError } from './errors.ts'
 
 /** Whose policy a document is to be. */
@@ -6,24 +8,43 @@ export type PolicyOwner = 'repository' | 'registry'
 /** The most characters of ECR's model. */
 const maxPolicyLength = 10_240
 
-/** How ECR names the members of its input in the refusals of a policy. */
-const fieldNames: Record<PolicyOwner, string> = { repository: 'PolicyText', registry: 'PolicyText' }
-
 /**
  * Checks that a document can be the policy of a repository or a registry: AWS's grammar of resource policies, and actions
  * of ECR only. Amazon ECR user guide, "Private repository policies" and "Private registry permissions".
  *
- * @param field the member of the input that holds it, where it is not the policy's own
+ * @param field how ECR's refusals name the member of the input that holds it
  * @throws `parameter-invalid`, in ECR's words and with what is wrong
  */
-export function checkPolicy(document: string, owner: PolicyOwner, field = fieldNames[owner]): void {
-  const refused = (reason: string): Error =>
-    parameterInvalid(field, `Invalid ${owner} policy provided${reason === '' ? '' : `: ${reason}`}`)
+export function checkPolicy(document: string, owner: PolicyOwner, field = 'PolicyText'): void {
+  const refused = (reason: string): Error => parameterInvalid(field, `Invalid ${owner} policy provided: ${reason}`)
   // In code points, as AWS counts; a text of so many units is looked at before it is split.
   if (document.length > maxPolicyLength && [...document].length > maxPolicyLength) {
     throw refused(`it has more than ${maxPolicyLength} characters`)
   }
-  throw refused('policies are not enforced by this server yet, so that none is accepted')
+  try {
+    parsePolicy(document, 'resource')
+  } catch (error) {
+    if (!isPlatformError(error, 'policy-malformed')) throw error
+    const { reason } = error.detail
+    throw refused(typeof reason === 'string' ? reason : error.message)
+  }
+  const foreign = actionsOf(document).find((action) => action !== '*' && !/^ecr:/i.test(action))
+  if (foreign !== undefined) throw refused(`the action ${foreign.slice(0, 128)} is not one of ecr`)
+}
+
+/** Every action that a policy names, of a document that has passed the grammar. */
+function actionsOf(document: string): string[] {
+  const { Statement: statements } = JSON.parse(document) as { Statement: PolicyStatement | PolicyStatement[] }
+  return listed(statements).flatMap(({ Action, NotAction }) => [...listed(Action ?? []), ...listed(NotAction ?? [])])
+}
+
+interface PolicyStatement {
+  readonly Action?: string | string[]
+  readonly NotAction?: string | string[]
+}
+
+function listed<Value>(value: Value | Value[]): Value[] {
+  return Array.isArray(value) ? value : [value]
 }
 
 export function repositoryPolicyUnknown(name: string, accountId: string): Error {

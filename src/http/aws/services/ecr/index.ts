@@ -9,6 +9,7 @@ import { creationTemplateOperations } from './creation-templates.ts'
 import { imageOperations } from './images.ts'
 import { layerOperations } from './layers.ts'
 import { PageTokens } from './page-token.ts'
+import { policyOperations } from './policies.ts'
 import { pullTimeExclusionOperations } from './pull-time-exclusions.ts'
 import { registryOperations } from './registry.ts'
 import { repositoryOperations } from './repositories.ts'
@@ -40,6 +41,7 @@ export function createEcrService(deps: EcrServiceDependencies): AwsService {
       ...registryOperations(),
       ...repositoryOperations({ registry, addresses, pageTokens }),
       ...resourceTagOperations({ registry }),
+      ...policyOperations({ registry }),
       ...accountSettingOperations({ registry }),
       ...creationTemplateOperations({ registry, pageTokens }),
       ...pullTimeExclusionOperations({ registry, pageTokens }),
