@@ -104,11 +104,11 @@ onEveryDatabase((server) => {
       expect(await refusalOf(ecr.getRepositoryPolicy({ repositoryName }))).toBe(none)
       expect(await refusalOf(ecr.deleteRepositoryPolicy({ repositoryName }))).toBe(none)
       for (const call of [
-        ecr.getRepositoryPolicy({ repositoryName: absent }),
-        ecr.deleteRepositoryPolicy({ repositoryName: absent }),
-        ecr.setRepositoryPolicy({ repositoryName: absent, policyText: JSON.stringify(pullers) }),
+        () => ecr.getRepositoryPolicy({ repositoryName: absent }),
+        () => ecr.deleteRepositoryPolicy({ repositoryName: absent }),
+        () => ecr.setRepositoryPolicy({ repositoryName: absent, policyText: JSON.stringify(pullers) }),
       ]) {
-        expect(await refusalOf(call)).toBe(absentRepository(absent))
+        expect(await refusalOf(call())).toBe(absentRepository(absent))
       }
     })
 
