@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
 import { createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
+import { Admission } from './http/admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createStsService } from './http/aws/services/sts/index.ts'
@@ -16,6 +17,7 @@ import {
   installRootCredential,
   openKeyring,
   removeEndedSessions,
+  RequestRateLimit,
   rootPrincipal,
   SecurityTokens,
   verifyLayerUrl,
@@ -24,6 +26,7 @@ import {
 import { Scrub, type ScrubDependencies } from './integrity/index.ts'
 import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { Clock } from './internal/clock.ts'
+import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import { addScrubMetrics, platformMetrics } from './platform-metrics.ts'
@@ -39,6 +42,7 @@ import { openFilesystemBlobStore } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
+import { fairDatabase } from './storage/metadata/fair-database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
 import { planMigrations, refuseNewerDatabase, type MigrationPlan } from './storage/metadata/migration-plan.ts'
@@ -80,6 +84,22 @@ export interface Platform {
 
 /** How often upload sessions that nobody wrote to, and temporary credentials that have ended, are looked for. */
 const expiryIntervalMs = 60_000
+
+/*
+ * What several busy accounts share. Each has an equal part of these as long as others want some; an account that is
+ * alone has no such limits.
+ */
+
+/** Requests under way. What half of them hold of PostgreSQL's connections leaves some for the other half. */
+const requestsOfAccounts = 16
+/** Requests that an account begins before what arrived from others is looked at. With one, looking costs 2 % of its requests. */
+const requestsPerTurn = 1
+/** Commands under way: what one account wants next shares the next commit with the other's, and half a commit is soon done. */
+const commandsOfAccounts = 16
+/** Commands under way on PostgreSQL, each of which holds one of as many connections. */
+const postgresCommandsOfAccounts = 8
+/** Blobs being flushed. It blocks a thread, of libuv's four, that other accounts need to open and write files. */
+const publicationsOfAccounts = 2
 
 /** Where the settings say that the metadata is. */
 export function metadataTarget(config: Config): MetadataTarget {
@@ -159,7 +179,7 @@ async function build(
   const { applied } = await migrateMetadata(target, { check: false })
   if (applied.length > 0) logger.info({ migrations: applied }, 'database migrated')
 
-  const database = await openMetadata(target, {
+  const opened = await openMetadata(target, {
     catalogueUrl: new URL('./commands.ts', import.meta.url).href,
     ids,
     onFatal,
@@ -167,7 +187,8 @@ async function build(
       logger.warn({ err: error }, 'idle database connection lost')
     },
   })
-  releases.push(() => database.close())
+  releases.push(() => opened.close())
+  const database = fairDatabase(opened, new FairShare({ limit: 'file' in target ? commandsOfAccounts : postgresCommandsOfAccounts, perTurn: Number.POSITIVE_INFINITY }))
   // One made up now could not open what an earlier one has sealed.
   const keyring = sharedKeyring ?? (await openKeys(await holdsAccessKeys(database.reader)).catch(explainLostKeyring))
 
@@ -230,6 +251,7 @@ async function build(
     bootId: await readBootId(ids),
     uploadLifetimeMs: config.uploadExpiryMs,
     quotas: config.quotas,
+    publishTurns: new FairShare({ limit: publicationsOfAccounts, perTurn: Number.POSITIVE_INFINITY }),
     uploadTurns: new UploadTurns(ids.uuid()),
   }
   const registry = createRegistry(registryDependencies)
@@ -286,6 +308,10 @@ async function build(
   const throttle = new CredentialThrottle({ clock })
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
+  const admission = new Admission({
+    rates: new RequestRateLimit({ rates: config.requestRates ?? {}, clock }),
+    turns: new FairShare({ limit: requestsOfAccounts, perTurn: requestsPerTurn }),
+  })
 
   return {
     distribution: createDistributionHandler({
@@ -297,6 +323,7 @@ async function build(
       credentials,
       throttle,
       authorize,
+      admission,
       findRegistry,
       defaultRegion: region,
       publicUrl,
@@ -318,6 +345,7 @@ async function build(
       credentials,
       throttle,
       authorize,
+      admission,
       findRegistry,
       clock,
       logger,

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { parseAccountId, parseRegion } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
+import { parseRequestRates } from './request-rates.ts'
 import { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
 import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type NetworkRange } from './address.ts'
 
@@ -328,6 +329,17 @@ export const settings = z.object({
       group: 'Quotas',
       form: 'number',
       description: 'Principals of a registry whose pulls leave the time of the last pull alone.',
+    }),
+
+  requestRates: parsed(parseRequestRates, 'write ecr, or calls with their rates such as PutImage=50,BatchGetImage=2000, or both')
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_REQUEST_RATES',
+      group: 'Quotas',
+      form: 'list, such as `ecr,PutImage=50`',
+      description:
+        "Calls a second that each registry may make on one server: `ecr` for ECR's own rates, and single calls by name. What is beyond is answered by ThrottlingException, or status 429 on the docker endpoint.",
+      unset: 'not limited',
     }),
 
   scrubIntervalDays: wholeNumber(0, 3650, 'days').prefault('30').register(settingNotes, {

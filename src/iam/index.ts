@@ -28,3 +28,4 @@ export {
   type ThrottleDecision,
   type ThrottleLimits,
 } from './throttle.ts'
+export { RequestRateLimit, type RatedRegistry } from './request-rates.ts'

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Quotas } from '../config/quotas.ts'
+import type { FairShare } from '../internal/fair-share.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import { startChecksums, type AppendResult, type BlobStore, type PublishedBlob } from '../storage/blobs/index.ts'
@@ -40,6 +41,8 @@ export interface UploadDependencies {
   /** How long a session that nobody writes to stays. */
   readonly uploadLifetimeMs: number
   readonly quotas: Quotas
+  /** Publishing a blob flushes it; accounts take turns at the disk. */
+  readonly publishTurns: FairShare
 }
 
 interface Sums {
@@ -70,7 +73,7 @@ interface Held extends Progress {
 }
 
 export function uploadOperations(deps: UploadDependencies): UploadOperations {
-  const { database, blobStore, ids, bootId, uploadTurns, uploadLifetimeMs: lifetimeMs, quotas } = deps
+  const { database, blobStore, ids, bootId, uploadTurns, uploadLifetimeMs: lifetimeMs, quotas, publishTurns } = deps
 
   const find = async (context: RequestContext, name: string, uploadId: string): Promise<LivingUpload> => {
     const upload = await findUpload(database.reader, context.registry.id, name, uploadId, context.clock.now())
@@ -243,7 +246,8 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
       deadKey = located?.key
     }
 
-    const published = await blobStore.publish(upload.id, domainName, digest, sizeBytes)
+    const publish = (): Promise<PublishedBlob> => blobStore.publish(upload.id, domainName, digest, sizeBytes)
+    const published = await publishTurns.run(held.context.actor.accountId, publish)
     let outcome: commands.CompletionOutcome
     try {
       outcome = await commit(published, deadKey)

@@ -9,6 +9,7 @@ import { replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
 import { keepScrub } from '../../src/integrity/commands/scrub.ts'
 import { repairIn, Scrub, verify } from '../../src/integrity/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
+import { FairShare } from '../../src/internal/fair-share.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext, createRegistry, type RequestContext } from '../../src/registry/index.ts'
 import { quarantineBlob, recordBlobChecksums } from '../../src/registry/commands/damage.ts'
@@ -82,7 +83,7 @@ beforeAll(async () => {
   const pullClock = new PullClock(database, () => commandContext(context), (error) => {
     throw error
   })
-  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, uploadTurns: new UploadTurns('me'), quotas: ecrQuotas }
+  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, uploadTurns: new UploadTurns('me'), quotas: ecrQuotas, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }
   const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => commandContext(context) })
   const registry = createRegistry({ ...uploads, pullClock, damageWatch })
   let context: RequestContext = {

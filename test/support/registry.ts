@@ -8,6 +8,7 @@ import { ecrQuotas, type Quotas } from '../../src/config/index.ts'
 import { rootPrincipal } from '../../src/iam/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import type { Clock } from '../../src/internal/clock.ts'
+import { FairShare } from '../../src/internal/fair-share.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { createRegistry, type Registry, type RequestContext } from '../../src/registry/index.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
@@ -51,7 +52,7 @@ export interface RegistryFixture {
   readonly context: RequestContext
   readonly dataDir: string
   readonly target: MetadataTarget
-  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; uploadTurns: UploadTurns; quotas: Quotas }
+  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; uploadTurns: UploadTurns; quotas: Quotas; publishTurns: FairShare }
   upload(repository: string, bytes: Buffer): Promise<Digest>
   /**
    * Runs a statement on the database behind the program's back, as rot and mistaken hands would: nothing is checked, foreign
@@ -98,7 +99,7 @@ export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> 
   const pullClock = new PullClock(database, commandContext, (error) => {
     throw error
   })
-  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, uploadTurns: new UploadTurns('this-process'), quotas: { ...ecrQuotas, ...quotas } }
+  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, uploadTurns: new UploadTurns('this-process'), quotas: { ...ecrQuotas, ...quotas }, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }
   const damage: DamageNotice[] = []
   const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => ({ ...commandContext(), registryId: id }), onDamage: (notice) => damage.push(notice) })
   const registry = createRegistry({ database, blobStore, ids: systemIds, pullClock, damageWatch, ...uploadDependencies })

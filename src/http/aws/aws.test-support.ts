@@ -3,9 +3,11 @@ import { createServer, request as httpRequest, type IncomingHttpHeaders } from '
 import type { AddressInfo } from 'node:net'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { pino } from 'pino'
-import { authorize, CredentialThrottle, rootPrincipal } from '../../iam/index.ts'
+import { authorize, CredentialThrottle, RequestRateLimit, rootPrincipal } from '../../iam/index.ts'
 import type { Clock } from '../../internal/clock.ts'
 import { parseAccountId } from '../../values/account.ts'
+import { FairShare } from '../../internal/fair-share.ts'
+import { Admission } from '../admission.ts'
 import type { RequestMeta } from '../request-meta.ts'
 import { createAwsHandler, type AwsHandlerOptions, type SigningCredential } from './dispatch.ts'
 import type { AwsService } from './service.ts'
@@ -62,6 +64,7 @@ export async function startEndpoint(
     credentials: { findAccessKey: (id) => Promise.resolve(credentials.get(id)), isEndedSession: () => false },
     throttle: new CredentialThrottle({ clock }),
     authorize,
+    admission: new Admission({ rates: new RequestRateLimit({ rates: {}, clock }), turns: new FairShare({ limit: 16, perTurn: 4 }) }),
     findRegistry: (account, place) => Promise.resolve({ id: 1, accountId: account, region: place }),
     clock,
     logger: pino({ level: 'debug' }, { write: (line: string) => void logLines.push(line) }),

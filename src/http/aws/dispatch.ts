@@ -6,7 +6,9 @@ import type { Clock } from '../../internal/clock.ts'
 import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
 import type { RegistryRef, RequestContext } from '../../registry/context.ts'
 import { parseAccountId, parseRegion, type AccountId, type Region } from '../../values/account.ts'
+import type { Admission } from '../admission.ts'
 import { acceptBody, type RequestMeta } from '../request-meta.ts'
+import { admissionRule } from './admission-rules.ts'
 import { splitTarget } from './canonical-request.ts'
 import { AwsError, toAwsError, unexpectedError, type FailedOperation } from './errors.ts'
 import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion, type JsonVersion } from './protocols/json.ts'
@@ -47,6 +49,7 @@ export interface AwsHandlerOptions {
    * learns from an answer which accounts there are.
    */
   findRegistry(accountId: AccountId, region: Region): RegistryRef | Promise<RegistryRef>
+  readonly admission: Pick<Admission, 'run'>
   readonly clock: Clock
   readonly logger: Logger
   /** For request bodies whose signature has not been checked, all requests together. */
@@ -314,7 +317,8 @@ export function createAwsHandler(
         const conditions = operation.conditions && (() => operation.conditions?.(input, call) ?? [])
         await requireAllowed(context, origin, operation.action, operation.resource(input, call), conditions)
       }
-      return await operation.handler(call, input)
+      const rule = admissionRule(service.name, meta.operation)
+      return await options.admission.run(context, rule, () => operation.handler(call, input))
     } finally {
       response.off('close', onClose)
     }

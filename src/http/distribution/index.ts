@@ -5,10 +5,13 @@ import type { RegistryRef, RequestContext } from '../../registry/context.ts'
 import type { Registry } from '../../registry/types.ts'
 import type { AccountId, Region } from '../../values/account.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
+import type { Admission } from '../admission.ts'
 import type { EdgeHandler, RequestMeta } from '../request-meta.ts'
+import { admissionRule } from './admission-rules.ts'
 import { answerJson } from './answer.ts'
 import { authenticate, type Authentication } from './authenticate.ts'
 import { CallerRights, conditionsOf, requestTagConditions } from './caller-rights.ts'
+import type { Exchange } from './exchange.ts'
 import { answerFailure } from './failure.ts'
 import { runOperation } from './handlers.ts'
 import { createManifestBodies } from './manifest-body.ts'
@@ -27,6 +30,7 @@ export interface DistributionOptions extends Authentication {
    */
   readonly findRegistry: (accountId: AccountId, region: Region) => RegistryRef | Promise<RegistryRef>
   readonly authorize: (request: AccessRequest) => Decision | Promise<Decision>
+  readonly admission: Pick<Admission, 'run'>
   /** The region of logins with an access key at a host that names none. */
   readonly defaultRegion: Region
   /** Scheme and host that clients use; without it the challenge names the host that was asked for. */
@@ -84,7 +88,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
       await rights.require(operations[operation].actions, repositoryOf(route), () =>
         conditionsOf(operation, route, query, { registry, context }),
       )
-      await runOperation(operation, route, {
+      const work: Exchange = {
         request,
         response,
         query,
@@ -94,7 +98,8 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         manifestBodies,
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
         mayCreate: (repository, tags) => rights.has(createAction, repository, () => requestTagConditions(tags)),
-      })
+      }
+      await options.admission.run(context, admissionRule(operation, request), () => runOperation(operation, route, work))
     } catch (error) {
       const realm = `${options.publicUrl ?? requestedOrigin(meta)}/`
       await answerFailure(exchange, error, { requestId: meta.requestId, realm }, logger)
