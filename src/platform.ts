@@ -1,8 +1,9 @@
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
-import { createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
+import { configError, createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
 import { Admission } from './http/admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
@@ -12,9 +13,11 @@ import type { EdgeHandler } from './http/request-meta.ts'
 import {
   AccessKeys,
   authorize,
+  createIssuerFetch,
   CredentialThrottle,
   EcrTokenReader,
   installRootCredential,
+  IssuerKeys,
   openKeyring,
   removeEndedSessions,
   RequestRateLimit,
@@ -306,6 +309,30 @@ async function build(
 
   const credentials = new AccessKeys(database, keyring)
   const throttle = new CredentialThrottle({ clock })
+  await requireAuthorities(config.oidcCaFile)
+  const issuerKeys = new IssuerKeys({
+    fetch: createIssuerFetch({ privateHosts: config.oidcPrivateHosts, caFile: config.oidcCaFile }),
+    clock,
+    onFailure: (failure) => {
+      logger.warn(failure, 'the keys of an OpenID Connect provider could not be fetched')
+    },
+  })
+  const securityTokens = new SecurityTokens({
+    database,
+    keyring,
+    ids,
+    clock,
+    accessKeys: credentials,
+    throttle,
+    issuerKeys,
+    region,
+    mayAssume: authorize,
+    managedDocument: () => Promise.resolve(undefined),
+    async unsignedContext({ requestId, sourceIp, userAgent }, account, actorArn) {
+      const { id: registryId } = await directory.find(account, region)
+      return { nowMs: clock.now(), actorArn, registryId, accountId: account, region, requestId, sourceIp, userAgent, protocol: 'sts' }
+    },
+  })
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
   const admission = new Admission({
@@ -340,7 +367,7 @@ async function build(
     aws: createAwsHandler({
       services: [
         createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
-        createStsService(new SecurityTokens({ database, keyring, ids, accessKeys: credentials })),
+        createStsService(securityTokens),
       ],
       credentials,
       throttle,
@@ -362,6 +389,17 @@ async function build(
     rootCredential: { accessKeyId: credential.accessKeyId, ...rootCredential },
     counters: { database: database.counters, bytesInFlight },
     stop,
+  }
+}
+
+/** Says at the start what would otherwise fail with the first build that logs in. */
+async function requireAuthorities(file: string | undefined): Promise<void> {
+  if (file === undefined) return
+  try {
+    new X509Certificate(await readFile(file))
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read as a certificate in PEM'
+    throw configError('config-invalid', `STOWAGE_OIDC_CA_FILE: ${file} ${reason}`, { cause: error })
   }
 }
 

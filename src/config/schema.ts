@@ -96,6 +96,18 @@ function parseRanges(text: string): readonly NetworkRange[] | undefined {
   return ranges.every((range) => range !== undefined) ? ranges : undefined
 }
 
+/** `host:port` in lower case, an IPv6 address without brackets; the port of https where none is written. */
+function parseHosts(text: string): ReadonlySet<string> | undefined {
+  const hosts = new Set<string>()
+  for (const part of text.split(',').map((each) => each.trim())) {
+    if (part === '') continue
+    const url = /^[^\s/?#@\\]+$/u.test(part) ? URL.parse(`https://${part}`) : null
+    if (url === null) return undefined
+    hosts.add(`${url.hostname.replace(/^\[|\]$/gu, '')}:${url.port === '' ? '443' : url.port}`)
+  }
+  return hosts
+}
+
 const path = z.string().transform((text) => resolve(text))
 
 export const settings = z.object({
@@ -232,6 +244,24 @@ export const settings = z.object({
       "The keys that seal tokens and stored secrets: a file's path, or the keyring itself. `stowage keyring create` makes one. Required with `STOWAGE_DATABASE_URL` unless the data folder has one.",
     unset: '`<data>/keys/keyring.json`, made at the first start',
     secret: true,
+  }),
+  oidcPrivateHosts: parsed(parseHosts, 'write host names with commas between them, with a port where it is not 443, such as kubernetes.default.svc,gitlab.corp.example:8443')
+    .prefault('')
+    .register(settingNotes, {
+      env: 'STOWAGE_OIDC_PRIVATE_HOSTS',
+      group: 'Identity',
+      form: '`host[:port]` list',
+      description:
+        'Servers of OpenID Connect providers that may have private or loopback addresses. Keys of web identities are fetched from public addresses and from these only; name the host of the `jwks_uri` too where it is another.',
+      unset: 'public addresses only',
+    }),
+  oidcCaFile: path.optional().register(settingNotes, {
+    env: 'STOWAGE_OIDC_CA_FILE',
+    group: 'Identity',
+    form: 'path',
+    description:
+      "Authorities, in PEM, that are trusted beside the system's when keys of web identities are fetched: a cluster's or a company's own. Read again for every fetch.",
+    unset: "the system's authorities, and those of `NODE_EXTRA_CA_CERTS`",
   }),
   metricsToken: z
     .string()

@@ -14,10 +14,13 @@ export { keyringIds, openKeyring, sealingKeyId, type Keyring, type KeyringOption
 export { defaultKeyringPath, readKeyringFile } from './keyring-file.ts'
 export { signLayerUrl, verifyLayerUrl, type LayerUrlClaims } from './layer-url.ts'
 export { rootPrincipal, type Principal, type PrincipalKind } from './principal.ts'
-export { SecurityTokens, type SecurityTokenDependencies } from './security-tokens.ts'
+export type { AssumedRole, AssumedWebIdentityRole, AssumeRoleRequest, AssumptionJudge, RoleRequest } from './assume-role.ts'
+export { SecurityTokens, type SecurityTokenDependencies, type UnsignedRequest } from './security-tokens.ts'
+export { sessionTags } from './session-bounds.ts'
 export {
   beginSession,
   isTokenOfKey,
+  maxSessionTokenBytes,
   removeEndedSessions,
   type NewSession,
   type TemporaryCredentials,
@@ -29,3 +32,4 @@ export {
   type ThrottleLimits,
 } from './throttle.ts'
 export { RequestRateLimit, type RatedRegistry } from './request-rates.ts'
+export { createIssuerFetch, IssuerKeys } from './web-identity/index.ts'

@@ -27,6 +27,8 @@ export interface NewSession {
   readonly resource: string
   readonly principal: Pick<Principal, 'arn' | 'accountId' | 'kind' | 'userId' | 'identity'>
   readonly durationSeconds: number
+  /** What the session token has at least, in bytes: for callers that want to see that long ones pass. Absent: no matter. */
+  readonly minimumTokenBytes?: number | undefined
   readonly session: Omit<PrincipalSession, 'issuedAt' | 'expiresAt'>
 }
 
@@ -55,7 +57,7 @@ export async function beginSession(
   const { accessKeyId, secretAccessKey } = newAccessKeyPair('ASIA', ids)
   const issuedAt = context.nowMs
   const expiresAt = issuedAt + wanted.durationSeconds * 1000
-  const sessionToken = keyring.seal(Buffer.from(JSON.stringify([accessKeyId, expiresAt])), tokenPurpose)
+  const sessionToken = sealToken(keyring, [accessKeyId, expiresAt], wanted.minimumTokenBytes ?? 0)
   const began = await database.execute(
     createSession,
     {
@@ -85,6 +87,14 @@ export async function beginSession(
   )
   if (!began) throw iamError('access-denied', `${principal.arn} does not exist any more.`)
   return { accessKeyId, secretAccessKey, sessionToken, expiresAt }
+}
+
+/** Sealing writes three bytes as four; what is missing is filled up with blanks, which come to nothing. */
+function sealToken(keyring: Keyring, claims: readonly unknown[], minimumBytes: number): string {
+  const text = JSON.stringify(claims)
+  const token = keyring.seal(Buffer.from(text), tokenPurpose)
+  const missing = minimumBytes - token.length
+  return missing <= 0 ? token : keyring.seal(Buffer.from(text + ' '.repeat(Math.ceil((missing * 3) / 4))), tokenPurpose)
 }
 
 /** Who temporary credentials stand for, ended or not. */
@@ -136,8 +146,11 @@ export function isEndedSessionToken(keyring: Keyring, accessKeyId: string, token
   }
 }
 
-/** Ours have some 150 characters. */
-const longestToken = 1024
+/** The longest session token that AWS gives out, and the most that a caller may ask for. */
+export const maxSessionTokenBytes = 4096
+
+/** Filling up goes a few bytes further than was asked. */
+const longestToken = maxSessionTokenBytes + 8
 
 /**
  * How long ended sessions stay: servers whose clocks differ may still serve them, and an ended one is answered as

@@ -125,6 +125,20 @@ describe.each(databases)('temporary credentials on %s', (database) => {
     expect((await login()).status).toBe(403)
   })
 
+  it('have a token as long as the caller wants to see, and say how long it is', async () => {
+    const { sts } = await started()
+
+    for (const MinimumSessionTokenSize of [0, 300, 1001, 4095, 4096]) {
+      const { Credentials: given, SessionTokenSize, SessionTokenUtilization } = await sts().getSessionToken({ MinimumSessionTokenSize })
+      const keys = keysOf(given)
+      expect(keys.sessionToken.length).toBeGreaterThanOrEqual(MinimumSessionTokenSize)
+      expect(keys.sessionToken.length).toBeLessThan(Math.max(MinimumSessionTokenSize, 200) + 8)
+      expect([SessionTokenSize, SessionTokenUtilization]).toEqual([keys.sessionToken.length, Math.min(100, Math.ceil((keys.sessionToken.length * 100) / 4096))])
+      await sts(keys).getCallerIdentity({})
+    }
+    await expect(sts().getSessionToken({ MinimumSessionTokenSize: 4097 })).rejects.toMatchObject({ name: 'ValidationError' })
+  })
+
   it('name their account to whoever may ask', async () => {
     const { sts, platform } = await started()
     const keys = keysOf((await sts().getSessionToken({})).Credentials)

@@ -213,8 +213,8 @@ export function createAwsHandler(
     meta.operation = action
     const { input, violations } = checkInput(operation.input, decodeQueryInput(form, operation.input))
     if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
-    const { requestId, sourceIp } = meta
-    const output = await operation.handler({ requestId, sourceIp, userAgent: userAgentOf(request) }, input)
+    const { requestId, sourceIp, secure } = meta
+    const output = await operation.handler({ requestId, sourceIp, secure, userAgent: userAgentOf(request) }, input)
     return encodeQueryResult(output, { action, xmlns: service.xmlns, requestId })
   }
 

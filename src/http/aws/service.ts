@@ -63,6 +63,8 @@ export interface AwsOperation<I = unknown, O = unknown> {
 export interface UnsignedCall {
   readonly requestId: string
   readonly sourceIp: string
+  /** True if the client's own connection is encrypted. */
+  readonly secure: boolean
   readonly userAgent: string
 }
 

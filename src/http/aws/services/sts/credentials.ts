@@ -1,13 +1,17 @@
-import { iamError, type SecurityTokens, type TemporaryCredentials } from '../../../../iam/index.ts'
+import { iamError, maxSessionTokenBytes, type SecurityTokens, type TemporaryCredentials } from '../../../../iam/index.ts'
 import { commandContext } from '../../../../registry/context.ts'
 import { AwsError } from '../../errors.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { required, structure } from '../../shapes.ts'
-import { accessKeyId, serialNumber, sessionDurationSeconds, tokenCode } from './shapes.ts'
+import { accessKeyId, minimumSessionTokenSize, serialNumber, sessionDurationSeconds, tokenCode } from './shapes.ts'
 
-/** `Credentials` as STS answers them. */
-export function credentialsMember({ accessKeyId, secretAccessKey, sessionToken, expiresAt }: TemporaryCredentials): object {
-  return { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, SessionToken: sessionToken, Expiration: new Date(expiresAt) }
+/** What every answer with temporary credentials has of them. */
+export function credentialMembers({ accessKeyId, secretAccessKey, sessionToken, expiresAt }: TemporaryCredentials): object {
+  return {
+    Credentials: { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, SessionToken: sessionToken, Expiration: new Date(expiresAt) },
+    SessionTokenSize: sessionToken.length,
+    SessionTokenUtilization: Math.min(100, Math.ceil((sessionToken.length * 100) / maxSessionTokenBytes)),
+  }
 }
 
 /** There are no MFA devices here, so nobody has shown one: a caller that means to is told, not passed over. */
@@ -34,11 +38,16 @@ export function credentialOperations(tokens: SecurityTokens): Record<string, Aws
       resource: () => '*',
       // As AWS: policies cannot take it away, since it gives nothing that the caller has not got.
       openToEveryCaller: true,
-      input: structure({ DurationSeconds: sessionDurationSeconds, SerialNumber: serialNumber, TokenCode: tokenCode }),
+      input: structure({
+        DurationSeconds: sessionDurationSeconds,
+        SerialNumber: serialNumber,
+        TokenCode: tokenCode,
+        MinimumSessionTokenSize: minimumSessionTokenSize,
+      }),
       async handler({ context }, input) {
         refuseMfa(input)
-        const credentials = await tokens.getSessionToken(context.actor, input.DurationSeconds, commandContext(context))
-        return { Credentials: credentialsMember(credentials) }
+        const wanted = { durationSeconds: input.DurationSeconds, minimumTokenBytes: input.MinimumSessionTokenSize }
+        return credentialMembers(await tokens.getSessionToken(context.actor, wanted, commandContext(context)))
       },
     }),
 

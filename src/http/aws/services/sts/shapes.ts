@@ -1,3 +1,4 @@
+import { maxSessionTokenBytes } from '../../../../iam/index.ts'
 import { integer, list, required, simplePattern, string, structure } from '../../shapes.ts'
 
 /** The shapes that operations of STS share; bounds and expressions are those of its model. */
@@ -12,6 +13,9 @@ export const sourceIdentity = string({ min: 2, max: 64, pattern: simplePattern(/
 export const roleDurationSeconds = integer({ min: 900, max: 43_200 })
 
 export const sessionDurationSeconds = integer({ min: 900, max: 129_600 })
+
+/** Bytes. */
+export const minimumSessionTokenSize = integer({ min: 0, max: maxSessionTokenBytes })
 
 /** The inline policy of a session; what it may hold beside that is the packed size's matter. */
 export const sessionPolicy = string({ min: 1, max: 2048 })
