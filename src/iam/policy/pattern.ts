@@ -22,6 +22,10 @@ export function patternTokens(text: string): PatternToken[] {
   return tokens
 }
 
+export function hasWildcard(text: string): boolean {
+  return text.includes('*') || text.includes('?')
+}
+
 /**
  * A text with wildcards, ready to be compared. Each stretch between two `*` is looked for once, from left to right:
  * nothing is tried again, so the time is bounded by the text's length times the pattern's.

@@ -1,4 +1,5 @@
 import { every, isDigit } from '../../values/characters.ts'
+import { hasWildcard } from './pattern.ts'
 
 /** Who a request comes from, as the Principal element of a policy sees it. */
 export interface PolicyPrincipal {
@@ -42,7 +43,7 @@ export function awsPrincipalEntry(text: string): PrincipalEntry | undefined {
   if (text === '*') return { kind: 'everybody' }
   if (isAccountId(text)) return { kind: 'account', accountId: text }
   if (/^A(?:IDA|ROA)[A-Z0-9]{12,124}$/.test(text)) return { kind: 'unique-id', id: text }
-  if (/[*?]/.test(text)) return undefined
+  if (hasWildcard(text)) return undefined
   const [prefix, partition, service, region, accountId, ...rest] = text.split(':')
   const resource = rest.join(':')
   if (prefix !== 'arn' || !isPartition(partition) || region !== '' || accountId === undefined || !isAccountId(accountId)) {

@@ -56,7 +56,16 @@ function namesBehind(tokens: readonly PatternToken[], fixed: string): readonly N
     places = pastRuns(pattern, next)
     if (places.size === 0) return []
   }
-  return [...places].map((place) => rangeFrom(pattern, place))
+  return [...places].flatMap((place) => (canEndInName(pattern, place) ? [rangeFrom(pattern, place)] : []))
+}
+
+/** A `*` that stands for a region could go on into the name; but what has to follow it, a colon, is in no name. */
+function canEndInName(pattern: readonly PatternToken[], place: number): boolean {
+  for (let at = place; at < pattern.length; at++) {
+    const token = pattern[at]
+    if (typeof token === 'string' && !/[a-z0-9._/-]/.test(token)) return false
+  }
+  return true
 }
 
 /** A `*` may stand for nothing: the place behind it is reached as well. */

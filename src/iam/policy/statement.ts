@@ -2,7 +2,7 @@ import { every, isAlphanumeric } from '../../values/characters.ts'
 import { compileCondition, type Condition } from './conditions.ts'
 import type { ContextReader } from './context.ts'
 import { malformed, type Listed, type PolicyKind, type PolicyLanguage, type PrincipalDocument, type StatementDocument } from './document.ts'
-import { Pattern, patternTokens } from './pattern.ts'
+import { hasWildcard, Pattern, patternTokens } from './pattern.ts'
 import {
   awsPrincipalEntry,
   isWhollyListed,
@@ -131,7 +131,7 @@ function principalEntries(document: PrincipalDocument, kind: PolicyKind): readon
 
 function principalEntry(type: PrincipalDocument[number]['type'], value: string): PrincipalEntry | undefined {
   if (type === 'AWS') return awsPrincipalEntry(value)
-  if (value === '' || patternTokens(value).length !== 1) return undefined
+  if (value === '' || hasWildcard(value)) return undefined
   return type === 'Federated' ? { kind: 'federated', provider: value } : { kind: 'foreign' }
 }
 

@@ -1,4 +1,4 @@
-import { anyCharacter, anyRun, Pattern, patternTokens, type PatternToken } from './pattern.ts'
+import { Pattern, patternTokens, type PatternToken } from './pattern.ts'
 
 /**
  * A policy variable such as `${aws:username}` or `${aws:PrincipalTag/team, 'none'}`: a condition key whose value of the
@@ -96,9 +96,4 @@ function fallbackOf(quotedText: string): string {
   const isQuoted = quotedText.length >= 2 && quotedText.startsWith("'") && quotedText.endsWith("'")
   if (!isQuoted) throw new SyntaxError('The default value of a policy variable stands in single quotes.')
   return quotedText.slice(1, -1)
-}
-
-/** Whether `text` has wildcards. */
-export function hasWildcard(text: string): boolean {
-  return patternTokens(text).some((token) => token === anyRun || token === anyCharacter)
 }
