@@ -1,3 +1,24 @@
+import { createAccessKey, recordAccessKeyUses, removeAccessKey, setAccessKey } from './iam/commands/access-keys.ts'
+import { createAccountAlias, deleteAccountAlias } from './iam/commands/account-alias.ts'
+import { addUserToGroup, createGroup, deleteGroup, removeUserFromGroup, updateGroup } from './iam/commands/groups.ts'
+import { tagEntity, untagEntity } from './iam/commands/iam-tags.ts'
+import { createOidcProvider, deleteOidcProvider, updateOidcProvider } from './iam/commands/oidc-providers.ts'
+import {
+  createPolicy,
+  createPolicyVersion,
+  deletePolicy,
+  deletePolicyVersion,
+  setDefaultPolicyVersion,
+} from './iam/commands/policies.ts'
+import {
+  attachPolicy,
+  deleteInlinePolicy,
+  detachPolicy,
+  putBoundary,
+  putInlinePolicy,
+} from './iam/commands/policy-attachments.ts'
+import { createRole, deleteRole, updateRole } from './iam/commands/roles.ts'
+import { createUser, deleteUser, updateUser } from './iam/commands/users.ts'
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, sweepSessions } from './iam/commands/sessions.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
@@ -47,6 +68,38 @@ import type { AnyCommand } from './storage/metadata/command.ts'
 export const commands: readonly AnyCommand[] = [
   ensureRegistry,
   replaceRootAccessKey,
+  createAccessKey,
+  recordAccessKeyUses,
+  removeAccessKey,
+  setAccessKey,
+  createAccountAlias,
+  deleteAccountAlias,
+  addUserToGroup,
+  createGroup,
+  deleteGroup,
+  removeUserFromGroup,
+  updateGroup,
+  tagEntity,
+  untagEntity,
+  createOidcProvider,
+  deleteOidcProvider,
+  updateOidcProvider,
+  createPolicy,
+  createPolicyVersion,
+  deletePolicy,
+  deletePolicyVersion,
+  setDefaultPolicyVersion,
+  attachPolicy,
+  deleteInlinePolicy,
+  detachPolicy,
+  putBoundary,
+  putInlinePolicy,
+  createRole,
+  deleteRole,
+  updateRole,
+  createUser,
+  deleteUser,
+  updateUser,
   createSession,
   sweepSessions,
   createRepository,

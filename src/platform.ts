@@ -7,13 +7,16 @@ import { configError, createRootCredentialFile, readRootCredentialFile, type Con
 import { Admission } from './http/admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
+import { createIamService } from './http/aws/services/iam/index.ts'
 import { createStsService } from './http/aws/services/sts/index.ts'
 import { createDistributionHandler, createLayerDownloadHandler } from './http/distribution/index.ts'
 import type { EdgeHandler } from './http/request-meta.ts'
 import {
+  AccessKeyClock,
   AccessKeys,
   authorize,
   createIssuerFetch,
+  createIamDirectory,
   CredentialThrottle,
   EcrTokenReader,
   installRootCredential,
@@ -308,6 +311,11 @@ async function build(
   releases.push(() => scrub?.stop())
 
   const credentials = new AccessKeys(database, keyring)
+  const iamDirectory = createIamDirectory({ database, keyring, ids })
+  const accessKeyClock = new AccessKeyClock(database, systemContext, (error) => {
+    logger.error({ err: error }, 'the last uses of access keys could not be written')
+  })
+  releases.push(() => accessKeyClock.flush())
   const throttle = new CredentialThrottle({ clock })
   await requireAuthorities(config.oidcCaFile)
   const issuerKeys = new IssuerKeys({
@@ -327,7 +335,7 @@ async function build(
     issuerKeys,
     region,
     mayAssume: authorize,
-    managedDocument: () => Promise.resolve(undefined),
+    managedDocument: (account, arn) => iamDirectory.policies.documentInForce(account, arn),
     async unsignedContext({ requestId, sourceIp, userAgent }, account, actorArn) {
       const { id: registryId } = await directory.find(account, region)
       return { nowMs: clock.now(), actorArn, registryId, accountId: account, region, requestId, sourceIp, userAgent, protocol: 'sts' }
@@ -349,6 +357,7 @@ async function build(
       tokens: new EcrTokenReader(keyring),
       credentials,
       throttle,
+      recordKeyUse: (accessKeyId, use) => accessKeyClock.record(accessKeyId, use),
       authorize,
       admission,
       findRegistry,
@@ -367,10 +376,12 @@ async function build(
     aws: createAwsHandler({
       services: [
         createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
+        createIamService({ directory: iamDirectory }),
         createStsService(securityTokens),
       ],
       credentials,
       throttle,
+      recordKeyUse: (accessKeyId, use) => accessKeyClock.record(accessKeyId, use),
       authorize,
       admission,
       findRegistry,

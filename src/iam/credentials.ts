@@ -69,6 +69,7 @@ export class AccessKeys {
         kind: row.principal_kind as PrincipalKind,
         userId: row.principal_user_id,
         accessKeyId,
+        identity: row.user_id === null ? undefined : { kind: 'user', id: row.user_id },
       },
       status: row.status === 'active' ? 'active' : 'inactive',
     }

@@ -15,6 +15,10 @@ import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
  *   verified, is past its time, or is not yet valid.
  * - `identity-provider-unreachable`: the keys of a web identity's issuer could not be fetched.
  * - `policy-malformed`: a policy's text is none, or says what its kind of policy cannot say; `detail.reason` says where.
+ * - `entity-unknown`, `entity-exists`: there is no user, group, role, policy, key … of this name, or there is one already.
+ * - `entity-in-use`: something still hangs from what was to be deleted.
+ * - `iam-limit-exceeded`: an account, or something in it, has as many of these as it may have.
+ * - `iam-input-invalid`: names, tags or lists that contradict each other or a rule.
  */
 export type IamErrorCode =
   | 'unauthenticated'
@@ -32,7 +36,12 @@ export type IamErrorCode =
   | 'identity-token-expired'
   | 'identity-token-rejected'
   | 'identity-provider-unreachable'
+  | 'entity-unknown'
+  | 'entity-exists'
+  | 'entity-in-use'
+  | 'iam-limit-exceeded'
   | 'policy-malformed'
+  | 'iam-input-invalid'
 
 export function iamError(
   code: IamErrorCode,

@@ -6,7 +6,32 @@ export {
   type Decision,
 } from './authorize.ts'
 export { replaceRootAccessKey } from './commands/root-access-key.ts'
+export { AccessKeyClock } from './access-key-clock.ts'
 export { AccessKeys, installRootCredential, type AccessKey } from './credentials.ts'
+export {
+  createIamDirectory,
+  oidcProviderUrlIn,
+  pageOfItems,
+  type AccessKeyFacts,
+  type AccountUsage,
+  type AttachedPolicy,
+  type DirectoryPage,
+  type Entity,
+  type Group,
+  type IamDirectory,
+  type InlinePolicy,
+  type LastUse,
+  type OidcProvider,
+  type PageRequest,
+  type Policy,
+  type PolicyHolder,
+  type PolicyVersion,
+  type Role,
+  type User,
+} from './directory/index.ts'
+export { managedPolicies, managedPolicy, type ManagedPolicy } from './managed-policies.ts'
+export { encodePolicyDocument } from './policy-documents.ts'
+export { iamQuotas, type IamQuota } from './quotas.ts'
 export { ecrTokenLifetimeMs, EcrTokenReader, issueEcrToken, readEcrToken, type EcrTokenClaims } from './ecr-token.ts'
 export { iamError, iamSetupError, type IamErrorCode, type IamSetupErrorCode } from './errors.ts'
 export { newKeyring, parseKeyring, serializeKeyring } from './keyring-document.ts'

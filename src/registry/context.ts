@@ -12,7 +12,7 @@ export interface RegistryRef {
 }
 
 /** Which door a request came through. */
-export type Protocol = 'oci' | 'ecr' | 'sts' | 'system'
+export type Protocol = 'oci' | 'ecr' | 'sts' | 'iam' | 'system'
 
 /** Who asks, where, and when: a parameter of every registry operation. */
 export interface RequestContext {

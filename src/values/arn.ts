@@ -44,6 +44,16 @@ export function rootArn(accountId: AccountId): Arn {
   return `arn:aws:iam::${accountId}:root` as Arn
 }
 
+/** The ARN of something with a name in an account. A path begins and ends with a slash. */
+export function iamArn(accountId: AccountId, kind: 'user' | 'group' | 'role' | 'policy', path: string, name: string): Arn {
+  return `arn:aws:iam::${accountId}:${kind}${path}${name}` as Arn
+}
+
+/** The ARN of an OpenID Connect provider; `url` is without its scheme. */
+export function oidcProviderArn(accountId: AccountId, url: string): Arn {
+  return `arn:aws:iam::${accountId}:oidc-provider/${url}` as Arn
+}
+
 function splitArn(text: string): ArnParts {
   if (text.length > maxLength) throw invalid(text, `An ARN has at most ${maxLength} characters.`)
   const [prefix, partition, service, region, accountId, ...rest] = text.split(':')

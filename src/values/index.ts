@@ -1,5 +1,5 @@
 export { parseAccountId, parseRegion, type AccountId, type Region } from './account.ts'
-export { arnParts, parseArn, repositoryArn, rootArn, type Arn, type ArnParts } from './arn.ts'
+export { arnParts, iamArn, oidcProviderArn, parseArn, repositoryArn, rootArn, type Arn, type ArnParts } from './arn.ts'
 export type { Descriptor, Platform } from './descriptor.ts'
 export {
   digestAlgorithm,

@@ -62,6 +62,7 @@ export async function startEndpoint(
   const handler = createAwsHandler({
     services,
     credentials: { findAccessKey: (id) => Promise.resolve(credentials.get(id)), isEndedSession: () => false },
+    recordKeyUse: () => undefined,
     throttle: new CredentialThrottle({ clock }),
     authorize,
     admission: new Admission({ rates: new RequestRateLimit({ rates: {}, clock }), turns: new FairShare({ limit: 16, perTurn: 4 }) }),

@@ -43,6 +43,8 @@ export interface AwsHandlerOptions {
     recordFailure(sourceIp: string, keyId: string): void
     recordSuccess(sourceIp: string, keyId: string): void
   }
+  /** Told of every request with a right signature. */
+  recordKeyUse(accessKeyId: string, use: { service: string; region: string; atMs: number }): void
   authorize(request: AccessRequest): Decision | Promise<Decision>
   /**
    * The registry of an account in a region; one without anything in it where there is no such account, so that nobody
@@ -243,7 +245,9 @@ export function createAwsHandler(
       }
       throttle.recordSuccess(meta.sourceIp, signature.accessKeyId)
       meta.actorArn = credential.principal.arn
-      return await use({ principal: credential.principal, region: parseRegion(signature.scope.region), body: bytes })
+      const region = parseRegion(signature.scope.region)
+      options.recordKeyUse(signature.accessKeyId, { service: service.signingName, region, atMs: clock.now() })
+      return await use({ principal: credential.principal, region, body: bytes })
     } finally {
       release()
     }
@@ -315,7 +319,7 @@ export function createAwsHandler(
       }
       if (operation.openToEveryCaller !== true) {
         const conditions = operation.conditions && (() => operation.conditions?.(input, call) ?? [])
-        await requireAllowed(context, origin, operation.action, operation.resource(input, call), conditions)
+        await requireAllowed(context, origin, operation.action, await operation.resource(input, call), conditions)
       }
       const rule = admissionRule(service.name, meta.operation)
       return await options.admission.run(context, rule, () => operation.handler(call, input))

@@ -141,6 +141,12 @@ export const awsErrors = {
     query: { type: 'MalformedPolicyDocument', status: 400 },
   },
 
+  'entity-unknown': { type: 'NoSuchEntity', status: 404 },
+  'entity-exists': { type: 'EntityAlreadyExists', status: 409 },
+  'entity-in-use': { type: 'DeleteConflict', status: 409 },
+  'iam-limit-exceeded': { type: 'LimitExceeded', status: 409 },
+  'iam-input-invalid': { type: 'InvalidInput', status: 400 },
+
   'repository-unknown': {
     type: 'RepositoryNotFoundException',
     status: 400,

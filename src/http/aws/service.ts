@@ -39,7 +39,7 @@ export interface AwsOperation<I = unknown, O = unknown> {
   /** The IAM action it needs, such as `ecr:PutImage`. */
   readonly action: string
   /** The ARN it needs the action on, or `*`. */
-  resource(input: NoInfer<I>, call: AwsCall): string
+  resource(input: NoInfer<I>, call: AwsCall): string | Promise<string>
   /**
    * Condition keys that only this operation knows, such as `aws:RequestTag/<key>`, beside those of every request. Asked
    * only where a policy has conditions.

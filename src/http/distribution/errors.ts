@@ -100,6 +100,13 @@ export const distributionErrors = {
   'identity-provider-unreachable': { code: 'UNAVAILABLE', status: 503 },
   'policy-malformed': { code: 'UNSUPPORTED', status: 400 },
 
+  // Of the calls that manage identities, which are not the docker endpoint's.
+  'entity-unknown': { code: 'UNSUPPORTED', status: 404 },
+  'entity-exists': { code: 'UNSUPPORTED', status: 409 },
+  'entity-in-use': { code: 'UNSUPPORTED', status: 409 },
+  'iam-limit-exceeded': { code: 'DENIED', status: 403 },
+  'iam-input-invalid': { code: 'UNSUPPORTED', status: 400 },
+
   'repository-unknown': { code: 'NAME_UNKNOWN', status: 404 },
   'repository-exists': { code: 'NAME_INVALID', status: 400 },
   'repository-not-empty': { code: 'UNSUPPORTED', status: 405 },

@@ -31,6 +31,8 @@ export interface DistributionOptions extends Authentication {
   readonly findRegistry: (accountId: AccountId, region: Region) => RegistryRef | Promise<RegistryRef>
   readonly authorize: (request: AccessRequest) => Decision | Promise<Decision>
   readonly admission: Pick<Admission, 'run'>
+  /** Told of every request with valid credentials. */
+  readonly recordKeyUse: (accessKeyId: string, use: { service: string; region: string; atMs: number }) => void
   /** The region of logins with an access key at a host that names none. */
   readonly defaultRegion: Region
   /** Scheme and host that clients use; without it the challenge names the host that was asked for. */
@@ -69,6 +71,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
       meta.actorArn = caller.principal.arn
       if (parsed === undefined) throw problem
       const address = selectRegistry(registryOfHost(meta.host, options.registryDomain), caller, options.defaultRegion)
+      options.recordKeyUse(caller.principal.accessKeyId, { service: 'ecr', region: address.region, atMs: options.clock.now() })
       const { route, query, operation } = parsed
       if (operation === 'ping') {
         await answerJson(exchange, 200, {})

@@ -70,6 +70,10 @@ const statements = [
     unique (account_id, name_key)
   ) {end}`,
 
+  // Who is bounded by a policy is asked before the policy goes.
+  `create index iam_user_boundary on iam_user (boundary_arn) where boundary_arn is not null`,
+  `create index iam_role_boundary on iam_role (boundary_arn) where boundary_arn is not null`,
+
   `create table iam_policy (
     id {id},
     ${named},

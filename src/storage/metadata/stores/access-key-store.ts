@@ -85,3 +85,77 @@ const remove = statement<{ accessKeyId: string }>()((db, p) =>
 export async function deleteAccessKey(tx: Session, accessKeyId: string): Promise<void> {
   await tx.change(remove, { accessKeyId })
 }
+
+const ofUser = statement<{ userId: number }>()((db, p) =>
+  db.selectFrom('access_key').selectAll().where('user_id', '=', p.userId).orderBy('created_at').orderBy('access_key_id'),
+)
+
+/** The oldest first. */
+export function accessKeysOfUser(session: Session, userId: number): Promise<AccessKeyRow[]> {
+  return session.all(ofUser, { userId })
+}
+
+const setStatus = statement<{ accessKeyId: string; status: string }>()((db, p) =>
+  db.updateTable('access_key').set({ status: p.status }).where('access_key_id', '=', p.accessKeyId),
+)
+
+export async function setAccessKeyStatus(tx: Session, accessKeyId: string, status: 'active' | 'inactive'): Promise<void> {
+  await tx.change(setStatus, { accessKeyId, status })
+}
+
+const setPrincipal = statement<{ userId: number; arn: string }>()((db, p) =>
+  db.updateTable('access_key').set({ principal_arn: p.arn }).where('user_id', '=', p.userId),
+)
+
+/** Part of the command that gives a user another name or path. */
+export async function renamePrincipalOfKeys(tx: Session, userId: number, arn: string): Promise<void> {
+  await tx.change(setPrincipal, { userId, arn })
+}
+
+/** The last time that a key signed something that was taken. */
+export type AccessKeyUse = Selectable<Schema['access_key_use']>
+
+const uses = statement<{ accessKeyId: string }>()((db, p) =>
+  db.selectFrom('access_key_use').selectAll().where('access_key_id', '=', p.accessKeyId),
+)
+
+export function findAccessKeyUse(session: Session, accessKeyId: string): Promise<AccessKeyUse | undefined> {
+  return session.first(uses, { accessKeyId })
+}
+
+const noteUse = statement<AccessKeyUse>()((db, p) =>
+  db
+    .insertInto('access_key_use')
+    .columns(['access_key_id', 'last_used_at', 'region', 'service'])
+    .expression(
+      // Only of a key that is still there: its use would outlive it otherwise.
+      db
+        .selectFrom('access_key')
+        .select((eb) => [
+          'access_key_id',
+          eb.cast<number>(eb.val(p.last_used_at), 'bigint').as('last_used_at'),
+          eb.cast<string>(eb.val(p.region), 'text').as('region'),
+          eb.cast<string>(eb.val(p.service), 'text').as('service'),
+        ])
+        .where('access_key_id', '=', p.access_key_id),
+    )
+    .onConflict((conflict) =>
+      conflict
+        .column('access_key_id')
+        .doUpdateSet({ last_used_at: p.last_used_at, region: p.region, service: p.service })
+        .where('access_key_use.last_used_at', '<', p.last_used_at),
+    ),
+)
+
+export async function noteAccessKeyUse(tx: Session, use: AccessKeyUse): Promise<void> {
+  await tx.change(noteUse, use)
+}
+
+const removeUse = statement<{ accessKeyId: string }>()((db, p) =>
+  db.deleteFrom('access_key_use').where('access_key_id', '=', p.accessKeyId),
+)
+
+/** Part of the command that deletes the key. */
+export async function deleteAccessKeyUse(tx: Session, accessKeyId: string): Promise<void> {
+  await tx.change(removeUse, { accessKeyId })
+}

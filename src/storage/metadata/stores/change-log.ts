@@ -1,6 +1,7 @@
 import type { CommandContext } from '../command.ts'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
+import { findRegistryId, insertRegistry } from './repository-store.ts'
 
 const nextEvent = statement<{ repositoryId: number }>()((db, p) =>
   db
@@ -77,14 +78,19 @@ const insertAudit = statement<{
   }),
 )
 
-/** The audit row of a change. `detail` holds names, digests and settings, never a secret. */
+/**
+ * The audit row of a change. `detail` holds names, digests and settings, never a secret.
+ *
+ * A record belongs to a registry. Where the account has made nothing in the region yet (its identities are managed
+ * through `us-east-1`, wherever its images are), the first record brings the registry into being.
+ */
 export async function recordAudit(
   tx: Session,
   context: CommandContext,
   record: { action: string; resource: string; detail?: Readonly<Record<string, unknown>> },
 ): Promise<void> {
   await tx.change(insertAudit, {
-    registryId: context.registryId,
+    registryId: context.registryId === 0 ? await newRegistryId(tx, context) : context.registryId,
     now: context.nowMs,
     requestId: context.requestId,
     actor: context.actorArn,
@@ -96,6 +102,13 @@ export async function recordAudit(
     userAgent: context.userAgent,
     detail: JSON.stringify(record.detail ?? {}),
   })
+}
+
+async function newRegistryId(tx: Session, { accountId, region, nowMs }: CommandContext): Promise<number> {
+  await insertRegistry(tx, accountId, region, nowMs)
+  const id = await findRegistryId(tx, accountId, region)
+  if (id === undefined) throw new Error('the registry was just inserted and is not there')
+  return id
 }
 
 const insertTagHistory = statement<{

@@ -1,0 +1,37 @@
+import type { AwsService } from '../../service.ts'
+import { validationError } from '../../shapes.ts'
+import { accessKeyOperations } from './access-keys.ts'
+import { accountOperations } from './account.ts'
+import type { IamServiceDependencies } from './calls.ts'
+import { entityPolicyOperations } from './entity-policies.ts'
+import { groupOperations } from './groups.ts'
+import { oidcProviderOperations } from './oidc-providers.ts'
+import { managedPolicyOperations } from './policies.ts'
+import { roleOperations } from './roles.ts'
+import { tagOperations } from './tags.ts'
+import { userOperations } from './users.ts'
+
+/**
+ * AWS Identity and Access Management. As AWS's it has no region: clients sign for `us-east-1`, wherever the images are.
+ */
+export function createIamService(deps: IamServiceDependencies): AwsService {
+  return {
+    name: 'iam',
+    protocol: 'query',
+    signingName: 'iam',
+    apiVersion: '2010-05-08',
+    xmlns: 'https://iam.amazonaws.com/doc/2010-05-08/',
+    invalidInput: validationError('ValidationError'),
+    operations: {
+      ...userOperations(deps),
+      ...groupOperations(deps),
+      ...accessKeyOperations(deps),
+      ...roleOperations(deps),
+      ...managedPolicyOperations(deps),
+      ...entityPolicyOperations(deps),
+      ...tagOperations(deps),
+      ...oidcProviderOperations(deps),
+      ...accountOperations(deps),
+    },
+  }
+}
