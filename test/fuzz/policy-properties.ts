@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { contextKeys, evaluate, parsePolicy, repositoryNameRanges, type PolicyKind, type PolicyPrincipal } from '../../src/iam/policy/index.ts'
+import { evaluate, parsePolicy, repositoryNameRanges, type PolicyKind, type PolicyPrincipal } from '../../src/iam/policy/index.ts'
 import { mutated } from './mutation.ts'
 import { parsedOrRefused, parserProperty, require, requireEqual, type ParserProperty } from './parser-property.ts'
 
@@ -55,7 +55,6 @@ export const policyProperties: readonly ParserProperty[] = [
     require(policy.statements.length > 0, 'it says something')
     const ranges = repositoryNameRanges([policy], 'ecr:PutImage', arnPrefix)
     require(ranges.every(({ prefix }) => !/[^a-z0-9._/-]/.test(prefix)), 'its names are of repositories')
-    require([...contextKeys([policy], 'ecr:PutImage')].every((key) => key === key.toLowerCase()), 'its keys are in lower case')
   }),
 
   parserProperty('a request under a policy', fc.tuple(documents, contexts, mutated([`${arnPrefix}anna/app`, '*'])), ([[text, kind], context, asked]) => {

@@ -25,8 +25,6 @@ type Quantifier = 'none' | 'any' | 'all'
 
 /** One key of one operator of a statement's Condition. */
 export interface Condition {
-  /** In lower case. */
-  readonly key: string
   /** False if no request ever has the key. */
   readonly isKeySupplied: boolean
   /** Templates of its values that have variables. */
@@ -43,8 +41,8 @@ export interface Condition {
 export function compileCondition(operatorName: string, key: string, policyValues: readonly string[], variables: boolean): Condition {
   const { operator, quantifier, ifExists } = readOperator(operatorName)
   const lowerCaseKey = key.toLowerCase()
-  const face = { key: lowerCaseKey, isKeySupplied: isSuppliedKey(lowerCaseKey) }
-  if (operator === 'Null') return { ...face, templates: [], matches: nullTest(lowerCaseKey, policyValues) }
+  const isKeySupplied = isSuppliedKey(lowerCaseKey)
+  if (operator === 'Null') return { isKeySupplied, templates: [], matches: nullTest(lowerCaseKey, policyValues) }
 
   const values = policyValues.map((value) => operator.compile(value, variables))
   const tests = values.map(({ test }) => test)
@@ -53,7 +51,7 @@ export function compileCondition(operatorName: string, key: string, policyValues
     tests.some((test) => test(requestValue, valueOf)) !== operator.negated
   const whenAbsent = ifExists || (quantifier === 'none' ? operator.negated : quantifier === 'all')
   return {
-    ...face,
+    isKeySupplied,
     templates,
     matches(context) {
       const value = context.value(lowerCaseKey)

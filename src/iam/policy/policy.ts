@@ -52,15 +52,3 @@ export function parsePolicy(text: string, kind: PolicyKind): Policy {
   const { language, statements } = readPolicyDocument(text, kind)
   return new Policy(kind, statements.map((statement) => new Statement(statement, kind, language)))
 }
-
-/** The keys of a request, in lower case, that deciding about an action may ask for: conditions and variables. */
-export function contextKeys(policies: Iterable<Policy>, action: string): ReadonlySet<string> {
-  const keys = new Set<string>()
-  for (const policy of policies) {
-    const { deny, allow } = policy.about(action)
-    for (const statement of [...deny, ...allow]) {
-      for (const key of statement.contextKeys) keys.add(key)
-    }
-  }
-  return keys
-}

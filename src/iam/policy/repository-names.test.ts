@@ -45,6 +45,14 @@ describe('repositoryNameRanges', () => {
     expect(rangesFor(`${repositoryArnPrefix}\${aws:username}/*`, { 'aws:username': 'anna' })).toEqual(['anna/*'])
   })
 
+  it('takes time that grows with the pattern only', () => {
+    const hostile = ['*'.repeat(5_000), '?'.repeat(5_000), '*?'.repeat(2_500), `${'*a?'.repeat(2_000)}:`]
+    const startedAt = performance.now()
+    for (const text of hostile) rangesFor(`arn:aws:ecr:*:*:${text}`)
+    // Each place of the pattern with each other one would take a minute.
+    expect(performance.now() - startedAt).toBeLessThan(5_000)
+  })
+
   it('looks at statements only that allow the action', () => {
     const policies = [
       allow({ Action: 'ecr:PutImage', Resource: `${repositoryArnPrefix}a` }),

@@ -56,16 +56,9 @@ function namesBehind(tokens: readonly PatternToken[], fixed: string): readonly N
     places = pastRuns(pattern, next)
     if (places.size === 0) return []
   }
-  return [...places].flatMap((place) => (canEndInName(pattern, place) ? [rangeFrom(pattern, place)] : []))
-}
-
-/** A `*` that stands for a region could go on into the name; but what has to follow it, a colon, is in no name. */
-function canEndInName(pattern: readonly PatternToken[], place: number): boolean {
-  for (let at = place; at < pattern.length; at++) {
-    const token = pattern[at]
-    if (typeof token === 'string' && !/[a-z0-9._/-]/.test(token)) return false
-  }
-  return true
+  // A `*` that stands for a region could go on into the name; but what has to follow it, a colon, is in no name.
+  const lastForeign = pattern.findLastIndex((token) => typeof token === 'string' && !/[a-z0-9._/-]/.test(token))
+  return [...places].flatMap((place) => (place > lastForeign ? [rangeFrom(pattern, place)] : []))
 }
 
 /** A `*` may stand for nothing: the place behind it is reached as well. */
@@ -74,7 +67,7 @@ function pastRuns(pattern: readonly PatternToken[], places: readonly number[]): 
   for (const place of places) {
     let at = place
     reached.add(at)
-    while (pattern[at] === anyRun) reached.add(++at)
+    while (pattern[at] === anyRun && !reached.has(at + 1)) reached.add(++at)
   }
   return reached
 }

@@ -32,8 +32,6 @@ export class Statement {
   readonly #conditions: readonly Condition[]
   /** Variables without a value to fall back on: where one has none in the request, the statement does not apply. */
   readonly #requiredKeys: readonly string[]
-  /** All keys of the request that it looks at, in lower case. */
-  readonly contextKeys: readonly string[]
   /** False if it allows something under a condition that no request can truly meet. */
   readonly canApply: boolean
 
@@ -54,7 +52,6 @@ export class Statement {
     const templates = [...(this.resources?.values ?? []), ...this.#conditions.flatMap((condition) => condition.templates)]
     const used = templates.flatMap((template) => template.variables())
     this.#requiredKeys = [...new Set(used.flatMap(({ key, fallback }) => (fallback === undefined ? [key] : [])))]
-    this.contextKeys = [...new Set([...used.map(({ key }) => key), ...this.#conditions.map(({ key }) => key)])]
     this.canApply = this.effect === 'Deny' || this.#conditions.every(({ isKeySupplied }) => isKeySupplied)
   }
 

@@ -271,14 +271,14 @@ const unknownKeys: readonly [rule: string, condition: unknown][] = [
   ['with ForAllValues', { 'ForAllValues:StringEquals': { 'aws:Usrname': 'anna' } }],
   ['with Null', { Null: { 'aws:Usrname': 'true' } }],
   ['of another service', { StringNotEquals: { 's3:prefix': 'home/' } }],
-  ['about multi-factor authentication, which Stowage has not', { BoolIfExists: { 'aws:MultiFactorAuthPresent': 'true' } }],
+  ['about an organization, which no account here is in', { StringNotEquals: { 'aws:PrincipalOrgID': 'o-1' } }],
   ['about networks that Stowage does not see', { StringNotEquals: { 'aws:SourceVpc': 'vpc-1' } }],
   ['that looks like a tag without a name', { StringNotEquals: { 'aws:PrincipalTag/': 'red' } }],
 ]
 
 describe('an Allow under a condition on a key that no request has', () => {
   it.each(unknownKeys)('allows nothing %s', (_, Condition) => {
-    const context = { 'aws:Usrname': 'x', 's3:prefix': 'x', 'aws:SourceVpc': 'x', 'aws:MultiFactorAuthPresent': 'true' }
+    const context = { 'aws:Usrname': 'x', 's3:prefix': 'x', 'aws:SourceVpc': 'x', 'aws:PrincipalOrgID': 'x' }
     expect(isAllowedBy({ Effect: 'Allow', Action: '*', Resource: '*', Condition }, { context: {} })).toBe(false)
     expect(isAllowedBy({ Effect: 'Allow', Action: '*', Resource: '*', Condition }, { context })).toBe(false)
   })
