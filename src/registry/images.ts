@@ -1,5 +1,6 @@
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import {
+  describeImagePage,
   describeImageRows,
   listImageRows,
   type ImageRow,
@@ -12,9 +13,10 @@ import type { Session } from '../storage/metadata/session.ts'
 import type { Tag } from '../values/index.ts'
 import { readRepository } from './change.ts'
 import { registryError } from './errors.ts'
+import { statusOf, storageClassOf } from './image-status.ts'
 import { parseIdPosition, toPage } from './paging.ts'
 import { registryOf } from './repositories.ts'
-import type { ImageDetail, ImageFilter, ImageIdentifier, ImageStatus, Registry } from './types.ts'
+import type { ImageDetail, ImageFilter, ImageIdentifier, Registry } from './types.ts'
 
 export type ImageOperations = Pick<Registry, 'listImages' | 'describeImages' | 'describeImagesById' | 'tagsOfImages'>
 
@@ -24,23 +26,25 @@ export function imageOperations({ database }: { database: MetadataDatabase }): I
     async listImages(context, name, { filter, page }) {
       const { id } = await readRepository(database.reader, registryOf(context), name)
       const after = parsePosition(page.after)
-      const rows = await listImageRows(database.reader, id, toListingFilter(filter), after, page.limit + 1)
+      const { rows, lookedAtId } = await listImageRows(database.reader, id, toListingFilter(filter), after, page.limit + 1)
       return toPage(
         rows,
         page.limit,
         (row) => ({ digest: row.digest, tag: (row.tag ?? undefined) as Tag | undefined }),
         (row) => `${row.manifestId}:${row.tag ?? ''}`,
+        lookedAtId === undefined ? undefined : `${lookedAtId}:${afterEveryTag}`,
       )
     },
 
     async describeImages(context, name, { filter, page }) {
       const { id } = await readRepository(database.reader, registryOf(context), name)
-      const rows = await describeImageRows(database.reader, id, {
+      const { rows, lookedAtId } = await describeImagePage(database.reader, id, {
         filter: toListingFilter(filter),
         afterId: parseIdPosition(page.after),
         limit: page.limit + 1,
       })
-      return toPage(rows, page.limit, toDetail, (row) => String(row.manifestId))
+      const position = (row: ImageRow): string => String(row.manifestId)
+      return toPage(rows, page.limit, toDetail, position, lookedAtId === undefined ? undefined : String(lookedAtId))
     },
 
     async tagsOfImages(context, name, digests) {
@@ -59,7 +63,7 @@ export function imageOperations({ database }: { database: MetadataDatabase }): I
         const { id } = await readRepository(session, registryOf(context), name)
         const manifestIds = await Promise.all(identifiers.map((identifier) => resolve(session, id, identifier)))
         const wanted = [...new Set(manifestIds.filter((manifestId) => manifestId !== undefined))]
-        const rows = await describeImageRows(session, id, { manifestIds: wanted })
+        const rows = await describeImageRows(session, id, wanted)
         const byId = new Map(rows.map((row) => [row.manifestId, toDetail(row)]))
         return manifestIds.map((manifestId) => (manifestId === undefined ? undefined : byId.get(manifestId)))
       })
@@ -80,10 +84,13 @@ async function resolve(session: Session, repositoryId: number, identifier: Image
 
 function toListingFilter(filter: ImageFilter): ListingFilter {
   return {
-    storageClass: filter.imageStatus === 'ANY' ? undefined : filter.imageStatus.toLowerCase(),
+    storageClass: storageClassOf(filter.imageStatus),
     tagged: filter.tagStatus === 'ANY' ? undefined : filter.tagStatus === 'TAGGED',
   }
 }
+
+/** Sorts after every tag, on both databases. */
+const afterEveryTag = '~'
 
 /** `<manifest id>:<tag>`; a tag has no colon. Throws `page-invalid`. */
 function parsePosition(after: string | undefined): { manifestId: number; tag: string } {
@@ -103,7 +110,7 @@ function toDetail(row: ImageRow): ImageDetail {
     pushedAt: row.pushedAt,
     lastPulledAt: row.lastPulledAt ?? undefined,
     subject: row.subject,
-    status: row.storageClass.toUpperCase() as ImageStatus,
+    status: statusOf(row.storageClass),
     lastArchivedAt: row.lastArchivedAt ?? undefined,
     lastActivatedAt: row.lastActivatedAt ?? undefined,
   }

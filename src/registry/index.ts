@@ -25,6 +25,7 @@ export type {
   PageRequest,
   PutManifestResult,
   ReferrerDescriptor,
+  ReferrerFilter,
   Registry,
   Repository,
   StoredManifest,

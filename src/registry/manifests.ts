@@ -25,6 +25,7 @@ import { deleteImages, deleteTag } from './commands/delete-images.ts'
 import { putManifest, type NamedContent } from './commands/put-manifest.ts'
 import { commandContext, type RequestContext } from './context.ts'
 import { registryError } from './errors.ts'
+import { statusOf, storageClassOf } from './image-status.ts'
 import { parseIdPosition, toPage } from './paging.ts'
 import type { PullClock } from './pull-clock.ts'
 import { registryOf } from './repositories.ts'
@@ -147,12 +148,13 @@ export function manifestOperations(deps: {
       return toPage(names, page.limit, (tag) => tag as Tag, (tag) => tag)
     },
 
-    async listReferrers(context, name, subject, { artifactType, page }) {
+    async listReferrers(context, name, subject, { artifactTypes, status, page }) {
       const repository = await readRepository(database.reader, registryOf(context), name)
       const rows = await listReferrerRows(database.reader, {
         repositoryId: repository.id,
         subject,
-        artifactType,
+        artifactTypes,
+        storageClass: storageClassOf(status),
         after: parseIdPosition(page.after),
         limit: page.limit + 1,
       })
@@ -165,6 +167,7 @@ export function manifestOperations(deps: {
           sizeBytes: row.size_bytes,
           artifactType: row.artifact_type ?? undefined,
           annotations: JSON.parse(row.annotations ?? '{}') as Record<string, string>,
+          status: statusOf(row.storage_class),
         }),
         (row) => String(row.id),
       )

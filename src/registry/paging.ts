@@ -3,17 +3,18 @@ import type { Page } from './types.ts'
 
 /**
  * Makes a page of rows fetched with a limit of one more than asked for: the extra one only says that there is a
- * next page.
+ * next page. `lookedAt` is how far was looked where not everything was, which the next page then starts from.
  */
 export function toPage<Row, Item>(
   rows: readonly Row[],
   limit: number,
   item: (row: Row) => Item,
   position: (row: Row) => string,
+  lookedAt?: string,
 ): Page<Item> {
   const shown = rows.slice(0, limit)
   const last = shown.at(-1)
-  return { items: shown.map(item), next: rows.length > limit && last !== undefined ? position(last) : undefined }
+  return { items: shown.map(item), next: rows.length > limit && last !== undefined ? position(last) : lookedAt }
 }
 
 /** Reads a position that is a row's number. Throws `page-invalid`. */

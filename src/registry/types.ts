@@ -106,6 +106,13 @@ export interface ReferrerDescriptor {
   readonly sizeBytes: number
   readonly artifactType: string | undefined
   readonly annotations: Readonly<Record<string, string>>
+  readonly status: ImageStatus
+}
+
+export interface ReferrerFilter {
+  /** Of one of these artifact types; undefined: of any, or of none. */
+  readonly artifactTypes?: readonly string[] | undefined
+  readonly status: ImageStatus | 'ANY'
 }
 
 export type ImageStatus = 'ACTIVE' | 'ARCHIVED' | 'ACTIVATING'
@@ -281,7 +288,7 @@ export interface Registry {
     context: RequestContext,
     name: RepositoryName,
     subject: Digest,
-    options: { artifactType?: string | undefined; page: PageRequest },
+    options: ReferrerFilter & { page: PageRequest },
   ): Promise<Page<ReferrerDescriptor>>
   listImages(
     context: RequestContext,

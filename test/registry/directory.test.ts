@@ -76,7 +76,7 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
       registry.deleteManifest(context, name, digest),
       registry.deleteImages(context, name, [{ digest }]),
       registry.listTags(context, name, page),
-      registry.listReferrers(context, name, digest, { page }),
+      registry.listReferrers(context, name, digest, { status: 'ACTIVE', page }),
       registry.listImages(context, name, { filter, page }),
       registry.describeImages(context, name, { filter, page }),
       registry.describeImagesById(context, name, [{ digest }]),

@@ -144,10 +144,10 @@ describe.each(databases)('images on %s', (kind) => {
     const first = await pushImage(name, undefined, 'sig', { subject: descriptor, artifactType: 'test/sig', annotations: { a: 'b' } })
     await pushImage(name, undefined, 'sbom', { subject: descriptor, artifactType: 'test/sbom' })
 
-    const all = await registry.listReferrers(context, name, subject, { page: { limit: 10 } })
-    const page = await registry.listReferrers(context, name, subject, { page: { limit: 1 } })
-    const rest = await registry.listReferrers(context, name, subject, { page: { limit: 1, after: page.next } })
-    const typed = await registry.listReferrers(context, name, subject, { artifactType: 'test/sig', page: { limit: 10 } })
+    const all = await registry.listReferrers(context, name, subject, { status: 'ANY', page: { limit: 10 } })
+    const page = await registry.listReferrers(context, name, subject, { status: 'ANY', page: { limit: 1 } })
+    const rest = await registry.listReferrers(context, name, subject, { status: 'ANY', page: { limit: 1, after: page.next } })
+    const typed = await registry.listReferrers(context, name, subject, { artifactTypes: ['test/sig'], status: 'ACTIVE', page: { limit: 10 } })
 
     expect(all.items).toHaveLength(2)
     expect([...page.items, ...rest.items]).toEqual(all.items)

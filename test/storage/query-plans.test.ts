@@ -169,8 +169,10 @@ beforeAll(async () => {
   await registry.headManifest(context, name, { kind: 'digest', digest })
   await pullClock.flush()
   await registry.listTags(context, name, { limit: 2 })
-  await registry.listReferrers(context, name, digest, { page: { limit: 2 } })
-  await registry.listReferrers(context, name, digest, { artifactType: 'x/y', page: { limit: 2 } })
+  await registry.listReferrers(context, name, digest, { status: 'ANY', page: { limit: 2 } })
+  await registry.listReferrers(context, name, digest, { status: 'ACTIVE', page: { limit: 2 } })
+  await registry.listReferrers(context, name, digest, { artifactTypes: ['x/y'], status: 'ACTIVE', page: { limit: 2 } })
+  await registry.listReferrers(context, name, digest, { artifactTypes: ['x/y'], status: 'ANY', page: { limit: 2 } })
   for (const tagStatus of ['ANY', 'TAGGED', 'UNTAGGED'] as const) {
     for (const imageStatus of ['ANY', 'ACTIVE'] as const) {
       const filter = { tagStatus, imageStatus }

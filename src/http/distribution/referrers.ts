@@ -25,14 +25,16 @@ export async function listReferrers(exchange: Exchange, repository: RepositoryNa
   const artifactType = artifactTypeParameter(query)
   const window = pageParameters(query)
   const { after } = window
+  // What is archived cannot be pulled.
+  const filter = { artifactTypes: artifactType === undefined ? undefined : [artifactType], status: 'ACTIVE' } as const
   const pageItems = Math.min(Math.max(window.limit, 1), maxPageItems)
   let limit = pageItems
-  let page = await registry.listReferrers(context, repository, subject, { artifactType, page: { limit, after } })
+  let page = await registry.listReferrers(context, repository, subject, { ...filter, page: { limit, after } })
   let texts = fitting(page.items)
   // Where the next page starts is known only for whole pages, so a cut one is asked for again in its own length.
   while (texts.length < page.items.length) {
     limit = texts.length
-    page = await registry.listReferrers(context, repository, subject, { artifactType, page: { limit, after } })
+    page = await registry.listReferrers(context, repository, subject, { ...filter, page: { limit, after } })
     texts = fitting(page.items)
   }
   const body = Buffer.from(

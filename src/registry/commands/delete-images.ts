@@ -170,7 +170,8 @@ async function trashImage(
     const referrers = await listReferrerRows(tx, {
       repositoryId: repository.id,
       subject: digest,
-      artifactType: undefined,
+      artifactTypes: undefined,
+      storageClass: undefined,
       after,
       limit: referrerBatch,
     })

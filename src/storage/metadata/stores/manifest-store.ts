@@ -397,7 +397,7 @@ interface OfSubject {
 const ofSubject = (db: QueryBuilder, p: OfSubject) =>
   db
     .selectFrom('manifest')
-    .select(['id', 'digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations'])
+    .select(['id', 'digest', 'media_type', 'artifact_type', 'size_bytes', 'annotations', 'storage_class'])
     .where('repository_id', '=', p.repositoryId)
     .where('subject_digest', '=', p.subject)
     .where('trashed_at', 'is', null)
@@ -407,20 +407,45 @@ const ofSubject = (db: QueryBuilder, p: OfSubject) =>
 
 const referrers = statement<OfSubject>()((db, p) => ofSubject(db, p))
 
+const referrersInState = statement<OfSubject & { storageClass: string }>()((db, p) =>
+  ofSubject(db, p).where('storage_class', '=', p.storageClass),
+)
+
 const referrersOfType = statement<OfSubject & { artifactType: string }>()((db, p) =>
   ofSubject(db, p).where('artifact_type', '=', p.artifactType),
 )
 
+const referrersOfTypeInState = statement<OfSubject & { artifactType: string; storageClass: string }>()((db, p) =>
+  ofSubject(db, p).where('artifact_type', '=', p.artifactType).where('storage_class', '=', p.storageClass),
+)
+
+export interface ReferrerQuery {
+  readonly repositoryId: number
+  readonly subject: Digest
+  /** Of one of these types; undefined: of any, or of none. */
+  readonly artifactTypes: readonly string[] | undefined
+  /** `active`, `archived`, `activating`; undefined takes all. */
+  readonly storageClass: string | undefined
+  readonly after: number
+  readonly limit: number
+}
+
 /** Living manifests whose subject is the digest, whether or not that exists, in the order they were pushed. */
-export function listReferrerRows(
-  session: Session,
-  query: { repositoryId: number; subject: Digest; artifactType: string | undefined; after: number; limit: number },
-) {
-  const { repositoryId, after, limit, artifactType } = query
-  const subject = digestToBytes(query.subject)
-  return artifactType === undefined
-    ? session.all(referrers, { repositoryId, subject, after, limit })
-    : session.all(referrersOfType, { repositoryId, subject, artifactType, after, limit })
+export async function listReferrerRows(session: Session, query: ReferrerQuery) {
+  const { repositoryId, after, limit, artifactTypes, storageClass } = query
+  const page = { repositoryId, subject: digestToBytes(query.subject), after, limit }
+  if (artifactTypes === undefined) {
+    return storageClass === undefined ? session.all(referrers, page) : session.all(referrersInState, { ...page, storageClass })
+  }
+  // A page of each type, of which the first are taken: one statement for all types would read every row there is of them.
+  const pages = artifactTypes.map((artifactType) =>
+    storageClass === undefined
+      ? session.all(referrersOfType, { ...page, artifactType })
+      : session.all(referrersOfTypeInState, { ...page, artifactType, storageClass }),
+  )
+  const [first = [], ...others] = await Promise.all(pages)
+  if (others.length === 0) return first
+  return [first, ...others].flat().sort((one, other) => one.id - other.id).slice(0, limit)
 }
 
 /** Pulls of a few moments, written together. */

@@ -42,6 +42,7 @@ const resources: Readonly<Record<string, string>> = {
   PutImageTagMutability: repository,
   ListImages: repository,
   DescribeImages: repository,
+  ListImageReferrers: repository,
   BatchGetImage: repository,
   BatchDeleteImage: repository,
   PutImage: repository,
@@ -74,6 +75,9 @@ const resources: Readonly<Record<string, string>> = {
   DescribeImageScanFindings: repository,
 }
 
+/** Actions that have another name than their operation. */
+const actions: Readonly<Record<string, string>> = { ListImageReferrers: 'ecr:BatchGetImage' }
+
 describe('the operations of ECR', () => {
   it('are these', () => {
     expect(Object.keys(operations).toSorted()).toEqual(Object.keys(resources).toSorted())
@@ -82,7 +86,7 @@ describe('the operations of ECR', () => {
   it.each(Object.entries(operations))('%s says which action on which resource it needs', (name, operation) => {
     const input = { repositoryName: 'team/app', resourceArn: repository }
 
-    expect(operation.action).toBe(`ecr:${name}`)
+    expect(operation.action).toBe(actions[name] ?? `ecr:${name}`)
     expect(operation.resource(input, call)).toBe(resources[name])
     expect(operation.openToEveryCaller).toBeUndefined()
   })

@@ -9,6 +9,7 @@ import { creationTemplateOperations } from './creation-templates.ts'
 import { imageOperations } from './images.ts'
 import { layerOperations } from './layers.ts'
 import { PageTokens } from './page-token.ts'
+import { referrerOperations } from './referrers.ts'
 import { policyOperations } from './policies.ts'
 import { pullTimeExclusionOperations } from './pull-time-exclusions.ts'
 import { registryOperations } from './registry.ts'
@@ -47,6 +48,7 @@ export function createEcrService(deps: EcrServiceDependencies): AwsService {
       ...pullTimeExclusionOperations({ registry, pageTokens }),
       ...scanningOperations({ registry }),
       ...imageOperations({ registry, pageTokens }),
+      ...referrerOperations({ registry, pageTokens }),
       ...layerOperations({ registry, keyring, clock, addresses, downloadUrlLifetimeMs }),
     },
   }

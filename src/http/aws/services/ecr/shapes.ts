@@ -163,6 +163,14 @@ export const imagesFilter = structure({
   imageStatus: enumeration(['ACTIVE', 'ARCHIVED', 'ACTIVATING', 'ANY']),
 })
 
+export const referrersFilter = structure({
+  artifactTypes: list(string({ min: 1, max: 255 }), { max: 5 }),
+  artifactStatus: enumeration(['ACTIVE', 'ARCHIVED', 'ACTIVATING', 'ANY']),
+})
+
+/** Fewer than of other lists: each comes with its annotations. */
+export const maxReferrers = integer({ min: 1, max: 50 })
+
 /** What names a repository in most calls. */
 export const repositoryMembers = { registryId, repositoryName: required(repositoryName) }
 
