@@ -37,6 +37,22 @@ const validInputs = {
   tagResource: { resourceArn, tags: [] },
   untagResource: { resourceArn, tagKeys: [] },
   listTagsForResource: { resourceArn },
+  setRepositoryPolicy: { repositoryName: 'team/app', policyText: '{}' },
+  getRepositoryPolicy: { repositoryName: 'team/app' },
+  deleteRepositoryPolicy: { repositoryName: 'team/app' },
+  putRegistryPolicy: { policyText: '{}' },
+  getAccountSetting: { name: 'BLOB_MOUNTING' },
+  putAccountSetting: { name: 'BLOB_MOUNTING', value: 'ENABLED' },
+  createRepositoryCreationTemplate: { prefix: 'team', appliedFor: ['CREATE_ON_PUSH'] },
+  updateRepositoryCreationTemplate: { prefix: 'team' },
+  deleteRepositoryCreationTemplate: { prefix: 'team' },
+  describeRepositoryCreationTemplates: {},
+  registerPullTimeUpdateExclusion: { principalArn: 'arn:aws:iam::000000000000:role/a' },
+  deregisterPullTimeUpdateExclusion: { principalArn: 'arn:aws:iam::000000000000:role/a' },
+  listPullTimeUpdateExclusions: {},
+  putImageScanningConfiguration: { repositoryName: 'team/app', imageScanningConfiguration: {} },
+  startImageScan: { repositoryName: 'team/app', imageId: { imageTag: 'v1' } },
+  describeImageScanFindings: { repositoryName: 'team/app', imageId: { imageTag: 'v1' } },
 } satisfies Partial<Record<keyof ECR, object>>
 
 type Operation = keyof typeof validInputs
@@ -55,6 +71,8 @@ function atMost(length: number): string {
 
 const notNull = 'Member must not be null'
 const nameRule = "must satisfy regular expression '[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*'"
+const prefixRule =
+  "must satisfy regular expression '^([a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*\\/?|ROOT)$'"
 const digestRule = "must satisfy regular expression '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"
 const tagRule = "must satisfy regular expression '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'"
 const uploadIdRule =
@@ -210,6 +228,45 @@ const cases: Case[] = [
   ['tagResource', 'tags', undefined, 'tags', notNull],
   ['tagResource', 'tags', [{}], 'tags.1.member.Key', notNull],
   ['untagResource', 'tagKeys', undefined, 'tagKeys', notNull],
+
+  ...(['setRepositoryPolicy', 'putRegistryPolicy'] as const).flatMap((operation): Case[] => [
+    [operation, 'policyText', undefined, 'policyText', notNull],
+    [operation, 'policyText', ' '.repeat(10_241), 'policyText', atMost(10_240)],
+  ]),
+  ['getAccountSetting', 'name', undefined, 'name', notNull],
+  ['putAccountSetting', 'name', undefined, 'name', notNull],
+  ['putAccountSetting', 'value', undefined, 'value', notNull],
+  ['createRepositoryCreationTemplate', 'appliedFor', undefined, 'appliedFor', notNull],
+  ['createRepositoryCreationTemplate', 'appliedFor', times(4, 'REPLICATION'), 'appliedFor', atMost(3)],
+  ...(
+    ['createRepositoryCreationTemplate', 'updateRepositoryCreationTemplate', 'deleteRepositoryCreationTemplate'] as const
+  ).flatMap((operation): Case[] => [
+    [operation, 'prefix', undefined, 'prefix', notNull],
+    [operation, 'prefix', '', 'prefix', atLeast(1)],
+    [operation, 'prefix', 'a'.repeat(257), 'prefix', atMost(256)],
+    ...['Upper', 'a//', '/', 'ROOT/'].map((prefix): Case => [operation, 'prefix', prefix, 'prefix', prefixRule]),
+  ]),
+  ...(['createRepositoryCreationTemplate', 'updateRepositoryCreationTemplate'] as const).flatMap((operation): Case[] => [
+    [operation, 'description', 'a'.repeat(257), 'description', atMost(256)],
+    [operation, 'repositoryPolicy', ' '.repeat(10_241), 'repositoryPolicy', atMost(10_240)],
+    [operation, 'lifecyclePolicy', ' '.repeat(30_721), 'lifecyclePolicy', atMost(30_720)],
+    [operation, 'customRoleArn', 'a'.repeat(2049), 'customRoleArn', atMost(2048)],
+    [operation, 'imageTagMutability', 'mutable', 'imageTagMutability', mutabilityRule],
+  ]),
+  ['describeRepositoryCreationTemplates', 'prefixes', times(101, 'team'), 'prefixes', atMost(100)],
+  ...(['registerPullTimeUpdateExclusion', 'deregisterPullTimeUpdateExclusion'] as const).flatMap((operation): Case[] => [
+    [operation, 'principalArn', undefined, 'principalArn', notNull],
+    [operation, 'principalArn', `arn:aws:iam::000000000000:role/${'a'.repeat(200)}`, 'principalArn', atMost(200)],
+  ]),
+  ...(['describeRepositoryCreationTemplates', 'listPullTimeUpdateExclusions', 'describeImageScanFindings'] as const).flatMap(
+    (operation): Case[] => [
+      ...oneToThousand.map(([value, constraint]): Case => [operation, 'maxResults', value, 'maxResults', constraint]),
+      [operation, 'nextToken', 'x'.repeat(4097), 'nextToken', atMost(4096)],
+    ],
+  ),
+  ['putImageScanningConfiguration', 'imageScanningConfiguration', undefined, 'imageScanningConfiguration', notNull],
+  ['startImageScan', 'imageId', undefined, 'imageId', notNull],
+  ['describeImageScanFindings', 'imageId', { imageTag: '-' }, 'imageId.imageTag', tagRule],
 ]
 
 function shownValue(value: unknown): string {

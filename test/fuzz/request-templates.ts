@@ -27,6 +27,13 @@ const blobOf = (world: FuzzWorld): string => world.image.blobs[1]!.digest
 const ranges = ['bytes=0-99', 'bytes=-10', 'bytes=5-', 'bytes=0-1,5-9', 'bytes=99999-', 'items=1', `bytes=${'1-1,'.repeat(65)}2-2`]
 const chunkRanges = ['0-4', '5-9', '0-9007199254740991', 'bytes 0-4/5', '4-0', 'x']
 
+const policies = [
+  '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"ecr:BatchGetImage"}]}',
+  '{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":{"AWS":["000000000000"]},"Action":["ecr:PutImage"],"Condition":{"Null":{"aws:userid":"true"}}}}',
+  '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:*"}]}',
+  '[[[[',
+]
+
 const oci: readonly Template[] = [
   () => ({ path: '/v2/' }),
   (random) => ({ path: '/v2/_catalog', query: [['n', random.pick(['1', '0', '-1', '1e9', '18446744073709551616'])], ['last', 'a']] }),
@@ -45,6 +52,7 @@ const oci: readonly Template[] = [
   }),
   (random, world) => ({ path: `/v2/${world.repositories[0]!}/blobs/${blobOf(world)}`, headers: [['Range', random.pick(ranges)]] }),
   (random, world) => ({ method: 'POST', path: `/v2/${repositoryOf(random, world)}/blobs/uploads/` }),
+  (random) => ({ method: 'POST', path: `/v2/made/${random.pick(['app', 'by/app'])}/blobs/uploads/` }),
   (random, world) => ({ method: 'POST', path: `/v2/${repositoryOf(random, world)}/blobs/uploads/`, query: [['mount', blobOf(world)], ['from', world.repositories[1]!]] }),
   (random, world) => {
     const body = random.bytes(random.integer(200))
@@ -101,6 +109,37 @@ const aws: readonly Template[] = [
   (random, world) => call('PutImageTagMutability', { repositoryName: repositoryOf(random, world), imageTagMutability: 'MUTABLE' }),
   () => call('GetAuthorizationToken', {}),
   () => call('DescribeRegistry', {}),
+  (random, world) =>
+    call('SetRepositoryPolicy', { repositoryName: repositoryOf(random, world), policyText: random.pick(policies), force: random.chance(0.5) }),
+  (random, world) => call(random.pick(['GetRepositoryPolicy', 'DeleteRepositoryPolicy']), { repositoryName: repositoryOf(random, world) }),
+  (random) => call(random.pick(['GetRegistryPolicy', 'DeleteRegistryPolicy', 'PutRegistryPolicy']), { policyText: random.pick(policies) }),
+  (random) =>
+    call(random.pick(['GetAccountSetting', 'PutAccountSetting']), {
+      name: random.pick(['BLOB_MOUNTING', 'REGISTRY_POLICY_SCOPE', 'toString']),
+      value: random.pick(['ENABLED', 'V2', 'DISABLED']),
+    }),
+  (random) =>
+    call(random.pick(['CreateRepositoryCreationTemplate', 'UpdateRepositoryCreationTemplate']), {
+      prefix: random.pick(['made', 'made/', 'made/by']),
+      appliedFor: ['CREATE_ON_PUSH'],
+      imageTagMutability: random.pick(['IMMUTABLE', 'MUTABLE']),
+      resourceTags: [{ Key: random.pick(['a', '__proto__']), Value: 'b' }],
+      repositoryPolicy: random.pick(['', ...policies]),
+      customRoleArn: random.pick(['arn:aws:iam::000000000000:role/r', '']),
+    }),
+  (random) =>
+    call(random.pick(['DeleteRepositoryCreationTemplate', 'DescribeRepositoryCreationTemplates']), { prefix: 'made', prefixes: ['made'] }),
+  (random) => call('InitiateLayerUpload', { repositoryName: `made/${random.integer(50)}` }),
+  (random) =>
+    call(random.pick(['RegisterPullTimeUpdateExclusion', 'DeregisterPullTimeUpdateExclusion', 'ListPullTimeUpdateExclusions']), {
+      principalArn: random.pick(['arn:aws:iam::000000000000:role/a/b', 'arn:aws:iam::000000000000:user/u', 'arn:aws:iam::000000000000:root']),
+    }),
+  (random, world) =>
+    call(random.pick(['StartImageScan', 'DescribeImageScanFindings', 'PutImageScanningConfiguration']), {
+      repositoryName: repositoryOf(random, world),
+      imageId: random.pick([{ imageTag: 'latest' }, { imageDigest: world.image.manifest.digest }, {}]),
+      imageScanningConfiguration: { scanOnPush: random.chance(0.5) },
+    }),
   (_, world) => call('TagResource', { resourceArn: `arn:aws:ecr:us-east-1:000000000000:repository/${world.repositories[0]!}`, tags: [{ Key: 'k', Value: 'v' }] }),
   (random) => ({
     method: 'POST',

@@ -33,6 +33,7 @@ import {
   parseAccountId,
   parseRegion,
   parseRepositoryName,
+  parseRepositoryPrefix,
   parseTag,
   type Digest,
 } from '../../src/values/index.ts'
@@ -121,6 +122,27 @@ beforeAll(async () => {
   await registry.tagResource(context, name, { c: 'd' })
   await registry.untagResource(context, name, ['c'])
   await registry.listResourceTags(context, name)
+  await registry.putScanOnPush(context, name, true)
+  const policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"ecr:*"}]}'
+  await registry.setRepositoryPolicy(context, name, policy, { force: true, mayStillSet: () => true })
+  await registry.getRepositoryPolicy(context, name)
+  await registry.deleteRepositoryPolicy(context, name)
+  await registry.putRegistryPolicy(context, policy)
+  await registry.getRegistryPolicy(context)
+  await registry.deleteRegistryPolicy(context)
+  await registry.putAccountSetting(context, 'BLOB_MOUNTING', 'ENABLED')
+  await registry.getAccountSetting(context, 'BLOB_MOUNTING')
+  const template = { ...settings, prefix: 'made', tags: {}, description: '', repositoryPolicy: policy, customRoleArn: '' }
+  await registry.createCreationTemplate(context, { ...template, appliedFor: ['CREATE_ON_PUSH'] })
+  const prefix = parseRepositoryPrefix('made')
+  await registry.updateCreationTemplate(context, prefix, { description: 'another' })
+  await registry.listCreationTemplates(context, { limit: 1, after: 'a' })
+  await registry.findCreationTemplates(context, [prefix])
+  await registry.createForPush(context, parseRepositoryName('made/by/push'), () => true)
+  await registry.deleteCreationTemplate(context, prefix)
+  await registry.registerPullTimeExclusion(context, 'arn:aws:iam::000000000000:role/a')
+  await registry.listPullTimeExclusions(context, { limit: 1, after: 'a' })
+  await registry.deregisterPullTimeExclusion(context, 'arn:aws:iam::000000000000:role/a')
 
   const upload = async (bytes: Buffer): Promise<Digest> => {
     const digest = digestOf(bytes)
@@ -164,7 +186,8 @@ beforeAll(async () => {
   const indexed = await put(index, 'multi')
   await put(image('c', { subject: child, artifactType: 'x/y' }))
   await registry.getManifest(context, name, { kind: 'tag', tag: parseTag('v1') })
-  await registry.getManifest(context, name, { kind: 'digest', digest })
+  const user = { ...context.actor, arn: 'arn:aws:iam::000000000000:user/u' }
+  await registry.getManifest({ ...context, actor: user }, name, { kind: 'digest', digest })
   await registry.headManifest(context, name, { kind: 'tag', tag: parseTag('v1') })
   await registry.headManifest(context, name, { kind: 'digest', digest })
   await pullClock.flush()
