@@ -28,6 +28,8 @@ const suppliedKeys: ReadonlySet<string> = new Set(
     'aws:username',
     'ecr:AccountSetting',
     'iam:PassedToService',
+    'iam:PermissionsBoundary',
+    'iam:PolicyARN',
     'stowage:ImageTag',
     'sts:DurationSeconds',
     'sts:ExternalId',
