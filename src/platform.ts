@@ -9,16 +9,17 @@ import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
 import { createStsService } from './http/aws/services/sts/index.ts'
-import { createDistributionHandler, createLayerDownloadHandler } from './http/distribution/index.ts'
+import { createDistributionHandler, createLayerDownloadHandler, ListPositions } from './http/distribution/index.ts'
 import type { EdgeHandler } from './http/request-meta.ts'
 import {
   AccessKeyClock,
   AccessKeys,
-  authorize,
+  Authorizer,
   createIssuerFetch,
   createIamDirectory,
   CredentialThrottle,
   EcrTokenReader,
+  IamGeneration,
   installRootCredential,
   IssuerKeys,
   openKeyring,
@@ -310,7 +311,15 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const credentials = new AccessKeys(database, keyring)
+  const generation = new IamGeneration(database)
+  const credentials = new AccessKeys(database, keyring, generation)
+  const authorizer = new Authorizer({
+    database,
+    generation,
+    onUnreadablePolicy(problem) {
+      logger.error(problem, 'a stored policy cannot be read, and everything that it may deny is denied')
+    },
+  })
   const iamDirectory = createIamDirectory({ database, keyring, ids })
   const accessKeyClock = new AccessKeyClock(database, systemContext, (error) => {
     logger.error({ err: error }, 'the last uses of access keys could not be written')
@@ -334,7 +343,7 @@ async function build(
     throttle,
     issuerKeys,
     region,
-    mayAssume: authorize,
+    mayAssume: (question, trustPolicy) => authorizer.authorize({ ...question, trustPolicy }),
     managedDocument: (account, arn) => iamDirectory.policies.documentInForce(account, arn),
     async unsignedContext({ requestId, sourceIp, userAgent }, account, actorArn) {
       const { id: registryId } = await directory.find(account, region)
@@ -358,8 +367,9 @@ async function build(
       credentials,
       throttle,
       recordKeyUse: (accessKeyId, use) => accessKeyClock.record(accessKeyId, use),
-      authorize,
+      authorizer,
       admission,
+      positions: new ListPositions(keyring),
       findRegistry,
       defaultRegion: region,
       publicUrl,
@@ -382,7 +392,7 @@ async function build(
       credentials,
       throttle,
       recordKeyUse: (accessKeyId, use) => accessKeyClock.record(accessKeyId, use),
-      authorize,
+      authorizer,
       admission,
       findRegistry,
       clock,

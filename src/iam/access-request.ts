@@ -32,4 +32,6 @@ export interface AccessRequest {
   readonly conditions?: (() => readonly AuthorizationContext[] | Promise<readonly AuthorizationContext[]>) | undefined
   /** A policy that the repository is taken to have, whichever it has: for the question what would be if it had that one. */
   readonly repositoryPolicy?: string | undefined
+  /** Of the role that is the resource, for the question whether it may be assumed: it has to allow that as well. */
+  readonly trustPolicy?: string | undefined
 }

@@ -1,12 +1,13 @@
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { accessKeysOf, findAccessKeyRow, iamGeneration } from '../storage/metadata/stores/access-key-store.ts'
+import { accessKeysOf, findAccessKeyRow } from '../storage/metadata/stores/access-key-store.ts'
 import { findStsSession } from '../storage/metadata/stores/session-store.ts'
 import { rootArn, type AccountId } from '../values/index.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import { BoundedMap } from './bounded-map.ts'
 import { replaceRootAccessKey } from './commands/root-access-key.ts'
 import { iamSetupError } from './errors.ts'
+import type { IamGeneration } from './generation.ts'
 import type { Keyring } from './keyring.ts'
 import type { Principal, PrincipalKind } from './principal.ts'
 import { isEndedSessionToken, isTemporaryKeyId, secretPurpose, sessionPrincipal } from './sessions.ts'
@@ -37,15 +38,15 @@ const maxCachedSessionSize = 16_000
 export class AccessKeys {
   readonly #database: MetadataDatabase
   readonly #keyring: Keyring
+  readonly #generation: IamGeneration
   #cache = new BoundedMap<AccessKey>(maxCachedKeys)
   #sessions = new BoundedMap<AccessKey>(maxCachedSessions)
   #cachedGeneration = -1
-  /** The database's commits when the generation was read. */
-  #commitsThen: number | undefined
 
-  constructor(database: MetadataDatabase, keyring: Keyring) {
+  constructor(database: MetadataDatabase, keyring: Keyring, generation: IamGeneration) {
     this.#database = database
     this.#keyring = keyring
+    this.#generation = generation
   }
 
   /** The key with this id. Temporary ones are found for a while after their end: whoever asks looks at the time. */
@@ -100,11 +101,9 @@ export class AccessKeys {
   }
 
   async #forgetWhatChanged(): Promise<void> {
-    // Before the reading: what is committed meanwhile may or may not be in it.
-    const commits = this.#database.commitsOfAll()
-    if (commits !== undefined && commits === this.#commitsThen) return
-    const generation = await iamGeneration(this.#database.reader)
-    this.#commitsThen = commits
+    const reading = this.#generation.refresh()
+    if (reading !== undefined) await reading
+    const generation = this.#generation.value
     if (generation === this.#cachedGeneration) return
     this.#cache = new BoundedMap(maxCachedKeys)
     this.#sessions = new BoundedMap(maxCachedSessions)

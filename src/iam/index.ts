@@ -1,10 +1,5 @@
-export type { AccessRequest, RequestOrigin } from './access-request.ts'
-export {
-  authorize,
-  type AuthorizationContext,
-  type AuthorizationRequest,
-  type Decision,
-} from './authorize.ts'
+export type { AccessRequest, AuthorizationContext, RequestOrigin } from './access-request.ts'
+export { Authorizer, type AuthorizerOptions, type Decision, type Refusal, type VisibleRepositories } from './authorizer.ts'
 export { replaceRootAccessKey } from './commands/root-access-key.ts'
 export { AccessKeyClock } from './access-key-clock.ts'
 export { AccessKeys, installRootCredential, type AccessKey } from './credentials.ts'
@@ -34,6 +29,7 @@ export { encodePolicyDocument } from './policy-documents.ts'
 export { iamQuotas, type IamQuota } from './quotas.ts'
 export { ecrTokenLifetimeMs, EcrTokenReader, issueEcrToken, readEcrToken, type EcrTokenClaims } from './ecr-token.ts'
 export { iamError, iamSetupError, type IamErrorCode, type IamSetupErrorCode } from './errors.ts'
+export { IamGeneration } from './generation.ts'
 export { newKeyring, parseKeyring, serializeKeyring } from './keyring-document.ts'
 export { keyringIds, openKeyring, sealingKeyId, type Keyring, type KeyringOptions } from './keyring.ts'
 export { defaultKeyringPath, readKeyringFile } from './keyring-file.ts'

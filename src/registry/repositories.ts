@@ -1,8 +1,10 @@
 import type { Quotas } from '../config/quotas.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import type { Session } from '../storage/metadata/session.ts'
 import {
   findRepositoryRow,
   listRepositoryRows,
+  listRepositoryRowsWithin,
   resourceTagsOf,
   type RepositoryRow,
 } from '../storage/metadata/stores/repository-store.ts'
@@ -12,7 +14,7 @@ import { readRepository } from './change.ts'
 import * as commands from './commands/repositories.ts'
 import { commandContext, type RequestContext } from './context.ts'
 import { toPage } from './paging.ts'
-import type { Registry, Repository, TagMutability } from './types.ts'
+import type { Page, PageRequest, Registry, Repository, RepositoryVisibility, TagMutability } from './types.ts'
 
 export type RepositoryOperations = Pick<
   Registry,
@@ -49,7 +51,8 @@ export function repositoryOperations(deps: {
       return toRepository(await readRepository(database.reader, registryOf(context), name))
     },
 
-    async listRepositories(context, page) {
+    async listRepositories(context, page, visibility) {
+      if (visibility !== undefined) return listVisible(database.reader, context.registry.id, page, visibility)
       const rows = await listRepositoryRows(database.reader, context.registry.id, page.after ?? '', page.limit + 1)
       return toPage(rows, page.limit, toRepository, (row) => row.name)
     },
@@ -81,6 +84,43 @@ export function repositoryOperations(deps: {
       return resourceTagsOf(database.reader, row.id)
     },
   }
+}
+
+/** Names looked at for one page beside those that it shows: as many as the largest page has. */
+const maxHidden = 1000
+/** Looked at together once the page's own length has not been enough. */
+const minBatch = 100
+
+async function listVisible(
+  session: Session,
+  registryId: number,
+  { limit, after = '' }: PageRequest,
+  { ranges, filter }: RepositoryVisibility,
+): Promise<Page<Repository>> {
+  const items: Repository[] = []
+  let left = limit + maxHidden
+  let batch = limit + 1
+  let position = after
+  for (const range of ranges) {
+    if (range.to !== undefined && position >= range.to) continue
+    for (let isRangeLeft = true; isRangeLeft; ) {
+      // One more than is shown says whether there is more.
+      const wanted = Math.min(batch, left)
+      if (wanted === 0) return { items, next: position }
+      const rows = await listRepositoryRowsWithin(session, registryId, { after: position, ...range }, wanted)
+      const shown = filter === undefined ? undefined : await filter(rows.map(({ name }) => name as RepositoryName))
+      for (const [index, row] of rows.entries()) {
+        const isShown = shown === undefined || shown[index] === true
+        if (isShown && items.length === limit) return { items, next: position }
+        if (isShown) items.push(toRepository(row))
+        position = row.name
+      }
+      left -= rows.length
+      batch = Math.max(minBatch, limit + 1 - items.length)
+      isRangeLeft = rows.length === wanted
+    }
+  }
+  return { items, next: undefined }
 }
 
 export function registryOf(context: RequestContext): { registryId: number; accountId: string } {

@@ -18,6 +18,20 @@ export interface Page<Item> {
   readonly next: string | undefined
 }
 
+/** Names from `from` on, up to and without `to`; without `to` there is no end. In the order of their bytes. */
+export interface NameRange {
+  readonly from: string
+  readonly to: string | undefined
+}
+
+/** What a listing of repositories may show. */
+export interface RepositoryVisibility {
+  /** Only names in one of these are looked at. In order, none touching another. */
+  readonly ranges: readonly NameRange[]
+  /** Which of the named repositories, in order and all of one registry, may be shown; undefined: every one. */
+  readonly filter: ((names: readonly RepositoryName[]) => Promise<readonly boolean[]>) | undefined
+}
+
 export type TagMutability = 'MUTABLE' | 'IMMUTABLE' | 'MUTABLE_WITH_EXCLUSION' | 'IMMUTABLE_WITH_EXCLUSION'
 
 export interface Repository {
@@ -200,7 +214,11 @@ export interface Registry {
   createRepository(context: RequestContext, input: NewRepository): Promise<Repository>
   findRepository(context: RequestContext, name: RepositoryName): Promise<Repository | undefined>
   getRepository(context: RequestContext, name: RepositoryName): Promise<Repository>
-  listRepositories(context: RequestContext, page: PageRequest): Promise<Page<Repository>>
+  /**
+   * With `visibility` a page costs what it looks at: it ends where too many names were hidden, with fewer items or none,
+   * and its `next` may be the name of a repository that must not be shown.
+   */
+  listRepositories(context: RequestContext, page: PageRequest, visibility?: RepositoryVisibility): Promise<Page<Repository>>
   /** Moves the repository whole into the trash. Throws `repository-not-empty` without `force`. */
   deleteRepository(context: RequestContext, name: RepositoryName, options: { force: boolean }): Promise<Repository>
   putTagMutability(

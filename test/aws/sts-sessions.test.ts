@@ -3,7 +3,7 @@ import { ECR } from '@aws-sdk/client-ecr'
 import { STS, type Credentials } from '@aws-sdk/client-sts'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { databases, startRegistry } from '../support/registry.ts'
-import { AccessKeys, beginSession, openKeyring, removeEndedSessions, rootPrincipal, type TemporaryCredentials } from '../../src/iam/index.ts'
+import { AccessKeys, beginSession, IamGeneration, openKeyring, removeEndedSessions, rootPrincipal, type TemporaryCredentials } from '../../src/iam/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext } from '../../src/registry/context.ts'
 import { startTestPlatform, type TestPlatform } from '../support/platform.ts'
@@ -162,7 +162,7 @@ describe.each(databases)('temporary credentials on %s', (database) => {
     const fixture = await startRegistry(database)
     onTestFinished(() => fixture.stop())
     const keyring = await openKeyring({ dataDir: fixture.dataDir, keyring: undefined, requireExisting: false, clock: fixture.clock, ids: systemIds })
-    const accessKeys = new AccessKeys(fixture.database, keyring)
+    const accessKeys = new AccessKeys(fixture.database, keyring, new IamGeneration(fixture.database))
     const begin = (durationSeconds: number): Promise<TemporaryCredentials> =>
       beginSession(
         { database: fixture.database, keyring, ids: systemIds },
@@ -208,7 +208,7 @@ describe.each(databases)('temporary credentials on %s', (database) => {
     expect(fixture.database.counters.statements - before).toBe(1)
     fixture.clock.advance(5 * 60_000)
     expect(await removeEndedSessions(fixture.database, commandContext(fixture.context))).toBe(1)
-    const elsewhere = new AccessKeys(fixture.database, keyring)
+    const elsewhere = new AccessKeys(fixture.database, keyring, new IamGeneration(fixture.database))
     expect(await elsewhere.findAccessKey(short.accessKeyId)).toBeUndefined()
     expect(await elsewhere.findAccessKey(long.accessKeyId)).toBeDefined()
     expect(elsewhere.isEndedSession(short.accessKeyId, short.sessionToken, fixture.clock.now())).toBe(true)

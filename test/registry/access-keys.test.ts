@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { AccessKeys, installRootCredential, openKeyring, type Keyring } from '../../src/iam/index.ts'
+import { AccessKeys, IamGeneration, installRootCredential, openKeyring, type Keyring } from '../../src/iam/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import type { CommandContext } from '../../src/storage/metadata/command.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
@@ -16,7 +16,7 @@ describe.each(databases)('access keys on %s', (kind) => {
     fixture = await startRegistry(kind)
     const { dataDir, clock, database } = fixture
     keyring = await openKeyring({ dataDir, keyring: undefined, requireExisting: false, clock, ids: systemIds })
-    keys = new AccessKeys(database, keyring)
+    keys = new AccessKeys(database, keyring, new IamGeneration(database))
   })
   afterEach(() => fixture.stop())
 

@@ -132,7 +132,7 @@ describe('the layer table', () => {
     ['storage/blobs/blob-store.ts', 'registry/types.ts'],
     ['storage/blobs/blob-store.ts', 'storage/metadata/schema.ts'],
     ['storage/metadata/schema.ts', 'http/server.ts'],
-    ['iam/authorize.ts', 'registry/registry.ts'],
+    ['iam/authorizer.ts', 'registry/registry.ts'],
     ['registry/registry.ts', 'http/server.ts'],
     ['http/distribution/handlers.ts', 'storage/metadata/schema.ts'],
     ['http/distribution/handlers.ts', 'http/aws/dispatch.ts'],

@@ -3,7 +3,8 @@ import { createServer, request as httpRequest, type IncomingHttpHeaders } from '
 import type { AddressInfo } from 'node:net'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { pino } from 'pino'
-import { authorize, CredentialThrottle, RequestRateLimit, rootPrincipal } from '../../iam/index.ts'
+import { CredentialThrottle, RequestRateLimit, rootPrincipal } from '../../iam/index.ts'
+import { evaluate } from '../../iam/policy/index.ts'
 import type { Clock } from '../../internal/clock.ts'
 import { parseAccountId } from '../../values/account.ts'
 import { FairShare } from '../../internal/fair-share.ts'
@@ -51,7 +52,7 @@ export interface TestEndpoint extends AsyncDisposable {
 /** A listening server whose only edge is the AWS handler with these services. */
 export async function startEndpoint(
   services: readonly AwsService[],
-  options: Partial<Pick<AwsHandlerOptions, 'authorize' | 'unverifiedBytesLimit'>> = {},
+  options: Partial<Pick<AwsHandlerOptions, 'unverifiedBytesLimit'>> = {},
 ): Promise<TestEndpoint> {
   const clock = { offsetMs: 0, now: () => Date.now() + clock.offsetMs }
   const credentials = new Map<string, SigningCredential>([
@@ -64,7 +65,14 @@ export async function startEndpoint(
     credentials: { findAccessKey: (id) => Promise.resolve(credentials.get(id)), isEndedSession: () => false },
     recordKeyUse: () => undefined,
     throttle: new CredentialThrottle({ clock }),
-    authorize,
+    authorizer: {
+      // Nobody has a policy here: a root may do everything in its own account, and nothing elsewhere.
+      authorize(request) {
+        const evaluation = evaluate({ ...request, context: {} }, { identity: [] })
+        return evaluation.allowed ? evaluation : { ...evaluation, isExplicit: false }
+      },
+      visibleRepositories: async () => undefined,
+    },
     admission: new Admission({ rates: new RequestRateLimit({ rates: {}, clock }), turns: new FairShare({ limit: 16, perTurn: 4 }) }),
     findRegistry: (account, place) => Promise.resolve({ id: 1, accountId: account, region: place }),
     clock,

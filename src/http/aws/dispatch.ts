@@ -1,15 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
-import { isTokenOfKey, type AccessRequest, type Decision, type Principal, type RequestOrigin, type ThrottleDecision } from '../../iam/index.ts'
+import { isTokenOfKey, type Authorizer, type Principal, type RequestOrigin, type ThrottleDecision } from '../../iam/index.ts'
 import { iamError } from '../../iam/errors.ts'
 import type { Clock } from '../../internal/clock.ts'
 import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
-import type { RegistryRef, RequestContext } from '../../registry/context.ts'
-import { parseAccountId, parseRegion, type AccountId, type Region } from '../../values/account.ts'
+import type { RegistryRef, RepositoryVisibility, RequestContext } from '../../registry/index.ts'
+import { parseRegion, type AccountId, type Region } from '../../values/account.ts'
 import type { Admission } from '../admission.ts'
 import { acceptBody, type RequestMeta } from '../request-meta.ts'
 import { admissionRule } from './admission-rules.ts'
 import { splitTarget } from './canonical-request.ts'
+import { CallRights } from './call-rights.ts'
 import { AwsError, toAwsError, unexpectedError, type FailedOperation } from './errors.ts'
 import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion, type JsonVersion } from './protocols/json.ts'
 import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm, type QueryForm } from './protocols/query.ts'
@@ -17,7 +18,7 @@ import type { WireResponse } from './protocols/response.ts'
 import { encodeRestXmlError } from './protocols/rest-xml-error.ts'
 import { BodyBudget, declaredLength, decodeContent, readBody, requireDeclaredWithin } from './request-body.ts'
 import { Router, type Route } from './route.ts'
-import type { AwsCall, AwsOperation, AwsService, OperationConditions, QueryService, UnsignedOperation } from './service.ts'
+import type { AwsCall, AwsOperation, AwsService, QueryService, UnsignedOperation } from './service.ts'
 import { checkInput, invalidParameter } from './shapes.ts'
 import { parseSignature, requireScopedTo, SigningKeys, verifySignature, type RequestSignature, type SignableRequest } from './sigv4.ts'
 import { unservedAnswer } from './unserved.ts'
@@ -45,7 +46,7 @@ export interface AwsHandlerOptions {
   }
   /** Told of every request with a right signature. */
   recordKeyUse(accessKeyId: string, use: { service: string; region: string; atMs: number }): void
-  authorize(request: AccessRequest): Decision | Promise<Decision>
+  readonly authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>
   /**
    * The registry of an account in a region; one without anything in it where there is no such account, so that nobody
    * learns from an answer which accounts there are.
@@ -309,45 +310,30 @@ export function createAwsHandler(
     const onClose = (): void => gone.abort()
     response.once('close', onClose)
     try {
+      const rights = new CallRights(options.authorizer, context, origin)
+      let visibility: RepositoryVisibility | undefined
       const call: AwsCall = {
         context,
         host: meta.host,
         secure: meta.secure,
         signal: gone.signal,
-        authorize: (action, resource, conditions) => requireAllowed(context, origin, action, resource, conditions),
-        allows: async (action, resource, asked) => (await decide(context, origin, action, resource, asked)).allowed,
+        get visibility() {
+          return visibility
+        },
+        authorize: (action, resource, conditions) => rights.require(action, resource, conditions),
+        allows: (action, resource, asked) => rights.has(action, resource, asked),
       }
       if (operation.openToEveryCaller !== true) {
+        const resource = await operation.resource(input, call)
         const conditions = operation.conditions && (() => operation.conditions?.(input, call) ?? [])
-        await requireAllowed(context, origin, operation.action, await operation.resource(input, call), conditions)
+        if (operation.listsRepositories?.(input) === true) visibility = await rights.visibleRepositories(operation.action, resource)
+        else await rights.require(operation.action, resource, conditions)
       }
       const rule = admissionRule(service.name, meta.operation)
       return await options.admission.run(context, rule, () => operation.handler(call, input))
     } finally {
       response.off('close', onClose)
     }
-  }
-
-  async function requireAllowed(
-    context: RequestContext,
-    origin: RequestOrigin,
-    action: string,
-    resource: string,
-    conditions: (() => OperationConditions) | undefined,
-  ): Promise<void> {
-    const decision = await decide(context, origin, action, resource, { conditions })
-    if (!decision.allowed) throw iamError('access-denied', decision.message)
-  }
-
-  function decide(
-    { actor: principal, registry }: RequestContext,
-    origin: RequestOrigin,
-    action: string,
-    resource: string,
-    asked: Pick<AccessRequest, 'conditions' | 'repositoryPolicy'> | undefined,
-  ): Decision | Promise<Decision> {
-    const accountId = ownerOf(resource) ?? registry.accountId
-    return options.authorize({ principal, action, resource, accountId, origin, ...asked })
   }
 
   function failure(exchange: Exchange, error: unknown): WireResponse {
@@ -423,12 +409,6 @@ function factsOf(decoded: unknown): ErrorDetail {
     if (typeof value === 'string') facts[name] = value
   }
   return facts
-}
-
-/** The account in an ARN; undefined for `*` and for ARNs without one. */
-function ownerOf(resource: string): AccountId | undefined {
-  const account = resource.split(':', 5)[4] ?? ''
-  return /^\d{12}$/.test(account) ? parseAccountId(account) : undefined
 }
 
 function versionOf(request: IncomingMessage): JsonVersion {

@@ -1,5 +1,5 @@
 import type { AuthorizationContext } from '../../iam/index.ts'
-import type { RequestContext } from '../../registry/context.ts'
+import type { RepositoryVisibility, RequestContext } from '../../registry/index.ts'
 import type { AccountId } from '../../values/account.ts'
 import type { AwsError, AwsErrorForm, WireCode } from './errors.ts'
 import type { Shape, Violation } from './shapes.ts'
@@ -13,6 +13,8 @@ export interface AwsCall {
   readonly secure: boolean
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal
+  /** What a listing of repositories may show (`listsRepositories`); undefined: everything. */
+  readonly visibility?: RepositoryVisibility | undefined
   /**
    * Requires a right beyond the operation's own, such as `ecr:TagResource` for a repository with tags.
    * @param conditions as `AwsOperation.conditions`
@@ -45,6 +47,11 @@ export interface AwsOperation<I = unknown, O = unknown> {
    * only where a policy has conditions.
    */
   conditions?(input: NoInfer<I>, call: AwsCall): OperationConditions
+  /**
+   * True for a listing of the repositories that `resource` names as `…:repository/*`: a caller who has the right to some of
+   * them is shown those.
+   */
+  listsRepositories?(input: NoInfer<I>): boolean
   readonly input: Shape<I>
   /**
    * Does the work. The output is encoded as it is: dates, bytes and maps in the protocol's way, undefined

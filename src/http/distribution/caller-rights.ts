@@ -1,6 +1,6 @@
-import { iamError, type AccessRequest, type AuthorizationContext, type Decision, type RequestOrigin } from '../../iam/index.ts'
+import { iamError, type AccessRequest, type AuthorizationContext, type Authorizer, type Decision, type RequestOrigin } from '../../iam/index.ts'
 import type { RequestContext } from '../../registry/context.ts'
-import type { Registry } from '../../registry/types.ts'
+import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import { operationResource, type OperationName } from './operations.ts'
 import type { DistributionRoute } from './path.ts'
@@ -10,13 +10,13 @@ type Conditions = AccessRequest['conditions']
 
 /** What the caller of one request may do in the registry that it works on. */
 export class CallerRights {
-  readonly #authorize: (request: AccessRequest) => Decision | Promise<Decision>
+  readonly #authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>
   readonly #context: RequestContext
   readonly #origin: RequestOrigin
 
-  constructor(authorize: (request: AccessRequest) => Decision | Promise<Decision>, context: RequestContext, secure: boolean) {
+  constructor(authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>, context: RequestContext, secure: boolean) {
     const { sourceIp, userAgent, registry, clock } = context
-    this.#authorize = authorize
+    this.#authorizer = authorizer
     this.#context = context
     this.#origin = { sourceIp, secure, userAgent, region: registry.region, nowMs: clock.now() }
   }
@@ -38,16 +38,24 @@ export class CallerRights {
     return (await this.#ask(action, repository, conditions)).allowed
   }
 
+  /**
+   * The repositories that a listing may show; undefined: all of them.
+   * @throws `access-denied` where there is nothing to see
+   */
+  async visibleRepositories(action: string): Promise<RepositoryVisibility | undefined> {
+    const visible = await this.#authorizer.visibleRepositories(this.#request(action, undefined, undefined))
+    if (visible !== undefined && 'allowed' in visible) throw iamError('access-denied', visible.message)
+    return visible
+  }
+
   #ask(action: string, repository: RepositoryName | undefined, conditions: Conditions): Decision | Promise<Decision> {
+    return this.#authorizer.authorize(this.#request(action, repository, conditions))
+  }
+
+  #request(action: string, repository: RepositoryName | undefined, conditions: Conditions): AccessRequest {
     const { actor: principal, registry } = this.#context
-    return this.#authorize({
-      principal,
-      action,
-      resource: operationResource(registry, repository),
-      accountId: registry.accountId,
-      origin: this.#origin,
-      conditions,
-    })
+    const resource = operationResource(registry, repository)
+    return { principal, action, resource, accountId: registry.accountId, origin: this.#origin, conditions }
   }
 }
 

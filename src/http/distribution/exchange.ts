@@ -1,7 +1,8 @@
 import type { RequestContext } from '../../registry/context.ts'
-import type { Registry } from '../../registry/types.ts'
+import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { HttpExchange } from './answer.ts'
+import type { ListPositions } from './list-positions.ts'
 import type { ManifestBodies } from './manifest-body.ts'
 import type { Query } from './query.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
@@ -13,6 +14,9 @@ export interface Exchange extends HttpExchange {
   readonly registry: Registry
   readonly ids: IdSource
   readonly manifestBodies: ManifestBodies
+  /** What a listing of repositories may show; undefined: everything. */
+  readonly visibility: RepositoryVisibility | undefined
+  readonly positions: ListPositions
   /** Whether the caller may pull from another repository of the same registry. */
   readonly mayPullFrom: (repository: RepositoryName) => Promise<boolean>
   /** Whether the caller may make a repository with these tags. */

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
-import type { AccessRequest, Decision } from '../../iam/index.ts'
+import type { Authorizer } from '../../iam/index.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { RegistryRef, RequestContext } from '../../registry/context.ts'
-import type { Registry } from '../../registry/types.ts'
+import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
 import type { AccountId, Region } from '../../values/account.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import type { Admission } from '../admission.ts'
@@ -17,9 +17,11 @@ import { runOperation } from './handlers.ts'
 import { createManifestBodies } from './manifest-body.ts'
 import { createAction, mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
 import { parseDistributionPath, type DistributionRoute } from './path.ts'
+import type { ListPositions } from './list-positions.ts'
 import { parseQuery, type Query } from './query.ts'
 import { registryOfHost, selectRegistry } from './registry-selection.ts'
 
+export { ListPositions } from './list-positions.ts'
 export { createLayerDownloadHandler, type LayerDownloadOptions } from './layer-download.ts'
 
 export interface DistributionOptions extends Authentication {
@@ -29,7 +31,8 @@ export interface DistributionOptions extends Authentication {
    * learns from an answer which accounts there are. Asked with every request.
    */
   readonly findRegistry: (accountId: AccountId, region: Region) => RegistryRef | Promise<RegistryRef>
-  readonly authorize: (request: AccessRequest) => Decision | Promise<Decision>
+  readonly authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>
+  readonly positions: ListPositions
   readonly admission: Pick<Admission, 'run'>
   /** Told of every request with valid credentials. */
   readonly recordKeyUse: (accessKeyId: string, use: { service: string; region: string; atMs: number }) => void
@@ -87,10 +90,14 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         protocol: 'oci',
         clock,
       }
-      const rights = new CallerRights(options.authorize, context, meta.secure)
-      await rights.require(operations[operation].actions, repositoryOf(route), () =>
-        conditionsOf(operation, route, query, { registry, context }),
-      )
+      const rights = new CallerRights(options.authorizer, context, meta.secure)
+      const { actions, scope } = operations[operation]
+      let visibility: RepositoryVisibility | undefined
+      if (scope === 'registry') {
+        visibility = await rights.visibleRepositories(actions[0])
+      } else {
+        await rights.require(actions, repositoryOf(route), () => conditionsOf(operation, route, query, { registry, context }))
+      }
       const work: Exchange = {
         request,
         response,
@@ -99,6 +106,8 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         registry,
         ids,
         manifestBodies,
+        visibility,
+        positions: options.positions,
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
         mayCreate: (repository, tags) => rights.has(createAction, repository, () => requestTagConditions(tags)),
       }

@@ -5,14 +5,14 @@ import type { Exchange } from './exchange.ts'
 import { pageParameters } from './query.ts'
 
 export async function listRepositories(exchange: Exchange): Promise<void> {
-  const window = pageParameters(exchange.query)
-  const page = window.limit === 0 ? emptyPage : await exchange.registry.listRepositories(exchange.context, window)
-  await answerJson(
-    exchange,
-    200,
-    { repositories: page.items.map(({ name }) => name) },
-    nextPage('/v2/_catalog', window.limit, page.next),
-  )
+  const { registry, context, query, visibility, positions } = exchange
+  const { limit, after } = pageParameters(query)
+  const window = { limit, after: positions.read(after) }
+  const page = limit === 0 ? emptyPage : await registry.listRepositories(context, window, visibility)
+  const names = page.items.map(({ name }) => name)
+  // Where the page ended with something that it does not show, nobody is told what that was.
+  const next = page.next === undefined || page.next === names.at(-1) ? page.next : positions.seal(page.next)
+  await answerJson(exchange, 200, { repositories: names }, nextPage('/v2/_catalog', limit, next))
 }
 
 export async function listTags(exchange: Exchange, repository: RepositoryName): Promise<void> {

@@ -74,6 +74,22 @@ const page = statement<{ registryId: number; after: string; limit: number }>()((
     .limit(p.limit),
 )
 
+const pageWithin = statement<{ registryId: number; after: string; from: string; to: string; limit: number }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .selectAll()
+    .where('registry_id', '=', p.registryId)
+    .where('trashed_at', 'is', null)
+    .where('name', '>', p.after)
+    .where('name', '>=', p.from)
+    .where('name', '<', p.to)
+    .orderBy('name')
+    .limit(p.limit),
+)
+
+/** Behind every name there can be: names are lower-case letters, digits and a few signs before them. */
+const behindAllNames = '~'
+
 const insert = statement<NewRepositoryRow>()((db, p) =>
   db
     .insertInto('repository')
@@ -157,6 +173,17 @@ export function listRepositoryRows(
   limit: number,
 ): Promise<RepositoryRow[]> {
   return session.all(page, { registryId, after, limit })
+}
+
+/** As `listRepositoryRows`, of the names from `from` on and before `to`. */
+export function listRepositoryRowsWithin(
+  session: Session,
+  registryId: number,
+  range: { readonly after: string; readonly from: string; readonly to: string | undefined },
+  limit: number,
+): Promise<RepositoryRow[]> {
+  const { after, from, to = behindAllNames } = range
+  return session.all(pageWithin, { registryId, after, from, to, limit })
 }
 
 /** Undefined when a living repository has the name. */

@@ -69,6 +69,7 @@ export function repositoryOperations(deps: {
         if (repositoryName === undefined) return everyRepositoryResource(call)
         return repositoryResource({ repositoryName }, call)
       },
+      listsRepositories: ({ repositoryNames }) => repositoryNames === undefined,
       input: structure({
         registryId: shapes.registryId,
         repositoryNames: shapes.repositoryNames,
@@ -88,10 +89,8 @@ export function repositoryOperations(deps: {
           return { repositories: found.map((repository) => describe(repository, call)) }
         }
         const list = ['DescribeRepositories', context.registry.id]
-        const { items, next } = await registry.listRepositories(context, {
-          limit: maxResults ?? shapes.defaultPageSize,
-          after: pageTokens.read(list, nextToken),
-        })
+        const page = { limit: maxResults ?? shapes.defaultPageSize, after: pageTokens.read(list, nextToken) }
+        const { items, next } = await registry.listRepositories(context, page, call.visibility)
         return {
           repositories: items.map((repository) => describe(repository, call)),
           nextToken: pageTokens.issue(list, next),

@@ -1,0 +1,44 @@
+import { iamError, type AccessRequest, type Authorizer, type RequestOrigin } from '../../iam/index.ts'
+import type { RepositoryVisibility, RequestContext } from '../../registry/index.ts'
+import { parseAccountId, type AccountId } from '../../values/account.ts'
+
+/** What the caller of one request may do. */
+export class CallRights {
+  readonly #authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>
+  readonly #context: RequestContext
+  readonly #origin: RequestOrigin
+
+  constructor(authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>, context: RequestContext, origin: RequestOrigin) {
+    this.#authorizer = authorizer
+    this.#context = context
+    this.#origin = origin
+  }
+
+  /** @throws `access-denied` */
+  async require(action: string, resource: string, conditions: AccessRequest['conditions']): Promise<void> {
+    const decision = await this.#authorizer.authorize(this.#request(action, resource, { conditions }))
+    if (!decision.allowed) throw iamError('access-denied', decision.message)
+  }
+
+  async has(action: string, resource: string, asked: Pick<AccessRequest, 'conditions' | 'repositoryPolicy'> = {}): Promise<boolean> {
+    return (await this.#authorizer.authorize(this.#request(action, resource, asked))).allowed
+  }
+
+  /** @throws `access-denied` where there is nothing to see */
+  async visibleRepositories(action: string, resource: string): Promise<RepositoryVisibility | undefined> {
+    const visible = await this.#authorizer.visibleRepositories(this.#request(action, resource, {}))
+    if (visible !== undefined && 'allowed' in visible) throw iamError('access-denied', visible.message)
+    return visible
+  }
+
+  #request(action: string, resource: string, more: Pick<AccessRequest, 'conditions' | 'repositoryPolicy'>): AccessRequest {
+    const { actor: principal, registry } = this.#context
+    return { principal, action, resource, accountId: ownerOf(resource) ?? registry.accountId, origin: this.#origin, ...more }
+  }
+}
+
+/** The account in an ARN; undefined for `*` and for ARNs without one. */
+function ownerOf(resource: string): AccountId | undefined {
+  const account = resource.split(':', 5)[4] ?? ''
+  return /^\d{12}$/.test(account) ? parseAccountId(account) : undefined
+}
