@@ -1,0 +1,244 @@
+import { describe, expect, it } from 'vitest'
+import { accountId, iamFailure, iamOnEveryDatabase, pullPolicy, trustPolicy } from './iam-under-test.ts'
+
+iamOnEveryDatabase((server) => {
+  describe('groups', () => {
+    it('have members, and go once they have none', async () => {
+      const { iam, newUser } = server()
+      const users = [await newUser(), await newUser(), await newUser()].toSorted()
+      const { Group } = await iam.createGroup({ GroupName: 'Developers', Path: '/teams/' })
+
+      expect(Group).toEqual({
+        Path: '/teams/',
+        GroupName: 'Developers',
+        GroupId: expect.stringMatching(/^AGPA[A-Z2-7]{17}$/),
+        Arn: `arn:aws:iam::${accountId}:group/teams/Developers`,
+        CreateDate: expect.any(Date),
+      })
+      for (const UserName of users) await iam.addUserToGroup({ GroupName: 'developers', UserName })
+      await iam.addUserToGroup({ GroupName: 'developers', UserName: users[0] })
+
+      const whole = await iam.getGroup({ GroupName: 'DEVELOPERS' })
+      expect(whole.Group).toEqual(Group)
+      expect(whole.Users?.map(({ UserName }) => UserName)).toEqual(users)
+      const first = await iam.getGroup({ GroupName: 'Developers', MaxItems: 2 })
+      const second = await iam.getGroup({ GroupName: 'Developers', Marker: first.Marker })
+      expect([...(first.Users ?? []), ...(second.Users ?? [])]).toEqual(whole.Users)
+      expect((await iam.listGroupsForUser({ UserName: users[0] })).Groups).toEqual([Group])
+      expect((await iam.listGroups({ PathPrefix: '/teams/' })).Groups).toEqual([Group])
+
+      expect(await iamFailure(iam.deleteGroup({ GroupName: 'Developers' }))).toBe(
+        '409 DeleteConflictException: Cannot delete entity, must remove users from group first.',
+      )
+      await iam.updateGroup({ GroupName: 'Developers', NewGroupName: 'Builders', NewPath: '/' })
+      for (const UserName of users) await iam.removeUserFromGroup({ GroupName: 'Builders', UserName })
+      expect(await iamFailure(iam.removeUserFromGroup({ GroupName: 'Builders', UserName: users[0] }))).toMatch(
+        /^404 NoSuchEntityException/,
+      )
+      expect((await iam.getGroup({ GroupName: 'Builders' })).Users).toEqual([])
+      await iam.deleteGroup({ GroupName: 'Builders' })
+      expect(await iamFailure(iam.getGroup({ GroupName: 'Builders' }))).toBe(
+        '404 NoSuchEntityException: The group with name Builders cannot be found.',
+      )
+    })
+
+    it('of a user are ten at most', async () => {
+      const { iam, newUser, freeName } = server()
+      const UserName = await newUser()
+      const groups = Array.from({ length: 11 }, () => freeName('group'))
+      for (const GroupName of groups) await iam.createGroup({ GroupName })
+      for (const GroupName of groups.slice(0, 10)) await iam.addUserToGroup({ GroupName, UserName })
+
+      expect(await iamFailure(iam.addUserToGroup({ GroupName: groups[10], UserName }))).toBe(
+        '409 LimitExceededException: Cannot exceed quota for GroupsPerUser: 10',
+      )
+      const first = await iam.listGroupsForUser({ UserName, MaxItems: 4 })
+      const rest = await iam.listGroupsForUser({ UserName, Marker: first.Marker })
+      expect([...(first.Groups ?? []), ...(rest.Groups ?? [])]).toHaveLength(10)
+      expect(await iamFailure(iam.createGroup({ GroupName: groups[0]?.toUpperCase() }))).toBe(
+        `409 EntityAlreadyExistsException: Group with name ${groups[0]?.toUpperCase()} already exists.`,
+      )
+    })
+  })
+
+  describe('roles', () => {
+    it('are made, read, changed and deleted, as Terraform does it', async () => {
+      const { iam, newPolicy } = server()
+      const boundary = await newPolicy()
+      const { Role } = await iam.createRole({
+        RoleName: 'Builder',
+        Path: '/ci/',
+        AssumeRolePolicyDocument: trustPolicy,
+        Description: 'Builds',
+        MaxSessionDuration: 7200,
+        PermissionsBoundary: boundary,
+        Tags: [{ Key: 'team', Value: 'ci' }],
+      })
+
+      expect(Role).toEqual({
+        Path: '/ci/',
+        RoleName: 'Builder',
+        RoleId: expect.stringMatching(/^AROA[A-Z2-7]{17}$/),
+        Arn: `arn:aws:iam::${accountId}:role/ci/Builder`,
+        CreateDate: expect.any(Date),
+        AssumeRolePolicyDocument: encodeURIComponent(trustPolicy),
+        Description: 'Builds',
+        MaxSessionDuration: 7200,
+        PermissionsBoundary: { PermissionsBoundaryType: 'Policy', PermissionsBoundaryArn: boundary },
+        Tags: [{ Key: 'team', Value: 'ci' }],
+        RoleLastUsed: {},
+      })
+      expect((await iam.getRole({ RoleName: 'builder' })).Role).toEqual(Role)
+      const listed = (await iam.listRoles({ PathPrefix: '/ci/' })).Roles
+      expect(listed).toHaveLength(1)
+      expect(listed?.[0]).toMatchObject({ Arn: Role?.Arn, AssumeRolePolicyDocument: Role?.AssumeRolePolicyDocument })
+      expect(listed?.[0]?.Tags).toBeUndefined()
+
+      await iam.updateRole({ RoleName: 'Builder', MaxSessionDuration: 3600 })
+      const described = await iam.updateRoleDescription({ RoleName: 'Builder', Description: '' })
+      expect(described.Role).toMatchObject({ MaxSessionDuration: 3600, Description: '' })
+      const other = trustPolicy.replace('"Effect"', '"Sid":"Two","Effect"')
+      await iam.updateAssumeRolePolicy({ RoleName: 'Builder', PolicyDocument: other })
+      await iam.putRolePolicy({ RoleName: 'Builder', PolicyName: 'pull', PolicyDocument: pullPolicy })
+      await iam.attachRolePolicy({ RoleName: 'Builder', PolicyArn: boundary })
+      await iam.tagRole({ RoleName: 'Builder', Tags: [{ Key: 'env', Value: 'prod' }] })
+      await iam.untagRole({ RoleName: 'Builder', TagKeys: ['team'] })
+      await iam.deleteRolePermissionsBoundary({ RoleName: 'Builder' })
+      const changed = (await iam.getRole({ RoleName: 'Builder' })).Role
+      expect(changed).toMatchObject({ AssumeRolePolicyDocument: encodeURIComponent(other), Tags: [{ Key: 'env', Value: 'prod' }] })
+      expect(changed?.PermissionsBoundary).toBeUndefined()
+      expect((await iam.getRole({ RoleName: 'Builder' })).Role).toEqual(changed)
+
+      expect((await iam.listInstanceProfilesForRole({ RoleName: 'Builder' })).InstanceProfiles).toEqual([])
+      expect(await iamFailure(iam.deleteRole({ RoleName: 'Builder' }))).toBe(
+        '409 DeleteConflictException: Cannot delete entity, must detach all policies first.',
+      )
+      await iam.detachRolePolicy({ RoleName: 'Builder', PolicyArn: boundary })
+      expect(await iamFailure(iam.deleteRole({ RoleName: 'Builder' }))).toBe(
+        '409 DeleteConflictException: Cannot delete entity, must delete policies first.',
+      )
+      await iam.deleteRolePolicy({ RoleName: 'Builder', PolicyName: 'pull' })
+      await iam.deleteRole({ RoleName: 'Builder' })
+      expect(await iamFailure(iam.getRole({ RoleName: 'Builder' }))).toBe(
+        '404 NoSuchEntityException: The role with name Builder cannot be found.',
+      )
+      const again = await iam.createRole({ RoleName: 'Builder', AssumeRolePolicyDocument: trustPolicy })
+      expect(again.Role?.RoleId).not.toBe(Role?.RoleId)
+      expect(again.Role?.Tags).toBeUndefined()
+      await iam.deleteRole({ RoleName: 'Builder' })
+    })
+
+    it('are refused with a trust that is none, or sessions that are too long', async () => {
+      const { iam, newRole } = server()
+      const RoleName = await newRole()
+
+      expect(await iamFailure(iam.createRole({ RoleName: 'x', AssumeRolePolicyDocument: pullPolicy }))).toMatch(
+        /^400 MalformedPolicyDocumentException/,
+      )
+      expect(await iamFailure(iam.createRole({ RoleName: 'x', AssumeRolePolicyDocument: trustPolicy, MaxSessionDuration: 43_201 }))).toMatch(
+        /^400 IAMServiceException: 1 validation error/,
+      )
+      expect(await iamFailure(iam.createRole({ RoleName: RoleName.toUpperCase(), AssumeRolePolicyDocument: trustPolicy }))).toBe(
+        `409 EntityAlreadyExistsException: Role with name ${RoleName.toUpperCase()} already exists.`,
+      )
+      expect(await iamFailure(iam.getRole({ RoleName: 'x' }))).toMatch(/^404/)
+    })
+  })
+
+  describe('OpenID Connect providers', () => {
+    const thumbprint = 'ABCDEF0123456789ABCDEF0123456789ABCDEF01'
+
+    it('are made, read, changed and deleted', async () => {
+      const { iam } = server()
+      const { OpenIDConnectProviderArn: arn, Tags } = await iam.createOpenIDConnectProvider({
+        Url: 'https://token.example.com/path',
+        ClientIDList: ['sts.amazonaws.com', 'sts.amazonaws.com'],
+        ThumbprintList: [thumbprint],
+        Tags: [{ Key: 'team', Value: 'ci' }],
+      })
+
+      expect(arn).toBe(`arn:aws:iam::${accountId}:oidc-provider/token.example.com/path`)
+      expect(Tags).toEqual([{ Key: 'team', Value: 'ci' }])
+      const OpenIDConnectProviderArn = arn ?? ''
+      await iam.addClientIDToOpenIDConnectProvider({ OpenIDConnectProviderArn, ClientID: 'other' })
+      await iam.addClientIDToOpenIDConnectProvider({ OpenIDConnectProviderArn, ClientID: 'other' })
+      expect(await iam.getOpenIDConnectProvider({ OpenIDConnectProviderArn })).toMatchObject({
+        Url: 'token.example.com/path',
+        ClientIDList: ['sts.amazonaws.com', 'other'],
+        ThumbprintList: [thumbprint.toLowerCase()],
+        CreateDate: expect.any(Date),
+        Tags: [{ Key: 'team', Value: 'ci' }],
+      })
+      await iam.removeClientIDFromOpenIDConnectProvider({ OpenIDConnectProviderArn, ClientID: 'sts.amazonaws.com' })
+      await iam.updateOpenIDConnectProviderThumbprint({ OpenIDConnectProviderArn, ThumbprintList: [] })
+      await iam.untagOpenIDConnectProvider({ OpenIDConnectProviderArn, TagKeys: ['team'] })
+      await iam.tagOpenIDConnectProvider({ OpenIDConnectProviderArn, Tags: [{ Key: 'k', Value: 'v' }] })
+      expect((await iam.listOpenIDConnectProviderTags({ OpenIDConnectProviderArn })).Tags).toEqual([{ Key: 'k', Value: 'v' }])
+      const changed = await iam.getOpenIDConnectProvider({ OpenIDConnectProviderArn })
+      expect(changed).toMatchObject({ ClientIDList: ['other'], ThumbprintList: [] })
+      expect((await iam.listOpenIDConnectProviders({})).OpenIDConnectProviderList).toEqual([{ Arn: arn }])
+      expect(await iamFailure(iam.createOpenIDConnectProvider({ Url: 'https://token.example.com/path' }))).toBe(
+        '409 EntityAlreadyExistsException: Provider with url https://token.example.com/path already exists.',
+      )
+      await iam.deleteOpenIDConnectProvider({ OpenIDConnectProviderArn })
+      const unknown = `404 NoSuchEntityException: OpenIDConnect Provider not found for arn ${arn}`
+      expect(await iamFailure(iam.getOpenIDConnectProvider({ OpenIDConnectProviderArn }))).toBe(unknown)
+      expect(await iamFailure(iam.deleteOpenIDConnectProvider({ OpenIDConnectProviderArn }))).toBe(unknown)
+      expect((await iam.listOpenIDConnectProviders({})).OpenIDConnectProviderList).toEqual([])
+    })
+
+    it.each(['http://token.example.com', 'token.example.com', 'https://', 'https://a@token.example.com', 'https://token.example.com/?q=1', 'ftp://token.example.com'])(
+      'are refused at %s',
+      async (Url) => {
+        const { iam } = server()
+
+        expect(await iamFailure(iam.createOpenIDConnectProvider({ Url }))).toBe(
+          '400 IAMServiceException: Invalid Open ID Connect Provider URL',
+        )
+      },
+    )
+
+    it('have a hundred client ids at most', async () => {
+      const { iam } = server()
+      const ClientIDList = Array.from({ length: 100 }, (_, index) => `client-${index}`)
+      const { OpenIDConnectProviderArn } = await iam.createOpenIDConnectProvider({ Url: 'https://many.example.com', ClientIDList })
+
+      const full = '409 LimitExceededException: Cannot exceed quota for ClientIdsPerOpenIDConnectProvider: 100'
+      expect(await iamFailure(iam.addClientIDToOpenIDConnectProvider({ OpenIDConnectProviderArn, ClientID: 'more' }))).toBe(full)
+      expect(
+        await iamFailure(iam.createOpenIDConnectProvider({ Url: 'https://more.example.com', ClientIDList: [...ClientIDList, 'more'] })),
+      ).toBe(full)
+      await iam.deleteOpenIDConnectProvider({ OpenIDConnectProviderArn })
+    })
+  })
+
+  describe('the account', () => {
+    it('has one alias at most', async () => {
+      const { iam } = server()
+
+      expect((await iam.listAccountAliases({})).AccountAliases).toEqual([])
+      await iam.createAccountAlias({ AccountAlias: 'acme' })
+      await iam.createAccountAlias({ AccountAlias: 'acme-prod' })
+      expect((await iam.listAccountAliases({})).AccountAliases).toEqual(['acme-prod'])
+      expect(await iamFailure(iam.deleteAccountAlias({ AccountAlias: 'acme' }))).toBe(
+        '404 NoSuchEntityException: The Account Alias acme cannot be found.',
+      )
+      expect(await iamFailure(iam.createAccountAlias({ AccountAlias: 'a--b' }))).toMatch(/^400/)
+      await iam.deleteAccountAlias({ AccountAlias: 'acme-prod' })
+      expect((await iam.listAccountAliases({})).AccountAliases).toEqual([])
+    })
+
+    it('says how much of everything it has', async () => {
+      const { iam, newUser, newPolicy } = server()
+      const before = (await iam.getAccountSummary({})).SummaryMap ?? {}
+      await newUser()
+      await newPolicy()
+
+      const after = (await iam.getAccountSummary({})).SummaryMap ?? {}
+
+      expect(after.Users).toBe((before.Users ?? 0) + 1)
+      expect(after.Policies).toBe((before.Policies ?? 0) + 1)
+      expect(after).toMatchObject({ UsersQuota: 5000, AccessKeysPerUserQuota: 2, AccountAccessKeysPresent: 1 })
+    })
+  })
+})
