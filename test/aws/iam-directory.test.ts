@@ -228,6 +228,36 @@ iamOnEveryDatabase((server) => {
       expect((await iam.listAccountAliases({})).AccountAliases).toEqual([])
     })
 
+    it('reports its credentials, how old they are and when they were used', async () => {
+      const { iam, freeName } = server()
+      const UserName = freeName('with,comma')
+      await iam.createUser({ UserName, Path: '/ci/' })
+      const keys = [await iam.createAccessKey({ UserName }), await iam.createAccessKey({ UserName })]
+      await iam.updateAccessKey({ UserName, AccessKeyId: keys[1]?.AccessKey?.AccessKeyId, Status: 'Inactive' })
+
+      expect(await iam.generateCredentialReport({})).toMatchObject({ State: 'COMPLETE' })
+      const { Content, ReportFormat, GeneratedTime } = await iam.getCredentialReport({})
+
+      expect(ReportFormat).toBe('text/csv')
+      expect(GeneratedTime).toBeInstanceOf(Date)
+      const [header, root, ...users] = Buffer.from(Content ?? []).toString().trimEnd().split('\n')
+      expect(header).toMatch(/^user,arn,user_creation_time,password_enabled,.*,access_key_1_last_used_service,access_key_2_active,/)
+      const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00`
+      expect(root).toMatch(
+        new RegExp(`^<root_account>,arn:aws:iam::${accountId}:root,${time},false,N/A,N/A,N/A,false,true,${time},`),
+      )
+      const mine = users.filter((line) => line.startsWith('"with,comma'))
+      const key = `${time},N/A,N/A,N/A`
+      expect(mine).toEqual([
+        expect.stringMatching(
+          new RegExp(
+            `^"${UserName}","arn:aws:iam::${accountId}:user/ci/${UserName}",${time},false,N/A,N/A,N/A,false,true,${key},false,${key},false,N/A,false,N/A$`,
+          ),
+        ),
+      ])
+      expect(users.length).toBe((await iam.listUsers({})).Users?.length)
+    })
+
     it('says how much of everything it has', async () => {
       const { iam, newUser, newPolicy } = server()
       const before = (await iam.getAccountSummary({})).SummaryMap ?? {}

@@ -1,5 +1,9 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { textKeyring } from '../../src/iam/iam.test-support.ts'
+import { AccessKeyClock, createIamDirectory } from '../../src/iam/index.ts'
+import { systemIds } from '../../src/internal/ids.ts'
+import { commandContext } from '../../src/registry/index.ts'
 import { migrateMetadata, type MetadataTarget } from '../../src/storage/metadata/migrate.ts'
 import {
   loadMetadata,
@@ -86,6 +90,56 @@ async function fill(): Promise<void> {
      values (?, '000000000000', 'arn', 'root', '000000000000', 'v1.k.s', 'active', 1)`,
     'AKIATEST',
   )
+  await fillIam()
+  await fillSettings()
+}
+
+async function fillIam(): Promise<void> {
+  const { entities, keys, oidcProviders, policies } = createIamDirectory({
+    database: fixture.database,
+    keyring: await textKeyring(),
+    ids: systemIds,
+  })
+  const context = commandContext(fixture.context)
+  const document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"}]}'
+  const trustPolicy = document.replace('"Action":"ecr:*","Resource":"*"', '"Action":"sts:AssumeRole","Principal":{"AWS":"*"}')
+  const tags = [{ key: 'Team', value: 'ünïcode \u2028' }]
+  const { arn } = await policies.create({ name: 'Own', path: '/p/', description: undefined, document, tags }, context)
+  await entities.createUser({ name: 'Alice', path: '/', boundaryArn: arn, tags }, context)
+  await entities.createGroup({ name: 'Developers', path: '/' }, context)
+  await entities.addUserToGroup('Alice', 'Developers', context)
+  await entities.createRole(
+    { name: 'Builder', path: '/', description: '', trustPolicy, maxSessionSeconds: 3600, boundaryArn: undefined, tags },
+    context,
+  )
+  await policies.attach({ kind: 'group', name: 'Developers' }, arn, 'AttachGroupPolicy', context)
+  await policies.putInline({ kind: 'role', name: 'Builder' }, { name: 'inline', document }, 'PutRolePolicy', context)
+  await oidcProviders.create({ url: 'token.example.com', clientIds: ['a'], thumbprints: [], tags }, context)
+  const { accessKeyId } = await keys.create('Alice', context)
+  const clock = new AccessKeyClock(fixture.database, () => context, (error) => {
+    throw error
+  })
+  clock.record(accessKeyId, { service: 'ecr', region: 'us-east-1', atMs: 5 })
+  await clock.flush()
+  await fixture.tamper(
+    `insert into sts_session (access_key_id, account_id, principal_arn, principal_kind, principal_user_id, role_id, secret_sealed,
+       token_sha256, policies, tags, transitive_tag_keys, context, issued_at, expires_at)
+     select 'ASIATEST', account_id, 'arn', 'assumed-role', 'AROA:s', id, 'v1.k.s', ?, '[]', '{}', '[]', '{}', 1, 2 from iam_role`,
+    Buffer.from([0, 1, 255]),
+  )
+}
+
+async function fillSettings(): Promise<void> {
+  await fixture.tamper(`insert into repository_policy (repository_id, document, updated_at) select id, ?, 1 from repository where name = 'team/app'`, '{}')
+  await fixture.tamper(`insert into registry_policy (registry_id, document, updated_at) select id, ?, 1 from registry`, '{}')
+  await fixture.tamper(`insert into registry_setting (registry_id, name, value) select id, ?, 'ENABLED' from registry`, 'BLOB_MOUNTING')
+  await fixture.tamper(
+    `insert into creation_template (registry_id, prefix, written_prefix, tag_mutability, mutability_filters, encryption_type, resource_tags,
+       applied_for, created_at, updated_at)
+     select id, ?, 'team', 'MUTABLE', '[]', 'AES256', '[]', '["CREATE_ON_PUSH"]', 1, 2 from registry`,
+    'team',
+  )
+  await fixture.tamper(`insert into pull_time_exclusion (registry_id, principal_arn, created_at) select id, ?, 1 from registry`, 'arn:aws:iam::000000000000:role/Builder')
 }
 
 describe.each(databases.flatMap((from) => databases.map((to) => ({ from, to }))))('metadata carried from $from to $to', ({ from, to }) => {

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ecrQuotas } from '../../src/config/index.ts'
-import { replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
+import { textKeyring } from '../../src/iam/iam.test-support.ts'
+import { AccessKeyClock, createIamDirectory, replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
 import { keepScrub } from '../../src/integrity/commands/scrub.ts'
 import { repairIn, Scrub, verify } from '../../src/integrity/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
@@ -19,6 +20,7 @@ import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { expireUploads } from '../../src/registry/uploads.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
+import type { CommandContext } from '../../src/storage/metadata/command.ts'
 import { newDatabaseCounters, type MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { Session } from '../../src/storage/metadata/session.ts'
@@ -104,6 +106,7 @@ beforeAll(async () => {
   const key = { accountId, principalArn: root, accessKeyId: 'AKIA', secretSealed: 'x' }
   await database.execute(replaceRootAccessKey, key, commandContext(context))
   await accessKeysOf(database.reader, root)
+  await useIam(database, commandContext(context))
   await findAccessKeyRow(database.reader, 'AKIA')
   await iamGeneration(database.reader)
   await holdsLocations(database.reader)
@@ -232,6 +235,60 @@ beforeAll(async () => {
   await put(image('a'), 'v1')
   await registry.deleteRepository(context, name, { force: true })
 })
+
+async function useIam(database: MetadataDatabase, context: CommandContext): Promise<void> {
+  const { account, entities, keys, oidcProviders, policies } = createIamDirectory({ database, keyring: await textKeyring(), ids: systemIds })
+  const document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ecr:*","Resource":"*"}]}'
+  const trustPolicy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"*"}}]}'
+  const tags = [{ key: 'k', value: 'v' }]
+  const accountId = parseAccountId('000000000000')
+  const page = { limit: 2, after: 'a', pathPrefix: '/' }
+  const { arn } = await policies.create({ name: 'p', path: '/', description: undefined, document, tags }, context)
+  await policies.createVersion(arn, { document, setAsDefault: true }, context)
+  await policies.setDefaultVersion(arn, 1, context)
+  await policies.removeVersion(arn, 2, context)
+  await policies.list(accountId, { limit: 2, scope: 'All', onlyAttached: true, pathPrefix: '/', usage: undefined })
+  await entities.createUser({ name: 'u', path: '/', boundaryArn: arn, tags }, context)
+  await entities.createGroup({ name: 'g', path: '/' }, context)
+  await entities.createRole({ name: 'r', path: '/', description: '', trustPolicy, maxSessionSeconds: 3600, boundaryArn: undefined, tags }, context)
+  await entities.addUserToGroup('u', 'g', context)
+  await entities.getGroup(accountId, 'g', { limit: 2 })
+  await entities.groupsOfUser(accountId, 'u')
+  await entities.updateUser('u', { newPath: '/x/' }, context)
+  await entities.updateRole('r', { action: 'UpdateRole', description: 'x' }, context)
+  await entities.untag({ kind: 'user', name: 'u' }, ['k'], 'UntagUser', context)
+  for (const list of [entities.listUsers, entities.listGroups, entities.listRoles]) await list.call(entities, accountId, page)
+  for (const owner of [{ kind: 'user', name: 'u' }, { kind: 'group', name: 'g' }, { kind: 'role', name: 'r' }] as const) {
+    await policies.attach(owner, arn, 'Attach', context)
+    await policies.putInline(owner, { name: 'i', document }, 'Put', context)
+    await policies.attached(accountId, owner, '/')
+    await policies.holders(accountId, arn, owner.kind, undefined)
+    await policies.removeInline(owner, 'i', 'Delete', context)
+    await policies.detach(owner, arn, 'Detach', context)
+  }
+  const { accessKeyId } = await keys.create('u', context)
+  await keys.setStatus('u', accessKeyId, 'inactive', context)
+  await keys.lastUse(accountId, accessKeyId)
+  const keyClock = new AccessKeyClock(database, () => context, (error) => {
+    throw error
+  })
+  keyClock.record(accessKeyId, { service: 'ecr', region: 'us-east-1', atMs: 1 })
+  await keyClock.flush()
+  await account.credentialReport(accountId)
+  await account.usage(accountId)
+  await account.setAlias('alias', context)
+  await account.removeAlias('alias', context)
+  await keys.remove('u', accessKeyId, context)
+  const provider = await oidcProviders.create({ url: 'token.example.com', clientIds: [], thumbprints: [], tags }, context)
+  await oidcProviders.update(provider.arn, { kind: 'add-client', clientId: 'c' }, 'Add', context)
+  await oidcProviders.list(accountId)
+  await oidcProviders.remove(provider.arn, context)
+  await entities.removeUserFromGroup('u', 'g', context)
+  await entities.deleteGroup('g', context)
+  await entities.deleteUser('u', context)
+  await entities.deleteRole('r', context)
+  await policies.remove(arn, context)
+}
 
 afterAll(async () => {
   await blobStore.close()

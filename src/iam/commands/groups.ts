@@ -65,7 +65,7 @@ export const deleteGroup = defineCommand({
   async run(tx, input: { name: string }, context): Promise<void> {
     const row = await lockEntity(tx, context, 'group', input.name)
     await refuseWhileItHasPolicies(tx, { kind: 'group', id: row.id })
-    if ((await membersOfGroup(tx, row.id, { after: '', limit: 1 })).length > 0) {
+    if ((await membersOfGroup(tx, row.id, { after: 0, limit: 1 })).length > 0) {
       throw iamError('entity-in-use', 'Cannot delete entity, must remove users from group first.')
     }
     await deleteNamed(tx, 'group', row.id)

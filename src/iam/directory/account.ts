@@ -5,6 +5,7 @@ import { countPolicyVersions } from '../../storage/metadata/stores/iam-policy-st
 import { oidcProvidersOf } from '../../storage/metadata/stores/oidc-provider-store.ts'
 import { rootArn, type AccountId } from '../../values/index.ts'
 import { createAccountAlias, deleteAccountAlias } from '../commands/account-alias.ts'
+import { credentialReport } from './credential-report.ts'
 import type { DirectoryDependencies } from './dependencies.ts'
 
 /** How much of everything an account has. */
@@ -40,6 +41,11 @@ export class Account {
   /** Throws `entity-unknown`. */
   async removeAlias(alias: string, context: CommandContext): Promise<void> {
     await this.#deps.database.execute(deleteAccountAlias, { alias }, context)
+  }
+
+  /** In CSV. See `credential-report.ts`. */
+  credentialReport(accountId: AccountId): Promise<string> {
+    return credentialReport(this.#deps.database, accountId)
   }
 
   usage(accountId: AccountId): Promise<AccountUsage> {

@@ -22,13 +22,15 @@ export interface DirectoryPage<Item> {
 }
 
 /** A page of rows that were asked for with a limit of one more. */
-export function pageOfRows<Row extends { readonly name_key: string }, Item>(
+export function pageOfRows<Row, Item>(
   rows: readonly Row[],
   limit: number,
   item: (row: Row) => Item,
+  position: (row: Row) => string,
 ): DirectoryPage<Item> {
   const shown = rows.slice(0, limit)
-  return { items: shown.map(item), next: rows.length > limit ? shown.at(-1)?.name_key : undefined }
+  const last = shown.at(-1)
+  return { items: shown.map(item), next: rows.length > limit && last !== undefined ? position(last) : undefined }
 }
 
 /** A page of a short list that is there as a whole, in the order of its keys. */

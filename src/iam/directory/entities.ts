@@ -104,7 +104,7 @@ export class Entities {
   }
 
   async listUsers(accountId: AccountId, page: PageRequest & { pathPrefix: string }): Promise<DirectoryPage<User>> {
-    return pageOfRows(await this.#list('user', accountId, page), page.limit, toUser)
+    return pageOfRows(await this.#list('user', accountId, page), page.limit, toUser, (row) => row.name_key)
   }
 
   async createGroup({ name, path }: NewEntity, context: CommandContext): Promise<Group> {
@@ -117,8 +117,8 @@ export class Entities {
   async getGroup(accountId: AccountId, name: string, page: PageRequest): Promise<{ group: Group; members: DirectoryPage<User> }> {
     const { reader } = this.#deps.database
     const row = await this.#find('group', accountId, name)
-    const rows = await membersOfGroup(reader, row.id, { after: page.after ?? '', limit: page.limit + 1 })
-    return { group: toGroup(row), members: pageOfRows(rows, page.limit, toUser) }
+    const rows = await membersOfGroup(reader, row.id, { after: positionOf(page), limit: page.limit + 1 })
+    return { group: toGroup(row), members: pageOfRows(rows, page.limit, toUser, ({ id }) => String(id)) }
   }
 
   async updateGroup(name: string, change: Rename, context: CommandContext): Promise<void> {
@@ -131,7 +131,7 @@ export class Entities {
   }
 
   async listGroups(accountId: AccountId, page: PageRequest & { pathPrefix: string }): Promise<DirectoryPage<Group>> {
-    return pageOfRows(await this.#list('group', accountId, page), page.limit, toGroup)
+    return pageOfRows(await this.#list('group', accountId, page), page.limit, toGroup, (row) => row.name_key)
   }
 
   async addUserToGroup(userName: string, groupName: string, context: CommandContext): Promise<void> {
@@ -198,7 +198,7 @@ export class Entities {
   }
 
   async listRoles(accountId: AccountId, page: PageRequest & { pathPrefix: string }): Promise<DirectoryPage<Role>> {
-    return pageOfRows(await this.#list('role', accountId, page), page.limit, toRole)
+    return pageOfRows(await this.#list('role', accountId, page), page.limit, toRole, (row) => row.name_key)
   }
 
   /** In the order of their keys. */
@@ -236,6 +236,11 @@ export class Entities {
     const { after = '', limit, pathPrefix } = page
     return listNamed(this.#deps.database.reader, kind, accountId, { pathPrefix, after, limit: limit + 1 })
   }
+}
+
+/** A position that is a row's number; where it is none, the beginning. */
+function positionOf({ after }: PageRequest): number {
+  return after !== undefined && /^\d{1,15}$/.test(after) ? Number(after) : 0
 }
 
 function checkTrustPolicy(document: string): void {

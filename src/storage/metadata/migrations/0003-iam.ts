@@ -54,7 +54,7 @@ const statements = [
     group_id {int} not null references iam_group,
     primary key (user_id, group_id)
   ) {endKeyed}`,
-  `create index iam_group_member_group on iam_group_member (group_id)`,
+  `create index iam_group_member_group on iam_group_member (group_id, user_id)`,
 
   `create table iam_role (
     id {id},

@@ -159,3 +159,43 @@ const removeUse = statement<{ accessKeyId: string }>()((db, p) =>
 export async function deleteAccessKeyUse(tx: Session, accessKeyId: string): Promise<void> {
   await tx.change(removeUse, { accessKeyId })
 }
+
+/** A user with one of its keys, or without any. */
+export interface UserKeyRow {
+  readonly user_name: string
+  readonly path: string
+  readonly user_created_at: number
+  readonly access_key_id: string | null
+  readonly status: string | null
+  readonly created_at: number | null
+  readonly last_used_at: number | null
+  readonly region: string | null
+  readonly service: string | null
+}
+
+const keysOfUsers = statement<{ accountId: string }>()((db, p) =>
+  db
+    .selectFrom('iam_user')
+    .leftJoin('access_key', 'access_key.user_id', 'iam_user.id')
+    .leftJoin('access_key_use', 'access_key_use.access_key_id', 'access_key.access_key_id')
+    .select([
+      'iam_user.name as user_name',
+      'iam_user.path',
+      'iam_user.created_at as user_created_at',
+      'access_key.access_key_id',
+      'access_key.status',
+      'access_key.created_at',
+      'access_key_use.last_used_at',
+      'access_key_use.region',
+      'access_key_use.service',
+    ])
+    .where('iam_user.account_id', '=', p.accountId)
+    .orderBy('iam_user.name_key')
+    .orderBy('access_key.created_at')
+    .orderBy('access_key.access_key_id'),
+)
+
+/** All users of an account with their keys and the last use of each, by name: as many rows as there may be keys. */
+export function userKeyRows(session: Session, accountId: string): Promise<UserKeyRow[]> {
+  return session.all(keysOfUsers, { accountId })
+}

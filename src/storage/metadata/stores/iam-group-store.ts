@@ -37,22 +37,22 @@ export function groupsOfUser(session: Session, userId: number): Promise<GroupRow
   return session.all(groups, { userId })
 }
 
-const members = statement<{ groupId: number; after: string; limit: number }>()((db, p) =>
+const members = statement<{ groupId: number; after: number; limit: number }>()((db, p) =>
   db
     .selectFrom('iam_group_member')
     .innerJoin('iam_user', 'iam_user.id', 'iam_group_member.user_id')
     .selectAll('iam_user')
     .where('group_id', '=', p.groupId)
-    .where('name_key', '>', p.after)
-    .orderBy('name_key')
+    .where('user_id', '>', p.after)
+    .orderBy('user_id')
     .limit(p.limit),
 )
 
-/** In the order of `name_key`, after `after`. */
+/** In the order in which they were made (the index has no other), after the one with the number `after`. */
 export function membersOfGroup(
   session: Session,
   groupId: number,
-  { after, limit }: { after: string; limit: number },
+  { after, limit }: { after: number; limit: number },
 ): Promise<UserRow[]> {
   return session.all(members, { groupId, after, limit })
 }

@@ -44,6 +44,28 @@ export function accountOperations({ directory }: IamServiceDependencies): Record
       },
     }),
 
+    // A report says how things are when it is fetched, so that there is nothing to wait for.
+    GenerateCredentialReport: operation({
+      action: 'iam:GenerateCredentialReport',
+      resource: () => '*',
+      input: structure({}),
+      handler: () => Promise.resolve({ State: 'COMPLETE' }),
+    }),
+
+    GetCredentialReport: operation({
+      action: 'iam:GetCredentialReport',
+      resource: () => '*',
+      input: structure({}),
+      async handler(call) {
+        const report = await account.credentialReport(accountOf(call))
+        return {
+          Content: Buffer.from(report),
+          ReportFormat: 'text/csv',
+          GeneratedTime: new Date(call.context.clock.now()),
+        }
+      },
+    }),
+
     GetAccountSummary: operation({
       action: 'iam:GetAccountSummary',
       resource: () => '*',
