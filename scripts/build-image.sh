@@ -65,6 +65,9 @@ echo 'stowage:x:65532:' >"$rootfs/etc/group"
 echo 'hosts: files dns' >"$rootfs/etc/nsswitch.conf"
 
 cp -R "$modules/node_modules" "$context/modules/"
+# Descriptions of types are for development, and a third of what the packages weigh.
+find "$context/modules" -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
+find "$context/modules" -type d -empty -delete
 cp package.json "$context/app/"
 tar -c --exclude='*.test.ts' --exclude='contract.ts' src | tar -x -C "$context/app"
 cp image/healthcheck.mjs "$context/app/image/"
