@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../config/exit-codes.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
+import { addIam } from './iam-command.ts'
 import { addVerify } from './verify-command.ts'
 
 /** The examples are written to it; the same on every terminal, and in the tests. */
@@ -43,6 +44,7 @@ Examples:
   addBackup(program, io, onExit)
   addTrust(program, io, onExit)
   addKeyring(program, io, onExit)
+  addIam(program, io, onExit)
   return program
 }
 
