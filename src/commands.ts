@@ -20,7 +20,7 @@ import {
 import { createRole, deleteRole, updateRole } from './iam/commands/roles.ts'
 import { createUser, deleteUser, updateUser } from './iam/commands/users.ts'
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
-import { createSession, sweepSessions } from './iam/commands/sessions.ts'
+import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
 import { putAccountSetting } from './registry/commands/account-settings.ts'
@@ -101,6 +101,7 @@ export const commands: readonly AnyCommand[] = [
   deleteUser,
   updateUser,
   createSession,
+  recordRoleUse,
   sweepSessions,
   createRepository,
   deleteRepository,

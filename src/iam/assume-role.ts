@@ -7,6 +7,7 @@ import { findAssumableRole, findOidcProvider, type AssumableRole } from '../stor
 import { arnParts, parseArn, type AccountId } from '../values/index.ts'
 import type { AccessRequest, AuthorizationContext, RequestOrigin } from './access-request.ts'
 import type { Decision } from './authorizer.ts'
+import { recordRoleUse } from './commands/sessions.ts'
 import { iamError } from './errors.ts'
 import { trustsWebIdentity } from './federated-trust.ts'
 import type { Keyring } from './keyring.ts'
@@ -68,6 +69,9 @@ const defaultSeconds = 60 * 60
 
 /** What a session of a role may itself assume roles for, whatever those allow. */
 const longestChainedSeconds = 60 * 60
+
+/** As exact as AWS is about the last use of roles, and busy ones are not written to all the time. */
+const roleUseGranularityMs = 60 * 60 * 1000
 
 interface NamedRole {
   readonly arn: string
@@ -226,6 +230,9 @@ async function begin(
   }
   const { bounds, sourceIdentity, provider, conditions } = session
   const managed = await managedBounds(request.policyArns, (policyArn) => deps.managedDocument(accountId, policyArn))
+  // A command of its own: in one with the session, those that begin at once would wait for each other's role in a circle.
+  const unlessSince = context.nowMs - roleUseGranularityMs
+  if ((row.last_used_at ?? 0) < unlessSince) await deps.database.execute(recordRoleUse, { roleId: row.id, unlessSince }, context)
   const arn = `arn:aws:sts::${accountId}:assumed-role/${row.name}/${request.roleSessionName}`
   const assumedRoleId = `${row.unique_id}:${request.roleSessionName}`
   const credentials = await beginSession(

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { ECR } from '@aws-sdk/client-ecr'
+import { IAM } from '@aws-sdk/client-iam'
 import { STS, type Credentials } from '@aws-sdk/client-sts'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { databases, startRegistry } from '../support/registry.ts'
@@ -86,10 +87,24 @@ describe.each(databases)('temporary credentials on %s', (database) => {
     for (const wrong of refused) {
       await expect(sts(wrong).getCallerIdentity({})).rejects.toMatchObject({ name: 'InvalidClientTokenId', $metadata: { httpStatusCode: 403 } })
     }
-    await expect(sts(keys).getSessionToken({})).rejects.toMatchObject({
-      name: 'AccessDenied',
-      message: 'Cannot call GetSessionToken with session credentials',
-    })
+  })
+
+  it('are, without a second factor, neither for IAM nor for more of their kind', async () => {
+    const { sts, platform } = await started()
+    const keys = keysOf((await sts().getSessionToken({})).Credentials)
+    const iam = new IAM({ endpoint: platform.url, region: 'us-east-1', credentials: keys, maxAttempts: 1 })
+
+    const calls: (() => Promise<unknown>)[] = [
+      () => iam.listUsers({}),
+      () => iam.createUser({ UserName: 'x' }),
+      () => sts(keys).getSessionToken({}),
+      () => sts(keys).getAccessKeyInfo({ AccessKeyId: keys.accessKeyId }),
+    ]
+    for (const call of calls) {
+      await expect(call()).rejects.toMatchObject({ name: 'InvalidClientTokenId' })
+    }
+    await expect(sts(keys).assumeRole({ RoleArn: `arn:aws:iam::${defaultAccountId}:role/x`, RoleSessionName: 'xx' })).rejects.toMatchObject({ name: 'AccessDenied' })
+    iam.destroy()
   })
 
   it('end, and say so for as long as anybody asks', async () => {

@@ -17,7 +17,7 @@ export interface OidcIssuer extends AsyncDisposable {
   readonly url: string
   /** `localhost:<port>` */
   readonly host: string
-  /** What clients have to trust, a file in PEM. */
+  /** What clients have to trust, a file in PEM; also for `issuer.test`, a name that leads nowhere. */
   readonly caFile: string
   /** Paths that were asked for, in order. */
   readonly requests: string[]
@@ -34,7 +34,7 @@ export interface OidcIssuer extends AsyncDisposable {
 /** @param path what follows the host in the issuer's name, such as `/realms/build` */
 export async function startOidcIssuer(path = ''): Promise<OidcIssuer> {
   const folder = createTempDir('oidc-issuer')
-  const { certFile, keyFile } = await createCertificate(folder.path)
+  const { certFile, keyFile } = await createCertificate(folder.path, ['issuer.test'])
   const keys = new Map<string, { readonly privateKey: CryptoKey; readonly jwk: JWK; published: boolean }>()
   const server = createServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, (request, response) => {
     issuer.requests.push(request.url ?? '')

@@ -288,6 +288,7 @@ export function createAwsHandler(
     if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
 
     const { principal, region } = verified
+    requireOpenToSession(service, meta.operation ?? '', principal)
     const registry = await options.findRegistry(service.accountOf?.(input) ?? principal.accountId, region)
     exchange.facts = { ...exchange.facts, registryId: registry.accountId }
     const context: RequestContext = {
@@ -385,6 +386,13 @@ async function decodedBody({ request }: Exchange, bytes: Buffer, limitBytes: num
 function memoryBytes(request: IncomingMessage, limitBytes: number): number {
   const isEncoded = (request.headers['content-encoding'] ?? 'identity').trim().toLowerCase() !== 'identity'
   return isEncoded ? limitBytes : (declaredLength(request) ?? limitBytes)
+}
+
+/** https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html, "Permissions". */
+function requireOpenToSession({ openToSessionTokens }: AwsService, operation: string, principal: Principal): void {
+  if (openToSessionTokens === undefined || principal.session === undefined || principal.kind === 'assumed-role') return
+  if (openToSessionTokens.includes(operation)) return
+  throw iamError('access-key-unknown', 'Credentials from GetSessionToken are not for this operation.')
 }
 
 function userAgentOf(request: IncomingMessage): string {

@@ -104,6 +104,11 @@ interface ServiceBase {
   readonly signingName: string
   /** By name; unknown names get the protocol's "unknown operation". */
   readonly operations: Readonly<Record<string, AwsOperation>>
+  /**
+   * Operations for callers whose temporary credentials are their own, from GetSessionToken; absent: all of them. Such
+   * credentials would need a second factor to show, and there are none here.
+   */
+  readonly openToSessionTokens?: readonly string[]
   /** The account whose registry an input names, where that need not be the caller's own. */
   readonly accountOf?: (input: unknown) => AccountId | undefined
   /** How broken constraints are answered; as ECR does where it is absent. */

@@ -9,9 +9,6 @@ import {
   type StsSessionRow,
 } from '../../storage/metadata/stores/session-store.ts'
 
-/** As exact as AWS is about it, and busy roles are not written to all the time. */
-const roleUseGranularityMs = 60 * 60 * 1000
-
 /**
  * Begins temporary credentials. Answers false, and changes nothing, where the role or user they are for is gone by now.
  * The IAM generation stays: nobody remembers that a key does not exist.
@@ -21,11 +18,7 @@ export const createSession = defineCommand({
   durability: 'durable',
   async run(tx, input: { action: string; resource: string; session: StsSessionRow }, context): Promise<boolean> {
     const { session } = input
-    if (session.role_id !== null) {
-      if (!(await holdRole(tx, session.role_id))) return false
-      const unlessSince = context.nowMs - roleUseGranularityMs
-      await noteRoleUse(tx, { id: session.role_id, now: context.nowMs, region: context.region, unlessSince })
-    }
+    if (session.role_id !== null && !(await holdRole(tx, session.role_id))) return false
     if (session.user_id !== null && !(await holdUser(tx, session.user_id))) return false
     await insertStsSession(tx, session)
     await recordAudit(tx, context, {
@@ -41,6 +34,14 @@ export const createSession = defineCommand({
     })
     return true
   },
+})
+
+/** Notes that a role is in use, unless that was noted since `unlessSince`. */
+export const recordRoleUse = defineCommand({
+  name: 'record-role-use',
+  durability: 'process',
+  run: (tx, input: { roleId: number; unlessSince: number }, context): Promise<void> =>
+    noteRoleUse(tx, { id: input.roleId, now: context.nowMs, region: context.region, unlessSince: input.unlessSince }),
 })
 
 /** Removes temporary credentials that ended at or before a time, `limit` of them at most; answers how many. */

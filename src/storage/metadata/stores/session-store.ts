@@ -90,7 +90,7 @@ export async function deleteSessionsOfUser(tx: Session, userId: number): Promise
 const roleToAssume = statement<{ accountId: string; nameKey: string }>()((db, p) =>
   db
     .selectFrom('iam_role')
-    .select(['id', 'name', 'path', 'unique_id', 'trust_policy', 'max_session_seconds'])
+    .select(['id', 'name', 'path', 'unique_id', 'trust_policy', 'max_session_seconds', 'last_used_at'])
     .where('account_id', '=', p.accountId)
     .where('name_key', '=', p.nameKey),
 )
@@ -98,7 +98,7 @@ const roleToAssume = statement<{ accountId: string; nameKey: string }>()((db, p)
 /** What assuming a role depends on. */
 export type AssumableRole = Pick<
   Selectable<Schema['iam_role']>,
-  'id' | 'name' | 'path' | 'unique_id' | 'trust_policy' | 'max_session_seconds'
+  'id' | 'name' | 'path' | 'unique_id' | 'trust_policy' | 'max_session_seconds' | 'last_used_at'
 >
 
 /** Names are unique without regard to case; compare `name` and `path` where the exact ARN matters. */
@@ -108,15 +108,15 @@ export function findAssumableRole(session: Session, accountId: string, name: str
 
 const lockRole = statement<{ id: number }>()((db, p, dialect) => {
   const query = db.selectFrom('iam_role').select('unique_id').where('id', '=', p.id)
-  return dialect === 'postgres' ? query.forKeyShare() : query
+  return dialect === 'postgres' ? query.forShare() : query
 })
 
 const lockUser = statement<{ id: number }>()((db, p, dialect) => {
   const query = db.selectFrom('iam_user').select('unique_id').where('id', '=', p.id)
-  return dialect === 'postgres' ? query.forKeyShare() : query
+  return dialect === 'postgres' ? query.forShare() : query
 })
 
-/** Whether a role is still there, and so stays for as long as the transaction runs. */
+/** Whether a role is still there, and so stays for as long as the transaction runs: who deletes it waits, or was waited for. */
 export async function holdRole(tx: Session, id: number): Promise<boolean> {
   return (await tx.first(lockRole, { id })) !== undefined
 }

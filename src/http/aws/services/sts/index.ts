@@ -13,6 +13,7 @@ export function createStsService(tokens: SecurityTokens): AwsService {
     apiVersion: '2011-06-15',
     xmlns: 'https://sts.amazonaws.com/doc/2011-06-15/',
     invalidInput: validationError('ValidationError'),
+    openToSessionTokens: ['AssumeRole', 'GetCallerIdentity'],
     operations: { ...credentialOperations(tokens), ...roleOperations(tokens) },
     unsignedOperations: webIdentityOperations(tokens),
   }
