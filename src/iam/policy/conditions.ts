@@ -5,7 +5,7 @@ import { isInIpRange, parseIpAddress, parseIpRange } from './ip-address.ts'
 import { anyCharacter, anyRun, Pattern, type PatternToken } from './pattern.ts'
 import { Template, type TemplateOptions, type VariableValue } from './template.ts'
 
-/** Whether one value of the request is what one value of the policy asks for. Variables have values by then. */
+/** Whether one value of the request is what one value of the policy asks for. A variable without a value equals nothing. */
 type ValueTest = (requestValue: string, valueOf: VariableValue) => boolean
 
 interface CompiledValue {

@@ -30,7 +30,7 @@ export class Statement {
   readonly #actions: Listed<readonly Pattern[]>
   readonly resources: Listed<readonly Template[]> | undefined
   readonly #conditions: readonly Condition[]
-  /** Variables without a value to fall back on: where one has none in the request, the statement does not apply. */
+  /** Of what allows, variables without a value to fall back on: where one has none in the request, nothing is allowed. */
   readonly #requiredKeys: readonly string[]
   /** False if it allows something under a condition that no request can truly meet. */
   readonly canApply: boolean
@@ -51,7 +51,9 @@ export class Statement {
     this.#conditions = document.conditions.flatMap((condition) => conditionOf(condition, variables))
     const templates = [...(this.resources?.values ?? []), ...this.#conditions.flatMap((condition) => condition.templates)]
     const used = templates.flatMap((template) => template.variables())
-    this.#requiredKeys = [...new Set(used.flatMap(({ key, fallback }) => (fallback === undefined ? [key] : [])))]
+    const required = used.flatMap(({ key, fallback }) => (fallback === undefined ? [key] : []))
+    // What denies must not be switched off by a caller that lacks a tag: there, a variable without a value equals nothing.
+    this.#requiredKeys = this.effect === 'Allow' ? [...new Set(required)] : []
     this.canApply = this.effect === 'Deny' || this.#conditions.every(({ isKeySupplied }) => isKeySupplied)
   }
 

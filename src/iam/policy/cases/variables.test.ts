@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ConditionContext } from '../context.ts'
-import { isAllowedBy, repositoryArnPrefix, type StatementParts } from '../policy.test-support.ts'
+import { evaluate } from '../evaluate.ts'
+import { allow, isAllowedBy, policyOf, repositoryArnPrefix, requestOf, user, type StatementParts } from '../policy.test-support.ts'
 
 /* AWS: "IAM policy elements: Variables and tags". */
 const resourceCases: readonly [rule: string, name: string, context: ConditionContext, resource: string, holds: boolean][] = [
@@ -51,6 +52,29 @@ const conditionCases: readonly [rule: string, condition: unknown, context: Condi
   ['a variable may be a whole ARN', { ArnEquals: { 'aws:PrincipalArn': '${aws:PrincipalTag/owner}' } }, { 'aws:PrincipalArn': 'arn:aws:iam::111122223333:user/anna', 'aws:PrincipalTag/owner': 'arn:aws:iam::111122223333:user/anna' }, true],
   ['a default stands in a condition', { StringEquals: { 'aws:ResourceTag/team': "${aws:PrincipalTag/team, 'red'}" } }, { 'aws:ResourceTag/team': 'red' }, true],
 ]
+
+/* AWS says that such a statement "might" be invalid as a whole; one that allows is, one that denies is not. */
+const withoutValue: readonly [rule: string, effect: 'Allow' | 'Deny', parts: StatementParts, applies: boolean][] = [
+  ['keeps an Allow from applying to its other resources', 'Allow', { Resource: [`${repositoryArnPrefix}\${aws:username}`, '*'] }, false],
+  ['does not keep a Deny from applying to its other resources', 'Deny', { Resource: [`${repositoryArnPrefix}\${aws:username}`, '*'] }, true],
+  ['is no resource of a Deny', 'Deny', { Resource: `${repositoryArnPrefix}\${aws:username}` }, false],
+  ['keeps an Allow with NotResource from applying', 'Allow', { NotResource: `${repositoryArnPrefix}\${aws:username}` }, false],
+  ['spares nothing from a Deny with NotResource', 'Deny', { NotResource: `${repositoryArnPrefix}\${aws:username}` }, true],
+  ['keeps an Allow on a difference from applying', 'Allow', { Resource: '*', Condition: { StringNotEquals: { 'aws:SourceIp': '${aws:username}' } } }, false],
+  ['is different for a Deny on a difference', 'Deny', { Resource: '*', Condition: { StringNotEquals: { 'aws:SourceIp': '${aws:username}' } } }, true],
+  ['is equal to nothing for a Deny', 'Deny', { Resource: '*', Condition: { StringEquals: { 'aws:SourceIp': '${aws:username}' } } }, false],
+  ['is like no ARN for a Deny', 'Deny', { Resource: '*', Condition: { ArnLike: { 'aws:PrincipalArn': '${aws:username}' } } }, false],
+  ['is unlike every ARN for a Deny', 'Deny', { Resource: '*', Condition: { ArnNotLike: { 'aws:PrincipalArn': '${aws:username}' } } }, true],
+]
+
+describe('a policy variable without a value', () => {
+  it.each(withoutValue)('%s', (_, Effect, parts, applies) => {
+    const statements = [policyOf('identity', { Effect, Action: '*', ...parts }), ...(Effect === 'Deny' ? [allow()] : [])]
+    const context = { 'aws:SourceIp': '10.0.0.1', 'aws:PrincipalArn': user.arn }
+    const { allowed } = evaluate(requestOf({ context }), { identity: statements })
+    expect(allowed).toBe((Effect === 'Allow') === applies)
+  })
+})
 
 function statementFor(name: string): StatementParts {
   return { Effect: 'Allow', Action: '*', Resource: repositoryArnPrefix + name }
