@@ -1,3 +1,4 @@
+import { createAccount } from './iam/commands/accounts.ts'
 import { createAccessKey, recordAccessKeyUses, removeAccessKey, setAccessKey } from './iam/commands/access-keys.ts'
 import { createAccountAlias, deleteAccountAlias } from './iam/commands/account-alias.ts'
 import { addUserToGroup, createGroup, deleteGroup, removeUserFromGroup, updateGroup } from './iam/commands/groups.ts'
@@ -67,6 +68,7 @@ import type { AnyCommand } from './storage/metadata/command.ts'
 /** Every write command there is. The SQLite writer's thread loads this module and finds them by name. */
 export const commands: readonly AnyCommand[] = [
   ensureRegistry,
+  createAccount,
   replaceRootAccessKey,
   createAccessKey,
   recordAccessKeyUses,

@@ -8,12 +8,14 @@ import { Admission } from './http/admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
+import { createStowageService } from './http/aws/services/stowage/index.ts'
 import { createStsService } from './http/aws/services/sts/index.ts'
 import { createDistributionHandler, createLayerDownloadHandler, ListPositions } from './http/distribution/index.ts'
 import type { EdgeHandler } from './http/request-meta.ts'
 import {
   AccessKeyClock,
   AccessKeys,
+  Accounts,
   Authorizer,
   createIssuerFetch,
   createIamDirectory,
@@ -388,6 +390,7 @@ async function build(
         createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
         createIamService({ directory: iamDirectory }),
         createStsService(securityTokens),
+        createStowageService({ accounts: new Accounts({ database, keyring, ids }), homeAccountId: accountId }),
       ],
       credentials,
       throttle,

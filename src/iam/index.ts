@@ -1,3 +1,4 @@
+export { Accounts, type AccountInfo, type RootCredentialPair } from './accounts.ts'
 export type { AccessRequest, AuthorizationContext, RequestOrigin } from './access-request.ts'
 export { Authorizer, type AuthorizerOptions, type Decision, type Refusal, type VisibleRepositories } from './authorizer.ts'
 export { replaceRootAccessKey } from './commands/root-access-key.ts'

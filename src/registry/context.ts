@@ -12,7 +12,7 @@ export interface RegistryRef {
 }
 
 /** Which door a request came through. */
-export type Protocol = 'oci' | 'ecr' | 'sts' | 'iam' | 'system'
+export type Protocol = 'oci' | 'ecr' | 'sts' | 'iam' | 'stowage' | 'system'
 
 /** Who asks, where, and when: a parameter of every registry operation. */
 export interface RequestContext {
