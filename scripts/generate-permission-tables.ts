@@ -4,6 +4,7 @@ import { permissionSetNames, policyOf, type PermissionSetName } from '../src/cli
 import type { AwsService } from '../src/http/aws/service.ts'
 import { createEcrService } from '../src/http/aws/services/ecr/index.ts'
 import { createIamService } from '../src/http/aws/services/iam/index.ts'
+import { createStowageService } from '../src/http/aws/services/stowage/index.ts'
 import { createStsService } from '../src/http/aws/services/sts/index.ts'
 import { operations } from '../src/http/distribution/operations.ts'
 import { newKeyring, openKeyring, serializeKeyring } from '../src/iam/index.ts'
@@ -126,6 +127,7 @@ async function servedServices(): Promise<readonly AwsService[]> {
     createEcrService({ registry: {} as never, keyring, clock: systemClock }),
     createIamService({ directory: {} as never }),
     createStsService({} as never),
+    createStowageService({} as never),
   ]
   const unknown = readdirSync(join(import.meta.dirname, '../src/http/aws/services')).filter((folder) => !services.some(({ name }) => name === folder))
   if (unknown.length > 0) throw new Error(`add the services in ${unknown.join(', ')} to scripts/generate-permission-tables.ts`)
