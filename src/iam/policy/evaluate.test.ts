@@ -195,7 +195,7 @@ describe('the message of a refusal', () => {
       message: `${words} because no role trust policy allows the sts:AssumeRole action`,
     })
     expect(evaluate(request, { identity: [], trust: trusting({ AWS: '*' }, 'Deny') })).toMatchObject({
-      message: `${words} with an explicit deny in a role trust policy`,
+      message: `${words} with an explicit deny in the role trust policy`,
     })
   })
 })

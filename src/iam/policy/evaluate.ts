@@ -164,7 +164,7 @@ const names: Readonly<Record<RefusingPolicy, string>> = {
   session: 'a session policy',
   resource: 'a resource-based policy',
   registry: 'a resource-based policy',
-  trust: 'a role trust policy',
+  trust: 'the role trust policy',
 }
 
 function refused(request: PolicyRequest, kind: 'explicit-deny' | 'implicit-deny', by: RefusingPolicy): Evaluation {
