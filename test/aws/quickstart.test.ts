@@ -209,3 +209,35 @@ credential_process = ${program}
     expect(result.stderr).toContain('is not authorized to perform: iam:GetUser')
   })
 })
+
+describe('stowage iam stale', () => {
+  it('lets an auditor see keys and roles that nobody uses, with commands that take them away', async () => {
+    const auditor = (await quickstart('auditor', '--name', 'reader', '--apply')).accessKey!
+    const unused = (await quickstart('puller', '--name', 'unused', '--apply')).accessKey!
+    await quickstart('puller', '--as', 'role', '--name', 'unused-role', '--apply')
+    const asAuditor = { AWS_ACCESS_KEY_ID: auditor.accessKeyId, AWS_SECRET_ACCESS_KEY: auditor.secretAccessKey }
+    const stale = async (): Promise<Record<string, string>> => {
+      const result = await stowageCommand(['iam', 'stale', '--days', '0', '--json'], asAuditor)
+      expect(result.exitCode, result.output).toBe(0)
+      const items = JSON.parse(result.stdout) as { kind: string; name: string; accessKeyId?: string; lastUsedAt: string | null; next: string }[]
+      return Object.fromEntries(items.map((item) => [`${item.kind} ${item.name} ${item.accessKeyId ?? ''}`.trim(), item.next]))
+    }
+
+    const before = await stale()
+    const takeKey = before[`access-key unused ${unused.accessKeyId}`]
+    const takeRole = before['role unused-role']
+    expect(takeKey).toBeDefined()
+    expect(takeRole).toBeDefined()
+    const taken = await shell([takeKey!, takeRole!])
+    expect(taken.exitCode, taken.output).toBe(0)
+
+    expect(Object.keys(await stale())).not.toContain(`access-key unused ${unused.accessKeyId}`)
+    expect(await aws.text('iam', 'list-role-policies', '--role-name', 'unused-role', '--query', 'PolicyNames')).toContain('stale')
+  })
+
+  it('passes over what was made or used lately', async () => {
+    const result = await stowageCommand(['iam', 'stale', '--days', '1'])
+
+    expect(result.stdout).toBe('Every active access key and role was made or used within 1 day.\n')
+  })
+})

@@ -124,7 +124,7 @@ function isStale(createdAt: string, lastUsedAt: string | undefined, beforeMs: nu
 }
 
 function textOf(found: readonly StaleAccess[], days: number): string {
-  if (found.length === 0) return `Every active access key and role was made or used within ${days} days.\n`
+  if (found.length === 0) return `Every active access key and role was made or used within ${days} ${days === 1 ? 'day' : 'days'}.\n`
   const rows = found.map((item) => [item.kind.replace('-', ' '), item.name, item.createdAt.slice(0, 10), item.lastUsedAt?.slice(0, 10) ?? 'never', item.next])
   const table = [['what', 'whose', 'made', 'last used', 'to take it away'], ...rows]
   const widths = [0, 1, 2, 3].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)))
