@@ -15,7 +15,8 @@ export const awsHelp = `
 It calls the server as the aws command does, with the same environment and files: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_CA_BUNDLE.`
 
-interface AwsWords {
+/** What `addAwsOptions` adds. */
+export interface AwsWords {
   readonly endpointUrl?: string
   readonly region?: string
   readonly profile?: string

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../config/exit-codes.ts'
+import { addAccount } from './account-command.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { addIam } from './iam-command.ts'
@@ -45,6 +46,7 @@ Examples:
   addTrust(program, io, onExit)
   addKeyring(program, io, onExit)
   addIam(program, io, onExit)
+  addAccount(program, io, onExit)
   return program
 }
 

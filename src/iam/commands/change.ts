@@ -29,9 +29,8 @@ export async function lockEntity<Kind extends NamedKind>(
   { accountId }: CommandContext,
   kind: Kind,
   name: string,
-  mode: 'change' | 'delete' = 'change',
 ): Promise<NamedRows[Kind]> {
-  const row = await lockNamed(tx, kind, accountId, name, mode)
+  const row = await lockNamed(tx, kind, accountId, name)
   if (!row) throw entityUnknown(kind, name)
   return row
 }
