@@ -22,6 +22,11 @@ export interface AccessRequest {
   readonly action: string
   /** The resource's ARN, or `*` for an action that has none. */
   readonly resource: string
+  /**
+   * How a refusal names the resource where it is not by its ARN, which may tell more than the request did: a user's has
+   * the path that only those know who may look at the user.
+   */
+  readonly resourceText?: string | undefined
   /** The account that owns the resource; for `*`, the account whose registry is asked. */
   readonly accountId: AccountId
   readonly origin: RequestOrigin

@@ -156,8 +156,12 @@ export class Authorizer {
 
     const arnPrefix = resource.slice(0, resource.indexOf('*'))
     const facts = this.#facts(cache, request, identity, registry, plainRepository)
-    const ranges = decision.allowed ? [everything] : repositoryNameRanges(identity.policies, action, arnPrefix).flatMap(toRange)
-    if (ranges.length === 0 && !decision.allowed) return decision
+    const rangesOf = (policies: readonly Policy[]): VisibleRepositories['ranges'] => repositoryNameRanges(policies, action, arnPrefix).flatMap(toRange)
+    const ranges = decision.allowed ? [everything] : rangesOf(identity.policies)
+    // Every policy that has to allow as well can leave nothing to see.
+    const bounds = [identity.boundary === undefined ? undefined : [identity.boundary], facts.session.policies]
+    const isNothing = [ranges, ...bounds.map((policies) => policies && rangesOf(policies))].some((seen) => seen?.length === 0)
+    if (isNothing && !decision.allowed) return decision
     const filter = async (names: readonly string[]): Promise<boolean[]> => {
       const repositories = await this.#repositoriesNamed(cache, place, registry, arnPrefix, names)
       const flags: boolean[] = []
@@ -350,8 +354,8 @@ function decideForEach(request: AccessRequest, facts: Facts, sets: OwnSets): Dec
 
 function decideWith(request: AccessRequest, facts: Facts, keys: ConditionKeys): Decision {
   const { identity, session, registry, repository, trust } = facts
-  const { action, resource, accountId } = request
-  const question = { principal: policyPrincipal(request, identity), action, resource, accountId, context: keys.valueOf }
+  const { action, resource, resourceText, accountId } = request
+  const question = { principal: policyPrincipal(request, identity), action, resource, resourceText, accountId, context: keys.valueOf }
   const own = { identity: identity.policies, boundary: identity.boundary, session: session.policies, trust: trust?.policy }
   const evaluation = evaluate(question, { ...own, resource: repository.policy, registry: policyInScope(action, registry) })
   if (evaluation.allowed) return allowed
@@ -386,6 +390,6 @@ function conditionFacts({ principal }: AccessRequest, { identity, session, repos
   }
 }
 
-function refusal({ principal, action, resource }: AccessRequest, reason: string): string {
-  return `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resource} because ${reason}`
+function refusal({ principal, action, resource, resourceText = resource }: AccessRequest, reason: string): string {
+  return `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resourceText} because ${reason}`
 }

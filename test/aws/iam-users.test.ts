@@ -263,7 +263,23 @@ iamOnEveryDatabase((server) => {
       expect(await iamFailure(own.listUsers({}))).toContain(
         `is not authorized to perform: iam:ListUsers on resource: arn:aws:iam::${accountId}:user/`,
       )
-      expect(await iamFailure(own.getUser({}))).toContain(`iam:GetUser on resource: arn:aws:iam::${accountId}:user/${UserName}`)
+      expect(await iamFailure(own.getUser({}))).toContain(`iam:GetUser on resource: user ${UserName} because`)
+      own.destroy()
+    })
+
+    it('are told by no refusal who is there, nor whose an access key is', async () => {
+      const { iam, platform, newUser } = server()
+      const keysOf = async (UserName: string) => {
+        const { AccessKeyId: accessKeyId = '', SecretAccessKey: secretAccessKey = '' } = (await iam.createAccessKey({ UserName })).AccessKey ?? {}
+        return { accessKeyId, secretAccessKey }
+      }
+      const own = iamClientOf(platform, await keysOf(await newUser()))
+      await iam.createUser({ UserName: 'present-but-hidden', Path: '/hidden/' })
+      const { accessKeyId: AccessKeyId } = await keysOf('present-but-hidden')
+
+      const asked = (UserName: string) => iamFailure(own.getUser({ UserName })).then((text) => text.replaceAll(UserName, '…'))
+      expect(await asked('present-but-hidden')).toBe(await asked('absent'))
+      expect(await iamFailure(own.getAccessKeyLastUsed({ AccessKeyId }))).toContain(`on resource: access key ${AccessKeyId} because`)
       own.destroy()
     })
   })

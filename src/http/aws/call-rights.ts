@@ -2,16 +2,26 @@ import { iamError, type AccessRequest, type Authorizer, type RequestOrigin } fro
 import type { RepositoryVisibility, RequestContext } from '../../registry/index.ts'
 import { parseAccountId, type AccountId } from '../../values/account.ts'
 
+/** As `AccessRequest.resourceText`, of what one request asks about. */
+type ResourceText = (action: string, resource: string) => string | undefined
+
 /** What the caller of one request may do. */
 export class CallRights {
   readonly #authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>
   readonly #context: RequestContext
   readonly #origin: RequestOrigin
+  readonly #resourceText: ResourceText
 
-  constructor(authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>, context: RequestContext, origin: RequestOrigin) {
+  constructor(
+    authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>,
+    context: RequestContext,
+    origin: RequestOrigin,
+    resourceText: ResourceText,
+  ) {
     this.#authorizer = authorizer
     this.#context = context
     this.#origin = origin
+    this.#resourceText = resourceText
   }
 
   /** @throws `access-denied` */
@@ -33,7 +43,8 @@ export class CallRights {
 
   #request(action: string, resource: string, more: Pick<AccessRequest, 'conditions' | 'repositoryPolicy'>): AccessRequest {
     const { actor: principal, registry } = this.#context
-    return { principal, action, resource, accountId: ownerOf(resource) ?? registry.accountId, origin: this.#origin, ...more }
+    const accountId = ownerOf(resource) ?? registry.accountId
+    return { principal, action, resource, resourceText: this.#resourceText(action, resource), accountId, origin: this.#origin, ...more }
   }
 }
 

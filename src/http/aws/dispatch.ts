@@ -311,7 +311,7 @@ export function createAwsHandler(
     const onClose = (): void => gone.abort()
     response.once('close', onClose)
     try {
-      const rights = new CallRights(options.authorizer, context, origin)
+      const rights = new CallRights(options.authorizer, context, origin, (action, resource) => service.resourceText?.(action, resource, input))
       let visibility: RepositoryVisibility | undefined
       const call: AwsCall = {
         context,

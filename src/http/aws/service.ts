@@ -111,6 +111,8 @@ interface ServiceBase {
   readonly openToSessionTokens?: readonly string[]
   /** The account whose registry an input names, where that need not be the caller's own. */
   readonly accountOf?: (input: unknown) => AccountId | undefined
+  /** How a refusal names what an input is about, where its ARN would tell more than the input does. */
+  readonly resourceText?: (action: string, resource: string, input: unknown) => string | undefined
   /** How broken constraints are answered; as ECR does where it is absent. */
   readonly invalidInput?: (violations: readonly Violation[]) => AwsError
 }

@@ -10,6 +10,8 @@ export interface PolicyRequest {
   readonly action: string
   /** The resource's ARN, or `*` for an action that has none. */
   readonly resource: string
+  /** How a refusal names the resource where it is not by its ARN. */
+  readonly resourceText?: string | undefined
   /** The account that owns the resource; for `*`, the account that is asked. */
   readonly accountId: string
   readonly context: ConditionContext
@@ -168,7 +170,7 @@ const names: Readonly<Record<RefusingPolicy, string>> = {
 }
 
 function refused(request: PolicyRequest, kind: 'explicit-deny' | 'implicit-deny', by: RefusingPolicy): Evaluation {
-  const { principal, action, resource } = request
+  const { principal, action, resource, resourceText = resource } = request
   const name = names[by]
   const because =
     kind === 'explicit-deny'
@@ -178,6 +180,6 @@ function refused(request: PolicyRequest, kind: 'explicit-deny' | 'implicit-deny'
     allowed: false,
     kind,
     by,
-    message: `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resource} ${because}`,
+    message: `User: ${principal.arn} is not authorized to perform: ${action} on resource: ${resourceText} ${because}`,
   }
 }

@@ -23,6 +23,7 @@ export function createIamService(deps: IamServiceDependencies): AwsService {
     xmlns: 'https://iam.amazonaws.com/doc/2010-05-08/',
     invalidInput: validationError('ValidationError'),
     openToSessionTokens: [],
+    resourceText,
     operations: {
       ...userOperations(deps),
       ...groupOperations(deps),
@@ -35,4 +36,16 @@ export function createIamService(deps: IamServiceDependencies): AwsService {
       ...accountOperations(deps),
     },
   }
+}
+
+/**
+ * IAM's words in refusals: a user, group or role by its name, an access key by its id. Who may not look at a user is not told
+ * by its path that there is one, nor whose a key is.
+ */
+function resourceText(action: string, resource: string, input: unknown): string | undefined {
+  if (action === 'iam:GetAccessKeyLastUsed') return `access key ${(input as { AccessKeyId: string }).AccessKeyId}`
+  // What is to be made has the path that the caller gives it.
+  if (action.startsWith('iam:Create') && action !== 'iam:CreateAccessKey') return undefined
+  const [, kind, name] = /^arn:aws:iam::\d{12}:(user|group|role)\/(?:.*\/)?([^/]+)$/.exec(resource) ?? []
+  return kind === undefined ? undefined : `${kind} ${name}`
 }
