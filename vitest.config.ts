@@ -44,6 +44,7 @@ export default defineConfig({
         'test/integrity/**/*.test.ts',
         'test/distribution/**/*.test.ts',
         'test/aws/**/*.test.ts',
+        'test/authorization/**/*.test.ts',
         'test/abuse/**/*.test.ts',
         'test/fuzz/**/*.test.ts',
       ]),

@@ -5,17 +5,20 @@ import { projectDir } from '../support/tools.ts'
 /**
  * How much is fuzzed. `make test` tries 20,000 cases with a seed that never changes, so that a failure is somebody's
  * change and not luck; `make fuzz` tries a million with a new seed each time. A whole request costs some hundred times
- * what a call of a parser does, so that four cases in five stay in the process.
+ * what a call of a parser does, so that three cases in four stay in the process.
  */
 export interface FuzzBudget {
   readonly seed: number
   readonly parserCases: number
   readonly requestCases: number
+  /** Policies that are set, each with some requests under it. */
+  readonly policyCases: number
   readonly isLong: boolean
 }
 
 const casesInTests = 20_000
 const requestShare = 0.2
+const policyShare = 0.05
 
 export function fuzzBudget(env: NodeJS.ProcessEnv = process.env): FuzzBudget {
   const cases = Number(env['STOWAGE_FUZZ_CASES'] ?? casesInTests)
@@ -24,7 +27,8 @@ export function fuzzBudget(env: NodeJS.ProcessEnv = process.env): FuzzBudget {
     throw new Error('STOWAGE_FUZZ_CASES is a number from 1000 on, STOWAGE_FUZZ_SEED a whole number')
   }
   const requestCases = Math.round(cases * requestShare)
-  return { seed, parserCases: cases - requestCases, requestCases, isLong: cases > casesInTests }
+  const policyCases = Math.round(cases * policyShare)
+  return { seed, parserCases: cases - requestCases - policyCases, requestCases, policyCases, isLong: cases > casesInTests }
 }
 
 /** Keeps what is needed to see a failure again. Answers the file's path. */

@@ -3,6 +3,8 @@ import { createHash, createHmac } from 'node:crypto'
 export interface SigningKeysOfClient {
   readonly accessKeyId: string
   readonly secretAccessKey: string
+  /** Of temporary credentials; a signed header of its own. */
+  readonly sessionToken?: string | undefined
 }
 
 export interface ToSign {
@@ -16,6 +18,8 @@ export interface ToSign {
   readonly body: Buffer
   readonly service: string
   readonly region: string
+  /** When it is signed; by default now. For a server whose clock is another. */
+  readonly signedAtMs?: number | undefined
 }
 
 const sha256 = (data: string | Buffer): string => createHash('sha256').update(data).digest('hex')
@@ -25,8 +29,13 @@ const encoded = (text: string): string =>
 
 /** Signature Version 4, written from its description and not from the server's: a fuzzer signs what it has changed. */
 export function signedHeaders(request: ToSign, keys: SigningKeysOfClient): Record<string, string> {
-  const timestamp = timestampNow()
-  const headers: Record<string, string> = { ...request.headers, host: request.host, 'x-amz-date': timestamp }
+  const timestamp = timestampOf(request)
+  const headers: Record<string, string> = {
+    ...request.headers,
+    ...(keys.sessionToken === undefined ? {} : { 'x-amz-security-token': keys.sessionToken }),
+    host: request.host,
+    'x-amz-date': timestamp,
+  }
   const names = Object.keys(headers).sort()
   const { scope, signature } = sign(request, headers, names, request.query, timestamp, sha256(request.body), keys)
   const { host: _host, ...sent } = headers
@@ -38,7 +47,7 @@ export function signedHeaders(request: ToSign, keys: SigningKeysOfClient): Recor
 
 /** The query string of a presigned request. */
 export function presignedQuery(request: ToSign, keys: SigningKeysOfClient): string {
-  const timestamp = timestampNow()
+  const timestamp = timestampOf(request)
   const headers = { host: request.host }
   const query: [string, string][] = [
     ...request.query.map(([name, value]): [string, string] => [name, value]),
@@ -47,6 +56,7 @@ export function presignedQuery(request: ToSign, keys: SigningKeysOfClient): stri
     ['X-Amz-Date', timestamp],
     ['X-Amz-Expires', '300'],
     ['X-Amz-SignedHeaders', 'host'],
+    ...(keys.sessionToken === undefined ? [] : [['X-Amz-Security-Token', keys.sessionToken] as [string, string]]),
   ]
   const { signature } = sign(request, headers, ['host'], query, timestamp, sha256(request.body), keys)
   return [...query, ['X-Amz-Signature', signature] as const].map(([name, value]) => `${encoded(name)}=${encoded(value)}`).join('&')
@@ -72,6 +82,6 @@ function sign(
   return { scope, signature: hmac(key, toSign).toString('hex') }
 }
 
-function timestampNow(): string {
-  return new Date().toISOString().replace(/[-:]|\.\d{3}/g, '')
+function timestampOf({ signedAtMs = Date.now() }: ToSign): string {
+  return new Date(signedAtMs).toISOString().replace(/[-:]|\.\d{3}/g, '')
 }

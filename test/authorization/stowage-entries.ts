@@ -1,0 +1,20 @@
+import type { Entry, EntryTable } from './entry.ts'
+import { homeAccount, otherAccount, type Place } from './places.ts'
+
+/** An operation on the accounts of the installation; they belong to its own account, whoever asks. */
+function entry(operation: string, granted: string, inputOf: (place: Place) => object): Entry {
+  return {
+    subject: 'installation',
+    needs: [`stowage:${operation}`],
+    resource: `arn:aws:stowage::${homeAccount}:account/any`,
+    granted,
+    request: (place) => ({ protocol: 'json', service: 'stowage', target: `Stowage_V1.${operation}`, input: inputOf(place) }),
+  }
+}
+
+export const stowageEntries: EntryTable = {
+  'stowage:CreateAccount': entry('CreateAccount', 'AccountAlreadyExistsException', () => ({ accountId: otherAccount, name: 'again' })),
+  'stowage:DescribeAccount': entry('DescribeAccount', 'AccountNotFoundException', ({ repository }) => ({ accountId: repository })),
+  'stowage:ListAccounts': entry('ListAccounts', '200', () => ({})),
+  'stowage:ReplaceRootCredential': entry('ReplaceRootCredential', 'AccountNotFoundException', ({ repository }) => ({ accountId: repository })),
+}
