@@ -34,7 +34,7 @@ export function startupText(facts: StartupFacts): string {
     [
       'AWS_ENDPOINT_URL sends every AWS call here. In a shell that also talks to AWS itself, name the services instead:',
       '',
-      `    ${exportLine({ AWS_ENDPOINT_URL_ECR: endpoint, AWS_ENDPOINT_URL_STS: endpoint, AWS_REGION: region, AWS_DEFAULT_REGION: region })}`,
+      `    ${exportLine({ AWS_ENDPOINT_URL_ECR: endpoint, AWS_ENDPOINT_URL_IAM: endpoint, AWS_ENDPOINT_URL_STS: endpoint, AWS_REGION: region, AWS_DEFAULT_REGION: region })}`,
     ].join('\n'),
     credentialText(facts),
     'Stowage does not encrypt what it stores: encrypt the volume under the data folder if you need that.',

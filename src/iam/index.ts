@@ -38,6 +38,7 @@ export { signLayerUrl, verifyLayerUrl, type LayerUrlClaims } from './layer-url.t
 export { rootPrincipal, type Principal, type PrincipalKind } from './principal.ts'
 export type { AssumedRole, AssumedWebIdentityRole, AssumeRoleRequest, AssumptionJudge, RoleRequest } from './assume-role.ts'
 export { SecurityTokens, type SecurityTokenDependencies, type UnsignedRequest } from './security-tokens.ts'
+export { serviceRole } from './service-role.ts'
 export { sessionTags } from './session-bounds.ts'
 export {
   beginSession,

@@ -1,4 +1,5 @@
 import type { Quotas } from '../config/quotas.ts'
+import { serviceRole } from '../iam/index.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import {
@@ -23,6 +24,9 @@ export type CreationTemplateOperations = Pick<
   | 'findCreationTemplates'
   | 'createForPush'
 >
+
+/** Who has to be trusted by the role of a template. */
+const ecrService = 'ecr.amazonaws.com'
 
 /** Templates for repositories that come into being by a push. Amazon ECR user guide, "Repository creation templates". */
 export function creationTemplateOperations(deps: {
@@ -64,8 +68,11 @@ export function creationTemplateOperations(deps: {
 
     async createForPush(context, name, mayCreate) {
       const template = await templateForPush(database, context.registry.id, name)
-      if (template === undefined || !(await mayCreate(template))) return false
-      const { tagMutability, mutabilityFilters, tags, repositoryPolicy } = template
+      if (template === undefined) return false
+      const { tagMutability, mutabilityFilters, tags, repositoryPolicy, customRoleArn } = template
+      const role = customRoleArn === undefined ? undefined : await serviceRole(database.reader, customRoleArn, ecrService)
+      if (customRoleArn !== undefined && role === undefined) return false
+      if (!(await mayCreate(tags, role))) return false
       const input = {
         name,
         tagMutability,

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { Principal } from '../iam/principal.ts'
 import type { OpenBlob } from '../storage/blobs/blob-store.ts'
 import type { Digest } from '../values/digest.ts'
 import type { Reference, Tag } from '../values/reference.ts'
@@ -273,12 +274,15 @@ export interface Registry {
   findCreationTemplates(context: RequestContext, prefixes: readonly RepositoryPrefix[]): Promise<CreationTemplate[]>
   /**
    * Makes a repository for a push that found none, by the template of the longest prefix that is for pushes. False where
-   * there is none, or the caller may not: then nothing happened. True as well when another push was quicker.
+   * there is none, its role is not there or not ECR's to use, or somebody may not: then nothing happened. True as well when
+   * another push was quicker.
+   *
+   * @param mayCreate whether the caller may make a repository with these tags, and so the template's role, where it has one
    */
   createForPush(
     context: RequestContext,
     name: RepositoryName,
-    mayCreate: (template: CreationTemplate) => boolean | Promise<boolean>,
+    mayCreate: (tags: Readonly<Record<string, string>>, role: Principal | undefined) => boolean | Promise<boolean>,
   ): Promise<boolean>
 
   /** Pulls of the principal no longer count as use. Throws `exclusion-exists`, `limit-exceeded`. */

@@ -48,6 +48,7 @@ onEveryDatabase((server) => {
       manifests: [],
     })
     const resourceArn = `arn:aws:ecr:${unused}:${defaultAccountId}:repository/${repositoryName}`
+    const policyText = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"ecr:ListImages"}]}'
     const calls: Partial<Record<keyof ECR, object>> = {
       describeRepositories: { repositoryNames: [repositoryName] },
       deleteRepository: { repositoryName },
@@ -65,6 +66,12 @@ onEveryDatabase((server) => {
       initiateLayerUpload: { repositoryName },
       uploadLayerPart: { repositoryName, uploadId, partFirstByte: 0, partLastByte: 0, layerPartBlob: Uint8Array.of(1) },
       completeLayerUpload: { repositoryName, uploadId, layerDigests: [digest] },
+      setRepositoryPolicy: { repositoryName, policyText },
+      getRepositoryPolicy: { repositoryName },
+      deleteRepositoryPolicy: { repositoryName },
+      putImageScanningConfiguration: { repositoryName, imageScanningConfiguration: {} },
+      startImageScan: { repositoryName, imageId: { imageTag: 'v1' } },
+      describeImageScanFindings: { repositoryName, imageId: { imageTag: 'v1' } },
     }
 
     it.each(Object.keys(calls) as (keyof ECR)[])('has no repository for %s', async (method) => {
@@ -73,6 +80,55 @@ onEveryDatabase((server) => {
       const call = (ecr[method] as unknown as (input: object) => Promise<unknown>).call(ecr, calls[method] ?? {})
 
       expect(await refusalOf(call)).toBe(absentRepository(repositoryName))
+    })
+
+    const principalArn = `arn:aws:iam::${defaultAccountId}:role/a`
+    const settings: readonly [what: string, put: (ecr: ECR) => Promise<unknown>, get: (ecr: ECR) => Promise<unknown>][] = [
+      ['a registry policy', (ecr) => ecr.putRegistryPolicy({ policyText }), async (ecr) => JSON.parse((await ecr.getRegistryPolicy({})).policyText ?? '')],
+      [
+        'an account setting',
+        (ecr) => ecr.putAccountSetting({ name: 'BLOB_MOUNTING', value: 'DISABLED' }),
+        async (ecr) => (await ecr.getAccountSetting({ name: 'BLOB_MOUNTING' })).value,
+      ],
+      [
+        'a creation template',
+        (ecr) => ecr.createRepositoryCreationTemplate({ prefix: 'a', appliedFor: ['CREATE_ON_PUSH'] }),
+        async (ecr) => (await ecr.describeRepositoryCreationTemplates({})).repositoryCreationTemplates?.map(({ prefix }) => prefix),
+      ],
+      [
+        'a pull time exclusion',
+        (ecr) => ecr.registerPullTimeUpdateExclusion({ principalArn }),
+        async (ecr) => (await ecr.listPullTimeUpdateExclusions({})).pullTimeUpdateExclusions,
+      ],
+    ]
+    const expected = [JSON.parse(policyText) as unknown, 'DISABLED', ['a'], [principalArn]]
+
+    it.each(settings.map(([what, put, get], index) => ({ what, put, get, index })))('comes into use with $what', async ({ put, get, index }) => {
+      const ecr = clientIn(`settled-${index}`)
+
+      await put(ecr)
+
+      expect(await get(ecr)).toEqual(expected[index])
+      expect((await ecr.describeRepositories({})).repositories).toEqual([])
+    })
+
+    it('has the settings that a registry has by default, and nothing is written for it', async () => {
+      const ecr = clientIn(unused)
+      const before = commits()
+
+      expect((await ecr.getAccountSetting({ name: 'REGISTRY_POLICY_SCOPE' })).value).toBe('V2')
+      expect((await ecr.describeRepositoryCreationTemplates({})).repositoryCreationTemplates).toEqual([])
+      expect((await ecr.listPullTimeUpdateExclusions({})).pullTimeUpdateExclusions).toEqual([])
+      expect(await refusalOf(ecr.getRegistryPolicy({}))).toContain('RegistryPolicyNotFoundException')
+      expect(commits()).toBe(before)
+      for (const [call, error] of [
+        [() => ecr.deleteRegistryPolicy({}), 'RegistryPolicyNotFoundException'],
+        [() => ecr.deleteRepositoryCreationTemplate({ prefix: 'a' }), 'TemplateNotFoundException'],
+        [() => ecr.updateRepositoryCreationTemplate({ prefix: 'a' }), 'TemplateNotFoundException'],
+        [() => ecr.deregisterPullTimeUpdateExclusion({ principalArn }), 'ExclusionNotFoundException'],
+      ] as const) {
+        expect(await refusalOf(call())).toContain(error)
+      }
     })
 
     it('comes into use with a repository', async () => {

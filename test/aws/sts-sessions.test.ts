@@ -217,6 +217,11 @@ describe.each(databases)('temporary credentials on %s', (database) => {
     })
     expect(Buffer.from(found!.sessionTokenSha256!).toString('hex')).toBe(createHash('sha256').update(short.sessionToken).digest('hex'))
 
+    // What is known of a session costs what is known of a lasting key.
+    const known = fixture.database.counters.statements
+    await accessKeys.findAccessKey(short.accessKeyId)
+    expect(fixture.database.counters.statements - known).toBe(database === 'sqlite' ? 0 : 1)
+
     fixture.clock.advance(900_000)
     const before = fixture.database.counters.statements
     expect(await removeEndedSessions(fixture.database, commandContext(fixture.context))).toBe(0)

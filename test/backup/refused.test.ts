@@ -1,11 +1,13 @@
 import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { STS, type Credentials } from '@aws-sdk/client-sts'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { PointDocument } from '../../src/backup/index.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
 import type { Image } from '../support/images.ts'
 import { databases } from '../support/registry.ts'
+import type { Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
 import { createRepository, expectWhole, filesBelow, followTags, Place, push, type BackupSummary } from './place.ts'
 
@@ -31,13 +33,24 @@ async function newPlace(kind: (typeof databases)[number]): Promise<Place> {
   return place
 }
 
-async function filled(kind: (typeof databases)[number]): Promise<{ source: Place; image: Image }> {
+async function filled(kind: (typeof databases)[number]): Promise<{ source: Place; image: Image; session: Credentials }> {
   const source = await newPlace(kind)
   const stowage = await source.start()
   await createRepository(stowage, repository)
   const image = await push(stowage, repository, 'v1', `refused on ${kind}`)
+  const { Credentials: session } = await stsOf(stowage, stowage.keys).getSessionToken({})
   await stowage.stop()
-  return { source, image }
+  return { source, image, session: session! }
+}
+
+function stsOf({ url, region }: Stowage, credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string }): STS {
+  return new STS({ endpoint: url, region, credentials, maxAttempts: 1 })
+}
+
+/** Who temporary credentials of before the backup stand for now. */
+async function accountOf(stowage: Stowage, { AccessKeyId = '', SecretAccessKey = '', SessionToken = '' }: Credentials): Promise<string | undefined> {
+  const keys = { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken }
+  return (await stsOf(stowage, keys).getCallerIdentity({})).Account
 }
 
 function damage(path: string): void {
@@ -148,7 +161,7 @@ describe.each(databases)('on %s', (kind) => {
   })
 
   it('keeps the keyring apart, and does not let secrets go unnoticed', async () => {
-    const { source, image } = await filled(kind)
+    const { source, image, session } = await filled(kind)
     const { point } = await source.backup(folder)
     const secret = JSON.parse(readFileSync(join(source.dataDir, 'keys/keyring.json'), 'utf8')) as { primary: string; keys: { secret: string }[] }
     for (const path of filesBelow(folder)) expect(readFileSync(join(folder, path), 'latin1')).not.toContain(secret.keys[0]!.secret)
@@ -161,6 +174,8 @@ describe.each(databases)('on %s', (kind) => {
     expect(JSON.parse(without.stdout)).toMatchObject({ droppedAccessKeys: [expect.stringMatching(/^AKIA/)], findingCount: 0 })
     const stowage = await target.start()
     await expectWhole(stowage, repository, image)
+    // Temporary credentials that nobody can open any more are unknown, and no fault of the server.
+    await expect(accountOf(stowage, session)).rejects.toMatchObject({ name: 'InvalidClientTokenId' })
     await stowage.stop()
 
     const included = JSON.parse((await source.stowage('backup', folder, '--json', '--include-keyring')).stdout) as BackupSummary
@@ -170,6 +185,7 @@ describe.each(databases)('on %s', (kind) => {
     expect(readFileSync(join(other.dataDir, 'keys/keyring.json'), 'utf8')).toBe(readFileSync(join(source.dataDir, 'keys/keyring.json'), 'utf8'))
     const again = await other.start()
     await expectWhole(again, repository, image)
+    expect(await accountOf(again, session)).toBe('000000000000')
     await again.stop()
   })
 

@@ -33,10 +33,10 @@ assert iam.list_open_id_connect_providers()["OpenIDConnectProviderList"] == []
 assert iam.get_user()["User"]["Arn"] == f"arn:aws:iam::{account}:root"
 
 # A user, found by the waiter, with what scripts give it.
-user = iam.create_user(UserName="ci", Path="/robots/", Tags=[{"Key": "team", "Value": "platform & co"}])["User"]
+user = iam.create_user(UserName="ci", Path="/robots/", Tags=[{"Key": "team", "Value": "platform + co"}])["User"]
 iam.get_waiter("user_exists").wait(UserName="ci", WaiterConfig={"Delay": 1, "MaxAttempts": 2})
 assert isinstance(user["CreateDate"], datetime.datetime) and user["CreateDate"].tzinfo is not None, user
-assert iam.list_user_tags(UserName="ci")["Tags"] == [{"Key": "team", "Value": "platform & co"}]
+assert iam.list_user_tags(UserName="ci")["Tags"] == [{"Key": "team", "Value": "platform + co"}]
 policy = iam.create_policy(PolicyName="pull", PolicyDocument=json.dumps(PULL))["Policy"]
 iam.get_waiter("policy_exists").wait(PolicyArn=policy["Arn"], WaiterConfig={"Delay": 1, "MaxAttempts": 2})
 iam.attach_user_policy(UserName="ci", PolicyArn=policy["Arn"])

@@ -4,11 +4,12 @@ import { awsProperties } from './aws-properties.ts'
 import { fuzzBudget, saveFailure } from './budget.ts'
 import { distributionProperties } from './distribution-properties.ts'
 import { edgeProperties } from './edge-properties.ts'
+import { identityTokenProperties } from './identity-token-properties.ts'
 import { policyProperties } from './policy-properties.ts'
 import { valueProperties } from './value-properties.ts'
 
 const { seed, parserCases, isLong } = fuzzBudget()
-const properties = [...valueProperties, ...distributionProperties, ...awsProperties, ...edgeProperties, ...policyProperties]
+const properties = [...valueProperties, ...distributionProperties, ...awsProperties, ...edgeProperties, ...policyProperties, ...identityTokenProperties]
 const casesEach = Math.ceil(parserCases / properties.length)
 
 /** A hundred times what a case takes, and what is needed to shrink a failure. */

@@ -34,6 +34,26 @@ const policies = [
   '[[[[',
 ]
 
+/** Of an issuer that nobody registered: tokens that nobody can have signed. */
+const webIdentityTokens = [
+  'eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.eyJpc3MiOiJodHRwczovL2lzc3Vlci5leGFtcGxlIiwic3ViIjoicmVwbzphL2IifQ.AAAA',
+  'eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwOi8vMTY5LjI1NC4xNjkuMjU0In0.',
+  'eyJhbGciOiJIUzI1NiJ9.bnVsbA.AA',
+]
+
+/** A call of STS as a form. */
+function sts(parameters: Readonly<Record<string, string>>, auth: FuzzRequest['auth']): Partial<FuzzRequest> & { path: string } {
+  const form = { Version: '2011-06-15', RoleArn: 'arn:aws:iam::000000000000:role/ci/push', RoleSessionName: 'fuzz', ...parameters }
+  return {
+    method: 'POST',
+    path: '/',
+    headers: [['content-type', 'application/x-www-form-urlencoded']],
+    body: Buffer.from(new URLSearchParams(form).toString()),
+    auth,
+    service: 'sts',
+  }
+}
+
 const oci: readonly Template[] = [
   () => ({ path: '/v2/' }),
   (random) => ({ path: '/v2/_catalog', query: [['n', random.pick(['1', '0', '-1', '1e9', '18446744073709551616'])], ['last', 'a']] }),
@@ -150,6 +170,11 @@ const aws: readonly Template[] = [
     service: 'sts',
   }),
   () => ({ path: '/', query: [['Action', 'GetCallerIdentity'], ['Version', '2011-06-15']], auth: 'presigned', service: 'sts' }),
+  (random) => sts({ Action: 'AssumeRoleWithWebIdentity', WebIdentityToken: random.pick(webIdentityTokens) }, 'none'),
+  (random) => ({ path: '/', query: [['Action', 'AssumeRoleWithWebIdentity'], ['Version', '2011-06-15'], ['WebIdentityToken', random.pick(webIdentityTokens)]], auth: 'none' }),
+  (random) => sts({ Action: 'AssumeRole', Policy: random.pick(policies), 'Tags.member.1.Key': random.pick(['a', '__proto__', 'aws:x']), 'Tags.member.1.Value': 'b', 'TransitiveTagKeys.member.1': 'a' }, 'signed'),
+  (random) => sts({ Action: 'GetSessionToken', DurationSeconds: random.pick(['900', '1e3', '129600', '-1']), MinimumSessionTokenSize: random.pick(['0', '4096', '99999']) }, 'signed'),
+  (random) => sts({ Action: 'GetAccessKeyInfo', AccessKeyId: random.pick(['ASIAAAAAAAAAAAAAAAAA', 'AKIA']) }, 'signed'),
   (random) => ({ path: random.pick(['/bucket/key', '/2015-03-31/functions']), auth: 'signed', service: random.pick(['s3', 'lambda', 'dynamodb', 'route53', 'ec2']) }),
   (random, world) => {
     const { body = Buffer.alloc(0), headers = [], ...rest } = call('ListImages', { repositoryName: repositoryOf(random, world) })

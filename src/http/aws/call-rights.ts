@@ -1,4 +1,4 @@
-import { iamError, type AccessRequest, type Authorizer, type RequestOrigin } from '../../iam/index.ts'
+import { iamError, type AccessRequest, type Authorizer, type Principal, type RequestOrigin } from '../../iam/index.ts'
 import type { RepositoryVisibility, RequestContext } from '../../registry/index.ts'
 import { parseAccountId, type AccountId } from '../../values/account.ts'
 
@@ -30,8 +30,14 @@ export class CallRights {
     if (!decision.allowed) throw iamError('access-denied', decision.message)
   }
 
-  async has(action: string, resource: string, asked: Pick<AccessRequest, 'conditions' | 'repositoryPolicy'> = {}): Promise<boolean> {
-    return (await this.#authorizer.authorize(this.#request(action, resource, asked))).allowed
+  /** @param asked `as`: for whom, where it is not the caller */
+  async has(
+    action: string,
+    resource: string,
+    { as, ...asked }: Pick<AccessRequest, 'conditions' | 'repositoryPolicy'> & { readonly as?: Principal } = {},
+  ): Promise<boolean> {
+    const request = this.#request(action, resource, asked)
+    return (await this.#authorizer.authorize(as === undefined ? request : { ...request, principal: as })).allowed
   }
 
   /** @throws `access-denied` where there is nothing to see */

@@ -1,4 +1,4 @@
-import type { AuthorizationContext } from '../../iam/index.ts'
+import type { AuthorizationContext, Principal } from '../../iam/index.ts'
 import type { RepositoryVisibility, RequestContext } from '../../registry/index.ts'
 import type { AccountId } from '../../values/account.ts'
 import type { AwsError, AwsErrorForm, WireCode } from './errors.ts'
@@ -21,11 +21,14 @@ export interface AwsCall {
    * @throws PlatformError 'access-denied'
    */
   authorize(action: string, resource: string, conditions?: () => OperationConditions): Promise<void>
-  /** As `authorize`, for what a call does only where it may, or would do under another policy of the repository. */
+  /**
+   * As `authorize`, for what a call does only where it may. `as` asks for somebody else than the caller, `repositoryPolicy`
+   * asks what would be if that were the repository's policy.
+   */
   allows(
     action: string,
     resource: string,
-    options?: { readonly conditions?: () => OperationConditions; readonly repositoryPolicy?: string },
+    options?: { readonly conditions?: () => OperationConditions; readonly as?: Principal; readonly repositoryPolicy?: string },
   ): Promise<boolean>
 }
 

@@ -25,8 +25,8 @@ export interface UnservedRequest {
  * @param served the names of the services that are here, as in `AWS_ENDPOINT_URL_<name>`
  */
 export function unservedAnswer(request: UnservedRequest, served: readonly string[]): WireResponse {
-  const variables = served.map((name) => `AWS_ENDPOINT_URL_${name}`)
-  const message = `This endpoint is Stowage, which does not serve ${request.service}. Set ${variables.join(' and ')} instead of AWS_ENDPOINT_URL, so that only requests for these services come here.`
+  const variables = new Intl.ListFormat('en').format(served.map((name) => `AWS_ENDPOINT_URL_${name}`))
+  const message = `This endpoint is Stowage, which does not serve ${request.service}. Set ${variables} instead of AWS_ENDPOINT_URL, so that only requests for these services come here.`
   const { requestId } = request
   switch (request.style) {
     case 'json':

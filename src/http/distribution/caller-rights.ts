@@ -1,8 +1,8 @@
-import { iamError, type AccessRequest, type AuthorizationContext, type Authorizer, type Decision, type RequestOrigin } from '../../iam/index.ts'
+import { iamError, type AccessRequest, type AuthorizationContext, type Authorizer, type Decision, type Principal, type RequestOrigin } from '../../iam/index.ts'
 import type { RequestContext } from '../../registry/context.ts'
 import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
-import { operationResource, type OperationName } from './operations.ts'
+import { createAction, operationResource, tagAction, type OperationName } from './operations.ts'
 import type { DistributionRoute } from './path.ts'
 import { tagParameters, type Query } from './query.ts'
 
@@ -34,8 +34,24 @@ export class CallerRights {
     }
   }
 
-  async has(action: string, repository: RepositoryName, conditions?: Conditions): Promise<boolean> {
-    return (await this.#ask(action, repository, conditions)).allowed
+  async has(action: string, repository: RepositoryName): Promise<boolean> {
+    return (await this.#ask(action, repository, undefined)).allowed
+  }
+
+  /** Whether a push may make a repository with these tags, as the caller and, where there is one, as a template's role. */
+  async mayCreate(
+    repository: RepositoryName,
+    tags: Readonly<Record<string, string>>,
+    role: Principal | undefined,
+  ): Promise<boolean> {
+    const conditions = (): readonly AuthorizationContext[] => requestTagConditions(tags)
+    if (!(await this.#ask(createAction, repository, conditions)).allowed) return false
+    if (role === undefined) return true
+    for (const action of Object.keys(tags).length > 0 ? [createAction, tagAction] : [createAction]) {
+      const request = { ...this.#request(action, repository, conditions), principal: role }
+      if (!(await this.#authorizer.authorize(request)).allowed) return false
+    }
+    return true
   }
 
   /**
@@ -86,7 +102,7 @@ function ofTag(tag: string): AuthorizationContext {
 }
 
 /** `aws:RequestTag/<key>` and `aws:TagKeys` of a push that makes a repository with tags. */
-export function requestTagConditions(tags: Readonly<Record<string, string>>): readonly AuthorizationContext[] {
+function requestTagConditions(tags: Readonly<Record<string, string>>): readonly AuthorizationContext[] {
   const entries = Object.entries(tags)
   if (entries.length === 0) return []
   const requested = entries.map(([key, value]): [string, string] => [`aws:RequestTag/${key}`, value])

@@ -1,3 +1,4 @@
+import type { Principal } from '../../iam/index.ts'
 import type { RequestContext } from '../../registry/context.ts'
 import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
 import type { IdSource } from '../../internal/ids.ts'
@@ -19,6 +20,10 @@ export interface Exchange extends HttpExchange {
   readonly positions: ListPositions
   /** Whether the caller may pull from another repository of the same registry. */
   readonly mayPullFrom: (repository: RepositoryName) => Promise<boolean>
-  /** Whether the caller may make a repository with these tags. */
-  readonly mayCreate: (repository: RepositoryName, tags: Readonly<Record<string, string>>) => Promise<boolean>
+  /** Whether a push may make a repository with these tags, as the caller and, where there is one, as a template's role. */
+  readonly mayCreate: (
+    repository: RepositoryName,
+    tags: Readonly<Record<string, string>>,
+    role: Principal | undefined,
+  ) => Promise<boolean>
 }

@@ -10,12 +10,12 @@ import type { EdgeHandler, RequestMeta } from '../request-meta.ts'
 import { admissionRule } from './admission-rules.ts'
 import { answerJson } from './answer.ts'
 import { authenticate, type Authentication } from './authenticate.ts'
-import { CallerRights, conditionsOf, requestTagConditions } from './caller-rights.ts'
+import { CallerRights, conditionsOf } from './caller-rights.ts'
 import type { Exchange } from './exchange.ts'
 import { answerFailure } from './failure.ts'
 import { runOperation } from './handlers.ts'
 import { createManifestBodies } from './manifest-body.ts'
-import { createAction, mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
+import { mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
 import { parseDistributionPath, type DistributionRoute } from './path.ts'
 import type { ListPositions } from './list-positions.ts'
 import { parseQuery, type Query } from './query.ts'
@@ -109,7 +109,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         visibility,
         positions: options.positions,
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
-        mayCreate: (repository, tags) => rights.has(createAction, repository, () => requestTagConditions(tags)),
+        mayCreate: (repository, tags, role) => rights.mayCreate(repository, tags, role),
       }
       await options.admission.run(context, admissionRule(operation, request), () => runOperation(operation, route, work))
     } catch (error) {

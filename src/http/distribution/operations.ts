@@ -72,6 +72,9 @@ export const mountSourceAction = 'ecr:GetDownloadUrlForLayer'
 /** What a push takes beside its own actions where it makes the repository. */
 export const createAction = 'ecr:CreateRepository'
 
+/** What the role of a template takes besides, where the repository gets tags. */
+export const tagAction = 'ecr:TagResource'
+
 /** The operation of a request whose method its path has (`parseDistributionPath` refuses the others). */
 export function operationOf(method: string, route: DistributionRoute, query: Query): OperationName {
   switch (route.kind) {

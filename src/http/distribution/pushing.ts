@@ -8,5 +8,5 @@ export function pushing<Result>(
   repository: RepositoryName,
   push: () => Promise<Result>,
 ): Promise<Result> {
-  return pushCreating(push, () => registry.createForPush(context, repository, ({ tags }) => mayCreate(repository, tags)))
+  return pushCreating(push, () => registry.createForPush(context, repository, (tags, role) => mayCreate(repository, tags, role)))
 }

@@ -29,8 +29,9 @@ export async function lockEntity<Kind extends NamedKind>(
   { accountId }: CommandContext,
   kind: Kind,
   name: string,
+  mode: 'change' | 'delete' = 'change',
 ): Promise<NamedRows[Kind]> {
-  const row = await lockNamed(tx, kind, accountId, name)
+  const row = await lockNamed(tx, kind, accountId, name, mode)
   if (!row) throw entityUnknown(kind, name)
   return row
 }

@@ -63,7 +63,7 @@ export const deleteGroup = defineCommand({
   name: 'delete-group',
   durability: 'durable',
   async run(tx, input: { name: string }, context): Promise<void> {
-    const row = await lockEntity(tx, context, 'group', input.name)
+    const row = await lockEntity(tx, context, 'group', input.name, 'delete')
     await refuseWhileItHasPolicies(tx, { kind: 'group', id: row.id })
     if ((await membersOfGroup(tx, row.id, { after: 0, limit: 1 })).length > 0) {
       throw iamError('entity-in-use', 'Cannot delete entity, must remove users from group first.')

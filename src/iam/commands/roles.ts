@@ -82,7 +82,7 @@ export const deleteRole = defineCommand({
   name: 'delete-role',
   durability: 'durable',
   async run(tx, input: { name: string }, context): Promise<void> {
-    const row = await lockEntity(tx, context, 'role', input.name)
+    const row = await lockEntity(tx, context, 'role', input.name, 'delete')
     await refuseWhileItHasPolicies(tx, { kind: 'role', id: row.id })
     await deleteSessionsOfRole(tx, row.id)
     await deleteIamTags(tx, { kind: 'role', id: row.id })

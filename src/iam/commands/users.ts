@@ -73,7 +73,7 @@ export const deleteUser = defineCommand({
   name: 'delete-user',
   durability: 'durable',
   async run(tx, input: { name: string }, context): Promise<void> {
-    const row = await lockEntity(tx, context, 'user', input.name)
+    const row = await lockEntity(tx, context, 'user', input.name, 'delete')
     if ((await accessKeysOfUser(tx, row.id)).length > 0) {
       throw iamError('entity-in-use', 'Cannot delete entity, must delete access keys first.')
     }

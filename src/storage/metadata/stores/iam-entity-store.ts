@@ -50,6 +50,13 @@ const sharedByName = forEachKind<{ accountId: string; nameKey: string }, GroupRo
   named(db, table, p).$if(dialect === 'postgres', (query) => query.forShare()),
 )
 
+/** Waits for sessions that are being begun, which hold the row by its key. */
+const doomedByName = forEachKind<{ accountId: string; nameKey: string }, GroupRow>((db, p, table, dialect) =>
+  named(db, table, p).$if(dialect === 'postgres', (query) => query.forUpdate()),
+)
+
+const lockedByMode = { change: lockedByName, share: sharedByName, delete: doomedByName } as const
+
 /** A name in any spelling of its letters. */
 export async function findNamed<Kind extends NamedKind>(
   session: Session,
@@ -62,17 +69,16 @@ export async function findNamed<Kind extends NamedKind>(
 
 /**
  * The first lock of every change of a thing with a name: on PostgreSQL its changes run one after another. `share` only
- * keeps it from being changed, for others that refer to it.
+ * keeps it from being changed, for others that refer to it; `delete` also lets no new row refer to it.
  */
 export async function lockNamed<Kind extends NamedKind>(
   tx: Session,
   kind: Kind,
   accountId: string,
   name: string,
-  mode: 'change' | 'share' = 'change',
+  mode: keyof typeof lockedByMode = 'change',
 ): Promise<NamedRows[Kind] | undefined> {
-  const statements = mode === 'change' ? lockedByName : sharedByName
-  return (await tx.first(statements[kind], { accountId, nameKey: nameKey(name) })) as NamedRows[Kind] | undefined
+  return (await tx.first(lockedByMode[mode][kind], { accountId, nameKey: nameKey(name) })) as NamedRows[Kind] | undefined
 }
 
 const byId = forEachKind<{ id: number }, GroupRow>((db, p, table) => db.selectFrom(table).selectAll().where('id', '=', p.id))

@@ -11,11 +11,15 @@ export function pushing<Result>(
   name: RepositoryName,
   push: () => Promise<Result>,
 ): Promise<Result> {
+  const resource = repositoryResource({ repositoryName: name }, call)
   return pushCreating(push, () =>
-    registry.createForPush(call.context, name, ({ tags }) =>
-      call.allows('ecr:CreateRepository', repositoryResource({ repositoryName: name }, call), {
-        conditions: () => requestTagConditions(Object.entries(tags).map(([Key, Value]) => ({ Key, Value }))),
-      }),
-    ),
+    registry.createForPush(call.context, name, async (tags, role) => {
+      const conditions = () => requestTagConditions(Object.entries(tags).map(([Key, Value]) => ({ Key, Value })))
+      if (!(await call.allows('ecr:CreateRepository', resource, { conditions }))) return false
+      if (role === undefined) return true
+      const options = { conditions, as: role }
+      if (!(await call.allows('ecr:CreateRepository', resource, options))) return false
+      return Object.keys(tags).length === 0 || call.allows('ecr:TagResource', resource, options)
+    }),
   )
 }

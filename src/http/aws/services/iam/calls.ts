@@ -34,6 +34,17 @@ export function userOrCaller(call: AwsCall, userName: string | undefined): strin
   return name
 }
 
+/** What something will be called: a right to rename has to hold for both, or a name could be taken that is another's to give. */
+export function renamedArn(
+  arn: string,
+  kind: 'user' | 'group',
+  { newName, newPath }: { readonly newName: string | undefined; readonly newPath: string | undefined },
+): string {
+  const start = arn.indexOf(`:${kind}/`) + kind.length + 1
+  const end = arn.lastIndexOf('/') + 1
+  return arn.slice(0, start) + (newPath ?? arn.slice(start, end)) + (newName ?? arn.slice(end))
+}
+
 interface PageInput {
   readonly Marker?: string | undefined
   readonly MaxItems?: number | undefined

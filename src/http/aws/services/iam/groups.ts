@@ -1,7 +1,7 @@
 import { pageOfItems, type Group } from '../../../../iam/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { required, structure } from '../../shapes.ts'
-import { accountOf, changeOf, pageEnd, pageRequest, type IamServiceDependencies } from './calls.ts'
+import { accountOf, changeOf, pageEnd, pageRequest, renamedArn, type IamServiceDependencies } from './calls.ts'
 import * as shapes from './shapes.ts'
 import { userMember } from './users.ts'
 
@@ -59,6 +59,9 @@ export function groupOperations({ directory }: IamServiceDependencies): Record<s
       input: structure({ GroupName: required(shapes.name), NewPath: shapes.path, NewGroupName: shapes.name }),
       async handler(call, input) {
         const { GroupName, NewGroupName: newName, NewPath: newPath } = input
+        const arn = await arnOf(call, GroupName)
+        const renamed = renamedArn(arn, 'group', { newName, newPath })
+        if (renamed !== arn) await call.authorize('iam:UpdateGroup', renamed)
         await entities.updateGroup(GroupName, { newName, newPath }, changeOf(call))
       },
     }),

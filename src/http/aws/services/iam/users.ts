@@ -10,6 +10,7 @@ import {
   checkedTags,
   pageEnd,
   pageRequest,
+  renamedArn,
   requestTagKeys,
   resourceTagKeys,
   tagMembers,
@@ -105,14 +106,11 @@ export function userOperations(deps: IamServiceDependencies): Record<string, Aws
       conditions: (input, call) => tagConditions(call, input.UserName),
       input: structure({ UserName: required(shapes.name), NewPath: shapes.path, NewUserName: shapes.shortName }),
       async handler(call, input) {
-        // The right has to hold for the user as it is and as it will be.
-        const [arn, path] = [await arnOf(call, input.UserName), input.NewPath]
-        const former = arn.slice(arn.indexOf(':user/') + ':user'.length)
-        const formerPath = former.slice(0, former.lastIndexOf('/') + 1)
-        const name = input.NewUserName ?? former.slice(former.lastIndexOf('/') + 1)
-        const renamed = newUserArn(call, path ?? formerPath, name)
-        if (renamed !== arn) await call.authorize('iam:UpdateUser', renamed, () => tagConditions(call, input.UserName))
-        await entities.updateUser(input.UserName, { newName: input.NewUserName, newPath: input.NewPath }, changeOf(call))
+        const { UserName, NewUserName: newName, NewPath: newPath } = input
+        const arn = await arnOf(call, UserName)
+        const renamed = renamedArn(arn, 'user', { newName, newPath })
+        if (renamed !== arn) await call.authorize('iam:UpdateUser', renamed, () => tagConditions(call, UserName))
+        await entities.updateUser(UserName, { newName, newPath }, changeOf(call))
       },
     }),
 
