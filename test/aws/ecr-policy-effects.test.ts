@@ -1,7 +1,8 @@
-import { IAM } from '@aws-sdk/client-iam'
 import type { ECR } from '@aws-sdk/client-ecr'
+import type { IAM } from '@aws-sdk/client-iam'
 import { afterAll, describe, expect, it } from 'vitest'
 import { buildImage, pushImage } from '../support/images.ts'
+import { iamClient, newAccount, newUser as newIamUser, policyOf } from '../support/identities.ts'
 import { absentRepository, broken, clientOf, defaultAccountId, onEveryDatabase, refusalOf } from './ecr-under-test.ts'
 
 /* What users may who are no root: locking themselves out, making repositories by a push, and making templates. */
@@ -25,8 +26,8 @@ onEveryDatabase((server) => {
   let names = 0
 
   const iam = (): IAM => {
-    const { platform } = server()
-    const client = new IAM({ endpoint: platform.url, region: 'us-east-1', credentials: platform.credentials, maxAttempts: 1 })
+    const { url, credentials } = server().platform
+    const client = iamClient(url, credentials)
     clients.push(client)
     return client
   }
@@ -34,34 +35,24 @@ onEveryDatabase((server) => {
   /** A user with these actions on everything. */
   async function newUser(...actions: string[]): Promise<User> {
     const { platform } = server()
-    const root = iam()
-    const UserName = `user-${(names += 1)}`
-    const { User: user } = await root.createUser({ UserName })
-    if (actions.length > 0) {
-      const PolicyDocument = JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: actions, Resource: '*' }] })
-      await root.putUserPolicy({ UserName, PolicyName: 'all', PolicyDocument })
-    }
-    const { AccessKey } = await root.createAccessKey({ UserName })
-    const credentials = { accessKeyId: AccessKey?.AccessKeyId ?? '', secretAccessKey: AccessKey?.SecretAccessKey ?? '' }
-    const ecr = clientOf(platform, credentials)
+    const user = await newIamUser(iam(), ...(actions.length === 0 ? [] : [{ Action: actions, Resource: '*' }]))
+    const ecr = clientOf(platform, user)
     clients.push(ecr)
-    const auth = { username: credentials.accessKeyId, password: credentials.secretAccessKey }
-    return { ecr, arn: user?.Arn ?? '', auth }
+    return { ecr, arn: user.arn, auth: user.credentials }
   }
 
   /** A role that ECR may use, with these actions on everything. */
   async function newRole(service: string, ...actions: string[]): Promise<string> {
     const root = iam()
     const RoleName = `role-${(names += 1)}`
-    const trust = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { Service: service }, Action: 'sts:AssumeRole' }] }
-    const { Role } = await root.createRole({ RoleName, AssumeRolePolicyDocument: JSON.stringify(trust) })
-    const PolicyDocument = JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: actions, Resource: '*' }] })
-    await root.putRolePolicy({ RoleName, PolicyName: 'all', PolicyDocument })
+    const trust = policyOf({ Principal: { Service: service }, Action: 'sts:AssumeRole' })
+    const { Role } = await root.createRole({ RoleName, AssumeRolePolicyDocument: trust })
+    await root.putRolePolicy({ RoleName, PolicyName: 'all', PolicyDocument: policyOf({ Action: actions, Resource: '*' }) })
     return Role?.Arn ?? ''
   }
 
-  const policy = (Effect: 'Allow' | 'Deny', AWS: string, Action: string | string[], Condition?: object): string =>
-    JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect, Principal: { AWS }, Action, ...(Condition && { Condition }) }] })
+  const policy = (Effect: 'Allow' | 'Deny', AWS: string, Action: string, Condition?: object): string =>
+    policyOf({ Effect, Principal: { AWS }, Action, ...(Condition && { Condition }) })
 
   describe('SetRepositoryPolicy', () => {
     it('refuses a policy that takes away the right to set another, unless forced', async () => {
@@ -141,13 +132,13 @@ onEveryDatabase((server) => {
     })
 
     it('tags of a repository count as they are now', async () => {
-      const { ecr, platform } = server()
+      const { ecr, freeName } = server()
       const root = iam()
       const user = await newUser()
       const UserName = user.arn.split('/').at(-1)
-      const Statement = [{ Effect: 'Allow', Action: 'ecr:ListImages', Resource: '*', Condition: { StringEquals: { 'ecr:ResourceTag/team': 'a' } } }]
-      await root.putUserPolicy({ UserName, PolicyName: 'tagged', PolicyDocument: JSON.stringify({ Version: '2012-10-17', Statement }) })
-      const repositoryName = `tagged/${platform.host.length}-${names}`
+      const PolicyDocument = policyOf({ Action: 'ecr:ListImages', Resource: '*', Condition: { StringEquals: { 'ecr:ResourceTag/team': 'a' } } })
+      await root.putUserPolicy({ UserName, PolicyName: 'tagged', PolicyDocument })
+      const repositoryName = freeName()
       const mayList = async (): Promise<boolean> => !(await user.ecr.listImages({ repositoryName }).then(() => '', String)).includes('AccessDenied')
       const seen = [await mayList()]
 
@@ -219,6 +210,59 @@ onEveryDatabase((server) => {
     })
   })
 
+  it('another account pushes into new repositories as far as the registry policy opens them', async () => {
+    const { ecr, platform, freeName } = server()
+    const [open, closed] = [freeName(), freeName()]
+    for (const prefix of [open, closed]) await ecr.createRepositoryCreationTemplate({ prefix, appliedFor: ['CREATE_ON_PUSH'] })
+    const stranger = clientOf(platform, await newAccount(platform.url, platform.credentials, '310000000001'))
+    clients.push(stranger)
+    const arn = (name: string): string => `arn:aws:ecr:us-east-1:${defaultAccountId}:repository/${name}/*`
+    const principal = { AWS: '310000000001' }
+    const policyText = policyOf(
+      { Principal: principal, Action: 'ecr:InitiateLayerUpload', Resource: [arn(open), arn(closed)] },
+      { Principal: principal, Action: 'ecr:CreateRepository', Resource: arn(open) },
+    )
+    await ecr.putRegistryPolicy({ policyText })
+    const begin = (repositoryName: string) => stranger.initiateLayerUpload({ registryId: defaultAccountId, repositoryName })
+
+    await begin(`${open}/app`)
+    const refusals = [await refusalOf(begin(`${closed}/app`)), await refusalOf(begin(`${freeName()}/app`))]
+    await ecr.deleteRegistryPolicy({})
+
+    expect(refusals).toEqual([absentRepository(`${closed}/app`), expect.stringMatching(/^AccessDeniedException/)])
+    expect((await ecr.describeRepositories({ repositoryNames: [`${open}/app`] })).repositories).toHaveLength(1)
+    expect(await refusalOf(ecr.describeRepositories({ repositoryNames: [`${closed}/app`] }))).toBe(absentRepository(`${closed}/app`))
+  })
+
+  it('pulls by an excluded user leave the time of the last pull alone', async () => {
+    const { ecr, newRepository, pushImage: pushAsRoot } = server()
+    const repositoryName = await newRepository()
+    await pushAsRoot(repositoryName, buildImage({ seed: 'pulled' }), 'v1')
+    const [scanner, node] = [await newUser('ecr:BatchGetImage'), await newUser('ecr:BatchGetImage')]
+    await ecr.registerPullTimeUpdateExclusion({ principalArn: scanner.arn })
+    const input = { repositoryName, imageIds: [{ imageTag: 'v1' }] }
+    const lastPull = async () => (await ecr.describeImages(input)).imageDetails?.[0]?.lastRecordedPullTime
+    const pull = async ({ ecr: puller }: User): Promise<number> => {
+      expect((await puller.batchGetImage(input)).images).toHaveLength(1)
+      return Date.now()
+    }
+
+    await pull(scanner)
+    const pulledAt = await pull(node)
+    await expect.poll(lastPull, { timeout: 10_000 }).toBeDefined()
+    const afterNode = await lastPull()
+    await pull(scanner)
+    // A later pull that counts shows that the one before it was written, or left out, already.
+    const marker = await newRepository()
+    await pushAsRoot(marker, buildImage({ seed: 'marker' }), 'v1')
+    await ecr.batchGetImage({ ...input, repositoryName: marker })
+    const markerPull = async () => (await ecr.describeImages({ ...input, repositoryName: marker })).imageDetails?.[0]?.lastRecordedPullTime
+    await expect.poll(markerPull, { timeout: 10_000 }).toBeDefined()
+
+    expect(afterNode?.getTime()).toBeLessThanOrEqual(pulledAt)
+    expect(await lastPull()).toEqual(afterNode)
+  })
+
   describe('templates take the rights to give what they give', () => {
     it('and are refused to whoever lacks one', async () => {
       const { freeName } = server()
@@ -249,8 +293,9 @@ onEveryDatabase((server) => {
   it('ecr:AccountSetting tells settings apart', async () => {
     const root = iam()
     const user = await newUser()
-    const Statement = [{ Effect: 'Allow', Action: 'ecr:*AccountSetting', Resource: '*', Condition: { StringEquals: { 'ecr:AccountSetting': 'BLOB_MOUNTING' } } }]
-    await root.putUserPolicy({ UserName: user.arn.split('/').at(-1), PolicyName: 'one', PolicyDocument: JSON.stringify({ Version: '2012-10-17', Statement }) })
+    const Condition = { StringEquals: { 'ecr:AccountSetting': 'BLOB_MOUNTING' } }
+    const PolicyDocument = policyOf({ Action: 'ecr:*AccountSetting', Resource: '*', Condition })
+    await root.putUserPolicy({ UserName: user.arn.split('/').at(-1), PolicyName: 'one', PolicyDocument })
 
     await user.ecr.putAccountSetting({ name: 'BLOB_MOUNTING', value: 'ENABLED' })
     await user.ecr.getAccountSetting({ name: 'BLOB_MOUNTING' })
