@@ -157,7 +157,12 @@ export async function assumeRoleWithWebIdentity(
   for (const action of actionsOf('sts:AssumeRoleWithWebIdentity', bounds, sourceIdentity)) {
     const question = { providerArn, accountId, action, roleArn: role.arn, origin, conditions }
     if (role.row === undefined || !trustsWebIdentity(question, role.row.trust_policy)) {
-      throw iamError('access-denied', `Not authorized to perform ${action}`)
+      throw iamError('access-denied', `Not authorized to perform ${action}`, {
+        role: role.arn,
+        provider: providerArn,
+        subject: identity.subject,
+        audience: identity.audiences[0],
+      })
     }
   }
   const session = { bounds, sourceIdentity, provider: providerArn, conditions: identity.conditions }

@@ -1,5 +1,7 @@
 import { STS, STSServiceException, type AssumeRoleWithWebIdentityCommandInput } from '@aws-sdk/client-sts'
+import { SignatureV4 } from '@smithy/signature-v4'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Sha256 } from '../../src/http/aws/aws.test-support.ts'
 import { addAccount, addOidcProvider, addRole } from '../support/iam-rows.ts'
 import { startOidcIssuer, type OidcIssuer } from '../support/oidc-issuer.ts'
 import { startTestPlatform, type TestPlatform } from '../support/platform.ts'
@@ -279,6 +281,33 @@ describe('a request that nobody signed', () => {
     expect(response.status).toBe(200)
     const text = await response.text()
     expect(text).toMatch(/^<\?xml[^>]*>\n<AssumeRoleWithWebIdentityResponse xmlns="https:\/\/sts\.amazonaws\.com\/doc\/2011-06-15\/"><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA/)
+  })
+
+  it('may be signed all the same, by somebody whose signature is right', async () => {
+    const role = await addRole(platform, {
+      accountId: defaultAccountId,
+      name: 'signed',
+      trustPolicy: {
+        Version: '2012-10-17',
+        Statement: [{ Effect: 'Allow', Principal: { Federated: `arn:aws:iam::${defaultAccountId}:oidc-provider/${issuer.url}` }, Action: 'sts:AssumeRoleWithWebIdentity' }],
+      },
+    })
+    const query = {
+      Action: 'AssumeRoleWithWebIdentity',
+      Version: '2011-06-15',
+      RoleArn: role,
+      RoleSessionName: 'signed',
+      WebIdentityToken: await issuer.sign(githubClaims({ ref: 'refs/heads/main' })),
+    }
+    const statusWith = async (secretAccessKey: string): Promise<number> => {
+      const credentials = { ...platform.credentials, secretAccessKey }
+      const signer = new SignatureV4({ credentials, region: 'us-east-1', service: 'sts', sha256: Sha256 })
+      const { headers } = await signer.sign({ method: 'GET', protocol: 'http:', hostname: '127.0.0.1', path: '/', query, headers: { host: platform.host } })
+      return (await fetch(`${platform.url}/?${new URLSearchParams(query).toString()}`, { headers: headers as Record<string, string> })).status
+    }
+
+    expect(await statusWith(platform.credentials.secretAccessKey)).toBe(200)
+    expect(await statusWith('x'.repeat(40))).toBe(403)
   })
 
   it('is slowed down where it brings many wrong tokens, and never where it brings a right one', async () => {

@@ -133,5 +133,6 @@ test('a pod works with boto3, which knows every way in which its token can be wr
   expect(result.stdout).toBe('ok\n')
   // What failed on the way is for the operator to see; the tokens are for nobody.
   expect(stowage.logs()).toContain('the keys of an OpenID Connect provider could not be fetched')
+  expect(stowage.logs()).toMatch(/"refusal":"Not authorized to perform sts:AssumeRoleWithWebIdentity"[^\n]*"subject":"system:serviceaccount:ci:default"/)
   for (const token of Object.values(tokens)) expect(stowage.logs()).not.toContain(token.split('.')[2])
 })

@@ -348,6 +348,9 @@ export function createAwsHandler(
     } else if (isPlatformError(error, 'signature-mismatch')) {
       // Behind a proxy the usual cause is another host than the one the client signed; this is where to see it.
       logger.info({ reason: error.message, ...error.detail, requestId: meta.requestId }, 'a request signature was refused')
+    } else if (isPlatformError(error) && route.kind === 'unsigned-query' && operation !== undefined) {
+      // Callers are told little, since nobody knows them: the operator sees which token it was and what was wrong with it.
+      logger.info({ refusal: error.message, ...error.detail, requestId: meta.requestId }, 'a request without a signature was refused')
     }
     return encodeFailure(exchange, answer)
   }
