@@ -47,13 +47,13 @@ iamOnEveryDatabase((server) => {
       await iam.createUser({ UserName: 'inside', Path: '/ci/' })
       expect((await iam.getUser({ UserName: 'INSIDE' })).User?.Path).toBe('/ci/')
       expect(await iamFailure(iam.createUser({ UserName: 'elsewhere' }))).toMatch(denied('CreateUser', arn('user/elsewhere')))
-      expect(await iamFailure(iam.getUser({ UserName: 'outside' }))).toMatch(denied('GetUser', arn('user/outside')))
+      expect(await iamFailure(iam.getUser({ UserName: 'outside' }))).toMatch(denied('GetUser', 'user outside'))
       // Neither out of the path nor into it.
-      expect(await iamFailure(iam.updateUser({ UserName: 'inside', NewPath: '/' }))).toMatch(denied('UpdateUser', arn('user/inside')))
-      expect(await iamFailure(iam.updateUser({ UserName: 'outside', NewPath: '/ci/' }))).toMatch(denied('UpdateUser', arn('user/outside')))
+      expect(await iamFailure(iam.updateUser({ UserName: 'inside', NewPath: '/' }))).toMatch(denied('UpdateUser', 'user inside'))
+      expect(await iamFailure(iam.updateUser({ UserName: 'outside', NewPath: '/ci/' }))).toMatch(denied('UpdateUser', 'user outside'))
       await iam.updateUser({ UserName: 'inside', NewUserName: 'within' })
       // Who may not ask learns nothing of who is there.
-      expect(await iamFailure(iam.getUser({ UserName: 'nobody' }))).toMatch(denied('GetUser', arn('user/nobody')))
+      expect(await iamFailure(iam.getUser({ UserName: 'nobody' }))).toMatch(denied('GetUser', 'user nobody'))
       expect(await iamFailure(iam.listUsers({}))).toMatch(denied('ListUsers', arn('user/')))
       await iam.createRole({ RoleName: 'builder', Path: '/ci/', AssumeRolePolicyDocument: trustPolicy })
       await iam.deleteRole({ RoleName: 'builder' })
@@ -73,7 +73,7 @@ iamOnEveryDatabase((server) => {
       expect((await iam.listAccessKeys({})).AccessKeyMetadata).toHaveLength(2)
       await iam.updateAccessKey({ AccessKeyId: AccessKey?.AccessKeyId, Status: 'Inactive' })
       await iam.deleteAccessKey({ AccessKeyId: AccessKey?.AccessKeyId })
-      expect(await iamFailure(iam.createAccessKey({ UserName: `${name}2` }))).toMatch(denied('CreateAccessKey', arn(`user/${name}2`)))
+      expect(await iamFailure(iam.createAccessKey({ UserName: `${name}2` }))).toMatch(denied('CreateAccessKey', `user ${name}2`))
     })
 
     it('are bound to the policies that may be given', async () => {
@@ -87,7 +87,7 @@ iamOnEveryDatabase((server) => {
       })
 
       await iam.attachUserPolicy({ UserName, PolicyArn: given })
-      expect(await iamFailure(iam.attachUserPolicy({ UserName, PolicyArn: other }))).toMatch(denied('AttachUserPolicy', arn(`user/${UserName}`)))
+      expect(await iamFailure(iam.attachUserPolicy({ UserName, PolicyArn: other }))).toMatch(denied('AttachUserPolicy', `user ${UserName}`))
       await iam.detachUserPolicy({ UserName, PolicyArn: given })
       expect((await root.listAttachedUserPolicies({ UserName })).AttachedPolicies).toEqual([])
     })
@@ -108,11 +108,11 @@ iamOnEveryDatabase((server) => {
       await iam.createUser({ UserName, PermissionsBoundary: boundary })
       await iam.attachUserPolicy({ UserName, PolicyArn })
       expect(await iamFailure(iam.putUserPermissionsBoundary({ UserName, PermissionsBoundary: PolicyArn }))).toMatch(
-        denied('PutUserPermissionsBoundary', arn(`user/${UserName}`)),
+        denied('PutUserPermissionsBoundary', `user ${UserName}`),
       )
       const unbounded = await server().newUser()
       expect(await iamFailure(iam.attachUserPolicy({ UserName: unbounded, PolicyArn }))).toMatch(
-        denied('AttachUserPolicy', arn(`user/${unbounded}`)),
+        denied('AttachUserPolicy', `user ${unbounded}`),
       )
     })
 
@@ -133,7 +133,7 @@ iamOnEveryDatabase((server) => {
       await iam.createUser({ UserName, Tags: [{ Key: 'team', Value: 'a' }, { Key: 'x', Value: '' }] })
       await iam.untagUser({ UserName, TagKeys: ['x'] })
       expect(await iamFailure(iam.untagUser({ UserName, TagKeys: ['x', 'team'] }))).toContain('explicit deny')
-      expect(await iamFailure(iam.deleteUser({ UserName: other }))).toMatch(denied('DeleteUser', arn(`user/${other}`)))
+      expect(await iamFailure(iam.deleteUser({ UserName: other }))).toMatch(denied('DeleteUser', `user ${other}`))
       await iam.deleteUser({ UserName })
     })
 
@@ -142,7 +142,7 @@ iamOnEveryDatabase((server) => {
       const UserName = freeName('tagged')
       const { iam } = await userWith(server(), { Action: 'iam:CreateUser', Resource: '*' })
 
-      expect(await iamFailure(iam.createUser({ UserName, Tags: [{ Key: 'a', Value: 'b' }] }))).toMatch(denied('TagUser', arn(`user/${UserName}`)))
+      expect(await iamFailure(iam.createUser({ UserName, Tags: [{ Key: 'a', Value: 'b' }] }))).toMatch(denied('TagUser', `user ${UserName}`))
       await iam.createUser({ UserName })
     })
 
