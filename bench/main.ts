@@ -8,7 +8,8 @@ import { renderProgress, renderReport, type WorkloadResult } from './report.ts'
 import { manifestCount, type Population } from './seeds/population.ts'
 import { dockerRegistryKind, findZot, stowageKind, zotKind, type ServerKind } from './servers.ts'
 import { measureStartUp, type StartUpResult } from './start-up.ts'
-import { groups, growthGroup, listingGroup } from './workloads/index.ts'
+import { groups, growthGroup, listingGroup, policyGroup } from './workloads/index.ts'
+import { underPolicies } from './workloads/policies.ts'
 import type { Scale, WorkloadGroup } from './workloads/workload.ts'
 
 const usage = `Measures Stowage beside Debian's docker-registry and, where there is one, zot.
@@ -81,12 +82,17 @@ async function main(): Promise<void> {
     { name: 'large', kind: stowage, population: large },
   ])
 
+  const policies = await measure(policyGroup, [
+    { name: underPolicies, kind: stowage, population: undefined },
+    { name: 'root', kind: stowage, population: undefined },
+  ])
+
   const startUps: StartUpResult[] = []
   if (isWanted(startUpName)) {
     startUps.push(await measureStartUp(stowage, large, `${manifestCount(large).toLocaleString('en-US')} manifests`, rounds))
     for (const kind of kinds) startUps.push(await measureStartUp(kind, undefined, 'nothing', rounds))
   }
-  if (comparisons.length + growth.length + startUps.length === 0) throw new Error('nothing has such a name; --list names everything')
+  if (comparisons.length + growth.length + policies.length + startUps.length === 0) throw new Error('nothing has such a name; --list names everything')
 
   const report = renderReport(
     {
@@ -99,7 +105,7 @@ async function main(): Promise<void> {
       growthText: `Small: ${sizeText(smallPopulation)}. Large: ${sizeText(large)}.`,
       listingsText: `Listings are of ${sizeText(peerPopulation)}, which stand in the servers’ data folders before they start: in Stowage’s as copies of rows that it wrote, in the peers’ as files laid out as theirs are. A server begins when it has come to rest.`,
     },
-    { comparisons, growth, startUps },
+    { comparisons, growth, policies, startUps },
   )
   const isWhole = !isQuick && wanted === undefined && !alone
   const output = values.output ?? (isWhole ? join(import.meta.dirname, 'results.md') : undefined)
@@ -108,7 +114,7 @@ async function main(): Promise<void> {
 }
 
 function listing(): string {
-  const lines = [...groups, listingGroup, growthGroup].flatMap(({ name: group, workloads }) =>
+  const lines = [...groups, listingGroup, growthGroup, policyGroup].flatMap(({ name: group, workloads }) =>
     workloads.map(({ name, title, concurrency }) => `${`${group}/${name}`.padEnd(48)} ${title}, ${concurrency} clients\n`),
   )
   return [...lines, `${startUpName.padEnd(48)} Start, warm and cold\n`].join('')

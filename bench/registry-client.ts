@@ -62,7 +62,7 @@ export function manifestOf(
 
 /** Logs in where there is a login, the way docker does: with a registry token from the ECR API. */
 export async function openRegistry(target: Target): Promise<RegistryClient> {
-  if (target.ecr === null) return new RegistryClient({ ...target, authorization: null }, undefined, target.population ?? undefined)
+  if (target.ecr === null) return new RegistryClient({ ...target, authorization: null }, undefined, target)
   const { region, accessKeyId, secretAccessKey } = target.ecr
   const ecr = new ECRClient({
     endpoint: `http://${target.host}:${target.port}`,
@@ -72,19 +72,23 @@ export async function openRegistry(target: Target): Promise<RegistryClient> {
   const { authorizationData } = await ecr.send(new GetAuthorizationTokenCommand({}))
   const token = authorizationData?.[0]?.authorizationToken
   if (token === undefined) throw new Error(`${target.name} gave no registry token`)
-  return new RegistryClient({ ...target, authorization: `Basic ${token}` }, ecr, target.population ?? undefined)
+  return new RegistryClient({ ...target, authorization: `Basic ${token}` }, ecr, target)
 }
 
 export class RegistryClient {
   readonly origin: Origin
-  readonly population: Population | undefined
+  readonly target: Target
   readonly #ecr: ECRClient | undefined
   readonly #done = new Map<string, Promise<unknown>>()
 
-  constructor(origin: Origin, ecr: ECRClient | undefined, population: Population | undefined) {
+  constructor(origin: Origin, ecr: ECRClient | undefined, target: Target) {
     this.origin = origin
-    this.population = population
+    this.target = target
     this.#ecr = ecr
+  }
+
+  get population(): Population | undefined {
+    return this.target.population ?? undefined
   }
 
   /** Does something that workloads of a group need on a server once for all of them, and answers what it answered. */

@@ -46,10 +46,12 @@ export interface RunDescription {
 export interface Results {
   readonly comparisons: readonly WorkloadResult[]
   readonly growth: readonly WorkloadResult[]
+  /** The server whose caller has policies, then the one whose caller is the root. */
+  readonly policies: readonly WorkloadResult[]
   readonly startUps: readonly StartUpResult[]
 }
 
-export function renderReport(run: RunDescription, { comparisons, growth, startUps }: Results): string {
+export function renderReport(run: RunDescription, { comparisons, growth, policies, startUps }: Results): string {
   const names = (comparisons[0] ?? growth[0])?.servers.map(({ name }) => name) ?? []
   const sections = [
     ['# Benchmark results', `Written by \`make bench\` in ${Math.round(run.minutes)} minutes. Ratios are Stowage ÷ peer, round by round: above 1, Stowage does more.`],
@@ -111,6 +113,19 @@ export function renderReport(run: RunDescription, { comparisons, growth, startUp
         }),
       ),
     ],
+    policies.length === 0 ? [] : [
+      '## Policies',
+      'The same request to two servers of Stowage in turns: by a user with a policy of 20 statements, most of them with conditions, on a repository with a policy; and by the root. The ratio is user ÷ root.',
+      table(
+        ['Workload', 'clients', ...policies[0]!.servers.flatMap(({ name }) => [name, 'CPU time']), 'requests, user ÷ root', 'least–most', 'others'],
+        policies.map(({ workload, servers }) => [
+          ...headOf(workload),
+          ...servers.flatMap((server) => [throughputText(workload, server), milliseconds(server, cpuPerOperationMs)]),
+          ...ratioCells(ratiosOf(servers, throughputOf(workload))[0]),
+          othersOf(servers),
+        ]),
+      ),
+    ],
     startUps.length === 0 ? [] : [
       '## Start',
       'From the start of the process to its first 200 (`/readyz`, of peers `/v2/`); median, least–most. Warm: what it reads is in the page cache. Cold: the machine’s page cache was dropped just before, and with it the programs themselves.',
@@ -119,7 +134,7 @@ export function renderReport(run: RunDescription, { comparisons, growth, startUp
         startUps.map(({ server, holds, warmMs, coldMs, failure }) => [server, holds, failure ?? startText(warmMs), startText(coldMs)]),
       ),
     ],
-    failuresOf([...comparisons, ...growth]),
+    failuresOf([...comparisons, ...growth, ...policies]),
   ]
   return `${sections.flat().join('\n\n')}\n`
 }

@@ -17,7 +17,7 @@ export async function runWrk(
   options: { path: string; headers: Readonly<Record<string, string>>; concurrency: number; durationMs: number },
 ): Promise<WrkResult> {
   const { path, concurrency, durationMs } = options
-  const headers = { ...options.headers, ...(origin.authorization === null ? {} : { authorization: origin.authorization }) }
+  const headers = { ...(origin.authorization === null ? {} : { authorization: origin.authorization }), ...options.headers }
   const { stdout } = await run(ensureTool('wrk'), [
     '--threads',
     '1',

@@ -1,5 +1,6 @@
 import { growthWorkloads, listingWorkloads } from './listings.ts'
 import { manifestWorkloads } from './manifests.ts'
+import { policyWorkloads } from './policies.ts'
 import { pullWorkloads } from './pulls.ts'
 import { pushWorkloads, tinyPushWorkloads } from './pushes.ts'
 import { rangeWorkloads } from './ranges.ts'
@@ -20,5 +21,8 @@ export const listingGroup: WorkloadGroup = { name: 'listings', workloads: listin
 /** Stowage alone, on populations of two sizes. */
 export const growthGroup: WorkloadGroup = { name: 'growth', workloads: growthWorkloads }
 
+/** Stowage alone: the same requests by a user under policies, and by the root. */
+export const policyGroup: WorkloadGroup = { name: 'policies', workloads: policyWorkloads }
+
 /** For the load client, which is told a name. Growth measures listings under the same names. */
-export const workloads: readonly Workload[] = [...groups.flatMap((group) => group.workloads), ...growthWorkloads]
+export const workloads: readonly Workload[] = [...groups.flatMap((group) => group.workloads), ...growthWorkloads, ...policyWorkloads]

@@ -2,8 +2,8 @@ import { ContentSource } from '../content.ts'
 import { call, manifestAccept, manifestOf, pushBlob, pushManifest, type RegistryClient } from '../registry-client.ts'
 import { withConnection, type Workload } from './workload.ts'
 
-const repository = 'bench/app'
-const tag = '1.0'
+export const repository = 'bench/app'
+export const tag = '1.0'
 const headers = { accept: manifestAccept }
 
 /** As many as a usual application image has: a manifest of about 1 KiB. */
@@ -13,7 +13,7 @@ const layerCount = 6
 const roundMs = 1000
 
 /** Answers the digest of the manifest. */
-function pushTaggedImage(registry: RegistryClient): Promise<string> {
+export function pushTaggedImage(registry: RegistryClient): Promise<string> {
   return registry.once('tagged image', async () => {
     const source = new ContentSource(1024)
     const blobs = Array.from({ length: layerCount + 1 }, () => source.next())
