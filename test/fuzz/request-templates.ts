@@ -109,6 +109,19 @@ function call(operation: string, input: unknown): Partial<FuzzRequest> & { path:
 const aws: readonly Template[] = [
   (random, world) => call('DescribeRepositories', { repositoryNames: [repositoryOf(random, world)], maxResults: random.pick([1, 0, 1e9]) }),
   (random, world) => call('ListImages', { repositoryName: repositoryOf(random, world), filter: { tagStatus: 'ANY' }, nextToken: random.pick([undefined, 'x']) }),
+  (random, world) =>
+    call('DescribeImages', {
+      repositoryName: repositoryOf(random, world),
+      filter: { tagStatus: random.pick(['TAGGED', 'UNTAGGED']), imageStatus: random.pick(['ANY', 'ARCHIVED', 'x']) },
+      maxResults: random.pick([1, 0, 1001]),
+    }),
+  (random, world) =>
+    call('ListImageReferrers', {
+      repositoryName: repositoryOf(random, world),
+      subjectId: { imageDigest: random.pick([world.image.manifest.digest, 'sha256:0', '']) },
+      filter: { artifactTypes: random.pick([undefined, [], ['application/vnd.example+json', 'x']]), artifactStatus: 'ANY' },
+      maxResults: random.pick([undefined, 50, 51]),
+    }),
   (random, world) => call('BatchGetImage', { repositoryName: repositoryOf(random, world), imageIds: [{ imageTag: 'latest' }, { imageDigest: world.image.manifest.digest }] }),
   (random, world) => call('BatchDeleteImage', { repositoryName: world.repositories[1]!, imageIds: [{ imageTag: random.pick(['latest', 'no']) }] }),
   (random, world) => call('BatchCheckLayerAvailability', { repositoryName: repositoryOf(random, world), layerDigests: [blobOf(world), 'x:0', ''] }),
