@@ -1,7 +1,8 @@
 import { ECR } from '@aws-sdk/client-ecr'
+import type { IAM } from '@aws-sdk/client-iam'
 import { STS, STSServiceException, type AssumeRoleCommandInput, type Credentials } from '@aws-sdk/client-sts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { addAccount, addOidcProvider, addRole } from '../support/iam-rows.ts'
+import { iamClient, newAccount, newRole as newRoleOf } from '../support/identities.ts'
 import { githubClaims } from '../support/identity-claims.ts'
 import { startOidcIssuer, type OidcIssuer } from '../support/oidc-issuer.ts'
 import { startTestPlatform, type TestPlatform } from '../support/platform.ts'
@@ -20,13 +21,17 @@ describe.each(databases)('AssumeRole on %s', (database) => {
   let issuer: OidcIssuer
   let platform: TestPlatform
   const clients: { destroy(): void }[] = []
+  /** Of each account's root. */
+  const iam: Record<string, IAM> = {}
   let roles = 0
 
   beforeAll(async () => {
     issuer = await startOidcIssuer()
     platform = await startTestPlatform({ database, settings: { STOWAGE_OIDC_PRIVATE_HOSTS: issuer.host, STOWAGE_OIDC_CA_FILE: issuer.caFile } })
-    await addAccount(platform, otherAccountId)
-    for (const accountId of [defaultAccountId, otherAccountId]) await addOidcProvider(platform, { accountId, url: issuer.url, clientIds: ['sts.amazonaws.com'] })
+    iam[defaultAccountId] = iamClient(platform.url, platform.credentials)
+    iam[otherAccountId] = iamClient(platform.url, await newAccount(platform.url, platform.credentials, otherAccountId))
+    for (const client of Object.values(iam)) await client.createOpenIDConnectProvider({ Url: issuer.issuer, ClientIDList: ['sts.amazonaws.com'] })
+    clients.push(...Object.values(iam))
   })
   afterAll(async () => {
     for (const client of clients) client.destroy()
@@ -45,12 +50,10 @@ describe.each(databases)('AssumeRole on %s', (database) => {
     readonly trust?: object | object[]
     readonly accountId?: string
     readonly maxSessionSeconds?: number
-    readonly tags?: Record<string, string>
   }
   async function newRole({ allows, trust = [], accountId = defaultAccountId, ...more }: RoleOptions = {}): Promise<string> {
     const federated = `arn:aws:iam::${accountId}:oidc-provider/${issuer.url}`
-    return addRole(platform, {
-      accountId,
+    return newRoleOf(iam[accountId]!, {
       name: `role-${++roles}`,
       trustPolicy: {
         Version: '2012-10-17',
@@ -96,7 +99,7 @@ describe.each(databases)('AssumeRole on %s', (database) => {
     expect(await assume(await sessionOf(caller), byName)).toMatchObject({
       AssumedRoleUser: {
         Arn: `arn:aws:sts::${defaultAccountId}:assumed-role/${byName.split('/').at(-1)}/next`,
-        AssumedRoleId: expect.stringMatching(/^AROA[A-Z0-9]{16}:next$/),
+        AssumedRoleId: expect.stringMatching(/^AROA[A-Z0-9]{17}:next$/),
       },
       Credentials: { AccessKeyId: expect.stringMatching(/^ASIA/) },
     })

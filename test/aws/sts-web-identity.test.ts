@@ -1,8 +1,9 @@
+import type { IAM } from '@aws-sdk/client-iam'
 import { STS, STSServiceException, type AssumeRoleWithWebIdentityCommandInput } from '@aws-sdk/client-sts'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Sha256 } from '../../src/http/aws/aws.test-support.ts'
-import { addAccount, addOidcProvider, addRole } from '../support/iam-rows.ts'
+import { iamClient, newAccount, newRole as newRoleOf } from '../support/identities.ts'
 import { startOidcIssuer, type OidcIssuer } from '../support/oidc-issuer.ts'
 import { startTestPlatform, type TestPlatform } from '../support/platform.ts'
 import { databases } from '../support/registry.ts'
@@ -16,17 +17,21 @@ describe.each(databases)('AssumeRoleWithWebIdentity on %s', (database) => {
   let issuer: OidcIssuer
   let platform: TestPlatform
   let sts: STS
+  /** Of each account's root. */
+  let iam: Record<string, IAM> = {}
   let roles = 0
 
   beforeAll(async () => {
     issuer = await startOidcIssuer()
     platform = await startTestPlatform({ database, settings: { STOWAGE_OIDC_PRIVATE_HOSTS: issuer.host, STOWAGE_OIDC_CA_FILE: issuer.caFile } })
     sts = new STS({ endpoint: platform.url, region: 'us-east-1', credentials: { accessKeyId: 'unused', secretAccessKey: 'unused' }, maxAttempts: 1 })
-    await addOidcProvider(platform, { accountId: defaultAccountId, url: issuer.url, clientIds: [audience, 'https://gitlab.example'] })
-    await addAccount(platform, otherAccountId)
+    const other = await newAccount(platform.url, platform.credentials, otherAccountId)
+    iam = { [defaultAccountId]: iamClient(platform.url, platform.credentials), [otherAccountId]: iamClient(platform.url, other) }
+    await iam[defaultAccountId]!.createOpenIDConnectProvider({ Url: issuer.issuer, ClientIDList: [audience, 'https://gitlab.example'] })
   })
   afterAll(async () => {
     sts?.destroy()
+    for (const client of Object.values(iam)) client.destroy()
     await platform?.stop()
     await issuer?.stop()
   })
@@ -44,7 +49,7 @@ describe.each(databases)('AssumeRoleWithWebIdentity on %s', (database) => {
     ],
   })
   const newRole = (trustPolicy: object, more: { maxSessionSeconds?: number; path?: string; accountId?: string } = {}): Promise<string> =>
-    addRole(platform, { accountId: defaultAccountId, name: `role-${++roles}`, trustPolicy, ...more })
+    newRoleOf(iam[more.accountId ?? defaultAccountId]!, { name: `role-${++roles}`, trustPolicy, ...more })
 
   const assume = (RoleArn: string, WebIdentityToken: string, more: Partial<AssumeRoleWithWebIdentityCommandInput> = {}) =>
     sts.assumeRoleWithWebIdentity({ RoleArn, WebIdentityToken, RoleSessionName: 'build', ...more })
@@ -72,7 +77,7 @@ describe.each(databases)('AssumeRoleWithWebIdentity on %s', (database) => {
     const answer = await assume(role, await issuer.sign(githubClaims({ ref: 'refs/heads/main' })), { DurationSeconds: 1800 })
 
     expect(answer).toMatchObject({
-      AssumedRoleUser: { Arn: `arn:aws:sts::${defaultAccountId}:assumed-role/${name}/build`, AssumedRoleId: expect.stringMatching(/^AROA[A-Z0-9]{16}:build$/) },
+      AssumedRoleUser: { Arn: `arn:aws:sts::${defaultAccountId}:assumed-role/${name}/build`, AssumedRoleId: expect.stringMatching(/^AROA[A-Z0-9]{17}:build$/) },
       SubjectFromWebIdentityToken: 'repo:octo-org/octo-repo:ref:refs/heads/main',
       Audience: audience,
       Provider: `arn:aws:iam::${defaultAccountId}:oidc-provider/${issuer.url}`,
@@ -222,12 +227,15 @@ describe.each(databases)('AssumeRoleWithWebIdentity on %s', (database) => {
 describe('a request that nobody signed', () => {
   let issuer: OidcIssuer
   let platform: TestPlatform
+  let iam: IAM
   beforeAll(async () => {
     issuer = await startOidcIssuer()
     platform = await startTestPlatform({ database: 'sqlite', settings: { STOWAGE_OIDC_PRIVATE_HOSTS: issuer.host, STOWAGE_OIDC_CA_FILE: issuer.caFile } })
-    await addOidcProvider(platform, { accountId: defaultAccountId, url: issuer.url, clientIds: [audience] })
+    iam = iamClient(platform.url, platform.credentials)
+    await iam.createOpenIDConnectProvider({ Url: issuer.issuer, ClientIDList: [audience] })
   })
   afterAll(async () => {
+    iam?.destroy()
     await platform?.stop()
     await issuer?.stop()
   })
@@ -260,8 +268,7 @@ describe('a request that nobody signed', () => {
   })
 
   it('may be a GET, as the documentation of AWS has it', async () => {
-    const role = await addRole(platform, {
-      accountId: defaultAccountId,
+    const role = await newRoleOf(iam, {
       name: 'by-get',
       trustPolicy: {
         Version: '2012-10-17',
@@ -284,8 +291,7 @@ describe('a request that nobody signed', () => {
   })
 
   it('may be signed all the same, by somebody whose signature is right', async () => {
-    const role = await addRole(platform, {
-      accountId: defaultAccountId,
+    const role = await newRoleOf(iam, {
       name: 'signed',
       trustPolicy: {
         Version: '2012-10-17',

@@ -44,6 +44,28 @@ export async function newUser(iam: IAM, ...statements: PolicyStatement[]): Promi
   return { name, arn: User?.Arn ?? '', accessKeyId, secretAccessKey, credentials: { username: accessKeyId, password: secretAccessKey } }
 }
 
+/** A role, made by the IAM API as its account's root; answers its ARN. */
+export async function newRole(
+  iam: IAM,
+  role: {
+    readonly name: string
+    readonly path?: string
+    readonly trustPolicy: object
+    readonly maxSessionSeconds?: number
+    /** Its one inline policy. */
+    readonly policy?: object
+  },
+): Promise<string> {
+  const { Role } = await iam.createRole({
+    RoleName: role.name,
+    Path: role.path,
+    AssumeRolePolicyDocument: JSON.stringify(role.trustPolicy),
+    MaxSessionDuration: role.maxSessionSeconds,
+  })
+  if (role.policy !== undefined) await iam.putRolePolicy({ RoleName: role.name, PolicyName: 'rights', PolicyDocument: JSON.stringify(role.policy) })
+  return Role?.Arn ?? ''
+}
+
 /** Calls an operation of the Stowage service, which no SDK knows. */
 export async function callStowage(
   url: string,

@@ -35,8 +35,6 @@ export interface TestPlatform {
   readonly ecr: ECRClient
   readonly platform: Platform
   readonly dataDir: string
-  /** Undefined where the metadata is in the data folder. */
-  readonly databaseUrl: string | undefined
   createRepository(name: string): Promise<void>
   stop(): Promise<void>
 }
@@ -100,7 +98,6 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
     ecr,
     platform,
     dataDir,
-    databaseUrl: config.databaseUrl,
     async createRepository(name) {
       await ecr.send(new CreateRepositoryCommand({ repositoryName: name }))
     },
