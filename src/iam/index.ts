@@ -23,6 +23,9 @@ export {
   type PolicyHolder,
   type PolicyVersion,
   type Role,
+  simulate,
+  type SimulatedDecision,
+  type SimulatedPolicies,
   type User,
 } from './directory/index.ts'
 export { managedPolicies, managedPolicy, type ManagedPolicy } from './managed-policies.ts'

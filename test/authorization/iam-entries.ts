@@ -62,7 +62,7 @@ const onProvider: Readonly<Record<string, Parameters>> = {
 }
 
 /** Operations that name nothing. */
-const listings = ['ListUsers', 'ListGroups', 'ListRoles', 'ListPolicies', 'ListOpenIDConnectProviders', 'ListAccountAliases', 'GetAccountSummary', 'GenerateCredentialReport', 'GetCredentialReport']
+const listings = ['ListUsers', 'ListGroups', 'ListRoles', 'ListPolicies', 'ListOpenIDConnectProviders', 'ListAccountAliases', 'GetAccountSummary', 'GetAccountAuthorizationDetails', 'GenerateCredentialReport', 'GetCredentialReport']
 
 function table(operations: Readonly<Record<string, Parameters>>, named: (place: Place) => Parameters): [string, Entry][] {
   return Object.entries(operations).map(([name, parameters]) => [`iam:${name}`, entry(name, ofNone, (place) => ({ ...named(place), ...parameters }))])
@@ -91,5 +91,10 @@ export const iamEntries: EntryTable = {
   'iam:CreateOpenIDConnectProvider': entry('CreateOpenIDConnectProvider', 'ValidationError', () => ({ Url: 'http://insecure.example' })),
   'iam:CreateAccountAlias': entry('CreateAccountAlias', '200', ({ accountId }) => ({ AccountAlias: `matrix-${accountId}` })),
   'iam:DeleteAccountAlias': entry('DeleteAccountAlias', ofNone, () => ({ AccountAlias: 'absent' })),
+  'iam:SimulateCustomPolicy': entry('SimulateCustomPolicy', '200', () => ({ 'PolicyInputList.member.1': document, 'ActionNames.member.1': 'ecr:PutImage' })),
+  'iam:SimulatePrincipalPolicy': entry('SimulatePrincipalPolicy', ofNone, ({ accountId, repository }) => ({
+    PolicySourceArn: `arn:aws:iam::${accountId}:user/${repository}`,
+    'ActionNames.member.1': 'ecr:PutImage',
+  })),
   'iam:GetAccessKeyLastUsed': entry('GetAccessKeyLastUsed', ofNone, () => ({ AccessKeyId: 'AKIANOBODYNOBODYNOBO' })),
 }

@@ -258,6 +258,112 @@ iamOnEveryDatabase((server) => {
       expect(users.length).toBe((await iam.listUsers({})).Users?.length)
     })
 
+    it('shows everything that its people may do, page by page', async () => {
+      const { iam, newUser, newRole, newPolicy, freeName } = server()
+      const [UserName, RoleName, GroupName, PolicyArn] = [await newUser(), await newRole(), freeName('group'), await newPolicy()]
+      await iam.createGroup({ GroupName })
+      await iam.addUserToGroup({ UserName, GroupName })
+      await iam.putUserPolicy({ UserName, PolicyName: 'own', PolicyDocument: pullPolicy })
+      await iam.attachRolePolicy({ RoleName, PolicyArn })
+      await iam.attachGroupPolicy({ GroupName, PolicyArn: 'arn:aws:iam::aws:policy/ReadOnlyAccess' })
+      await iam.tagRole({ RoleName, Tags: [{ Key: 'a', Value: 'b' }] })
+
+      const whole = await iam.getAccountAuthorizationDetails({ MaxItems: 1000 })
+
+      expect(whole.IsTruncated).toBe(false)
+      expect(whole.UserDetailList?.find((user) => user.UserName === UserName)).toMatchObject({
+        UserPolicyList: [{ PolicyName: 'own', PolicyDocument: encodeURIComponent(pullPolicy).replaceAll('*', '%2A') }],
+        GroupList: [GroupName],
+        AttachedManagedPolicies: [],
+      })
+      expect(whole.GroupDetailList?.find((group) => group.GroupName === GroupName)).toMatchObject({
+        AttachedManagedPolicies: [{ PolicyName: 'ReadOnlyAccess' }],
+      })
+      expect(whole.RoleDetailList?.find((role) => role.RoleName === RoleName)).toMatchObject({
+        AttachedManagedPolicies: [{ PolicyArn }],
+        Tags: [{ Key: 'a', Value: 'b' }],
+      })
+      expect(whole.Policies?.find((policy) => policy.Arn === PolicyArn)?.PolicyVersionList).toMatchObject([{ VersionId: 'v1' }])
+      expect(whole.Policies?.map(({ PolicyName }) => PolicyName)).toContain('ReadOnlyAccess')
+      const names = (page: typeof whole): (string | undefined)[] => [
+        ...(page.UserDetailList ?? []).map((user) => user.UserName),
+        ...(page.GroupDetailList ?? []).map((group) => group.GroupName),
+        ...(page.RoleDetailList ?? []).map((role) => role.RoleName),
+        ...(page.Policies ?? []).map((policy) => policy.Arn),
+      ]
+      const collected: (string | undefined)[] = []
+      let Marker: string | undefined
+      do {
+        const page = await iam.getAccountAuthorizationDetails({ MaxItems: 3, Marker })
+        expect(names(page).length).toBeLessThanOrEqual(3)
+        collected.push(...names(page))
+        Marker = page.Marker
+      } while (Marker !== undefined)
+      expect(collected).toEqual(names(whole))
+      const roles = await iam.getAccountAuthorizationDetails({ Filter: ['Role'], MaxItems: 1000 })
+      expect(names(roles)).toEqual(whole.RoleDetailList?.map((role) => role.RoleName))
+    })
+
+    it('foretells what policies decide', async () => {
+      const { iam, newUser, freeName } = server()
+      const [UserName, GroupName] = [await newUser(), freeName('group')]
+      const { User } = await iam.getUser({ UserName })
+      const statement = (Effect: string, Action: string, Resource: string, more: object = {}): string =>
+        JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect, Action, Resource, ...more }] })
+      await iam.createGroup({ GroupName })
+      await iam.addUserToGroup({ UserName, GroupName })
+      await iam.putGroupPolicy({ GroupName, PolicyName: 'g', PolicyDocument: statement('Allow', 'ecr:*', '*') })
+      await iam.putUserPolicy({ UserName, PolicyName: 'u', PolicyDocument: statement('Deny', 'ecr:Delete*', '*') })
+      const conditional = statement('Allow', 'iam:GetUser', '*', { Condition: { Bool: { 'aws:SecureTransport': 'true' } } })
+      await iam.putUserPolicy({ UserName, PolicyName: 'c', PolicyDocument: conditional })
+      const simulated = async (input: object = {}) => {
+        const { EvaluationResults } = await iam.simulatePrincipalPolicy({
+          PolicySourceArn: User?.Arn,
+          ActionNames: ['ecr:PutImage', 'ecr:DeleteRepository', 'iam:GetUser', 'iam:ListUsers'],
+          ...input,
+        })
+        return EvaluationResults?.map(({ EvalActionName, EvalDecision }) => `${EvalActionName} ${EvalDecision}`)
+      }
+
+      expect(await simulated()).toEqual([
+        'ecr:PutImage allowed',
+        'ecr:DeleteRepository explicitDeny',
+        'iam:GetUser implicitDeny',
+        'iam:ListUsers implicitDeny',
+      ])
+      const ContextEntries = [{ ContextKeyName: 'aws:SecureTransport', ContextKeyValues: ['true'], ContextKeyType: 'boolean' }]
+      expect(await simulated({ ContextEntries, PolicyInputList: [statement('Allow', 'iam:List*', '*')] })).toEqual([
+        'ecr:PutImage allowed',
+        'ecr:DeleteRepository explicitDeny',
+        'iam:GetUser allowed',
+        'iam:ListUsers allowed',
+      ])
+      await iam.putUserPermissionsBoundary({ UserName, PermissionsBoundary: 'arn:aws:iam::aws:policy/IAMReadOnlyAccess' })
+      const bounded = await iam.simulatePrincipalPolicy({ PolicySourceArn: User?.Arn, ActionNames: ['ecr:PutImage', 'iam:GetUser'] })
+      expect(bounded.EvaluationResults).toMatchObject([
+        { EvalDecision: 'implicitDeny', PermissionsBoundaryDecisionDetail: { AllowedByPermissionsBoundary: false } },
+        { MissingContextValues: ['aws:securetransport'], PermissionsBoundaryDecisionDetail: { AllowedByPermissionsBoundary: true } },
+      ])
+
+      const custom = {
+        PolicyInputList: [statement('Allow', 'ecr:PutImage', 'arn:aws:ecr:*:*:repository/a/*')],
+        ActionNames: ['ecr:PutImage'],
+        ResourceArns: ['a/x', 'b/x', 'a/y'].map((name) => `arn:aws:ecr:us-east-1:${accountId}:repository/${name}`),
+      }
+      const first = await iam.simulateCustomPolicy({ ...custom, MaxItems: 2 })
+      const second = await iam.simulateCustomPolicy({ ...custom, Marker: first.Marker })
+      const results = [...(first.EvaluationResults ?? []), ...(second.EvaluationResults ?? [])]
+      expect(results.map(({ EvalDecision }) => EvalDecision)).toEqual(['allowed', 'implicitDeny', 'allowed'])
+      expect(await iamFailure(iam.simulateCustomPolicy({ ...custom, PolicyInputList: ['{}'] }))).toMatch(/^400 InvalidInputException/)
+      expect(await iamFailure(iam.simulatePrincipalPolicy({ PolicySourceArn: `${User?.Arn}x`, ActionNames: ['ecr:PutImage'] }))).toMatch(
+        /^404 NoSuchEntityException/,
+      )
+      const foreign = 'arn:aws:iam::111111111111:user/x'
+      expect(await iamFailure(iam.simulatePrincipalPolicy({ PolicySourceArn: foreign, ActionNames: ['ecr:PutImage'] }))).toMatch(
+        /^403 IAMServiceException: .*is not authorized to perform/,
+      )
+    })
+
     it('says how much of everything it has', async () => {
       const { iam, newUser, newPolicy } = server()
       const before = (await iam.getAccountSummary({})).SummaryMap ?? {}

@@ -244,6 +244,16 @@ export class Policies {
     return found
   }
 
+  /** What a user, group or role itself has: documents in force, in no order. Throws `entity-unknown`. */
+  async documentsOf(accountId: AccountId, owner: PolicyOwner): Promise<string[]> {
+    const documents = (await this.inline(accountId, owner)).map(({ document }) => document)
+    for (const { arn } of await this.attached(accountId, owner, '/')) {
+      const document = await this.documentInForce(accountId, arn)
+      if (document !== undefined) documents.push(document)
+    }
+    return documents
+  }
+
   /** Undefined takes the boundary away. Throws `entity-unknown`. */
   async putBoundary(
     owner: { kind: 'user' | 'role'; name: string },

@@ -2,12 +2,14 @@ import type { AwsService } from '../../service.ts'
 import { validationError } from '../../shapes.ts'
 import { accessKeyOperations } from './access-keys.ts'
 import { accountOperations } from './account.ts'
+import { authorizationDetailOperations } from './authorization-details.ts'
 import type { IamServiceDependencies } from './calls.ts'
 import { entityPolicyOperations } from './entity-policies.ts'
 import { groupOperations } from './groups.ts'
 import { oidcProviderOperations } from './oidc-providers.ts'
 import { managedPolicyOperations } from './policies.ts'
 import { roleOperations } from './roles.ts'
+import { simulationOperations } from './simulations.ts'
 import { tagOperations } from './tags.ts'
 import { userOperations } from './users.ts'
 
@@ -34,6 +36,8 @@ export function createIamService(deps: IamServiceDependencies): AwsService {
       ...tagOperations(deps),
       ...oidcProviderOperations(deps),
       ...accountOperations(deps),
+      ...authorizationDetailOperations(deps),
+      ...simulationOperations(deps),
     },
   }
 }

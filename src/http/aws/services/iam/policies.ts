@@ -22,7 +22,7 @@ import {
 import * as shapes from './shapes.ts'
 
 /** A managed policy as IAM answers it in lists. */
-function policyMember(policy: Policy): object {
+export function policyMember(policy: Policy): object {
   return {
     PolicyName: policy.name,
     PolicyId: policy.uniqueId,
@@ -37,7 +37,8 @@ function policyMember(policy: Policy): object {
   }
 }
 
-function versionMember({ version, isDefault, createdAt }: PolicyVersion): object {
+/** A policy's version as IAM answers it in lists. */
+export function versionMember({ version, isDefault, createdAt }: PolicyVersion): object {
   return { VersionId: `v${version}`, IsDefaultVersion: isDefault, CreateDate: new Date(createdAt) }
 }
 

@@ -1,0 +1,137 @@
+import { isPlatformError } from '../../../../internal/platform-error.ts'
+import {
+  pageOfItems,
+  simulate,
+  type SimulatedDecision,
+  type SimulatedPolicies,
+} from '../../../../iam/index.ts'
+import { parseAccountId } from '../../../../values/index.ts'
+import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
+import { enumeration, list, required, string, structure, type Input } from '../../shapes.ts'
+import { accountOf, pageEnd, pageRequest, type IamServiceDependencies } from './calls.ts'
+import * as shapes from './shapes.ts'
+
+const mostActions = 100
+const mostResources = 100
+
+/** In one answer, whatever it asks for: while these are decided, nothing else is. */
+const mostDecisions = 100
+
+/** Beside a principal's own: as many as the longest there may be of them. */
+const documents = list(shapes.policyDocument, { max: 20 })
+
+const simulationMembers = {
+  PermissionsBoundaryPolicyInputList: list(shapes.policyDocument, { max: 1 }),
+  ActionNames: required(list(string({ min: 3, max: 128 }), { max: mostActions })),
+  ResourceArns: list(string({ min: 1, max: 2048 }), { max: mostResources }),
+  ResourcePolicy: shapes.policyDocument,
+  ResourceOwner: string({ min: 1, max: 2048 }),
+  CallerArn: string({ min: 1, max: 2048 }),
+  ContextEntries: list(
+    structure({
+      ContextKeyName: required(string({ min: 5, max: 256 })),
+      ContextKeyValues: list(string({ max: 2048 }), { max: 100 }),
+      ContextKeyType: enumeration([
+        'string',
+        'stringList',
+        'numeric',
+        'numericList',
+        'boolean',
+        'booleanList',
+        'ip',
+        'ipList',
+        'binary',
+        'binaryList',
+        'date',
+        'dateList',
+      ]),
+    }),
+    { max: 100 },
+  ),
+  ResourceHandlingOption: string({ min: 1, max: 64 }),
+  ...shapes.pageMembers,
+}
+
+type SimulationInput = Input<ReturnType<typeof structure<typeof simulationMembers>>>
+
+/** A document that is none is a wrong input here, and not something that was to be kept. */
+const simulationErrors = {
+  'policy-malformed': { type: 'InvalidInput', status: 400 },
+  'iam-limit-exceeded': { type: 'InvalidInput', status: 400 },
+} as const
+
+/** What would be allowed: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html */
+export function simulationOperations({ directory }: IamServiceDependencies): Record<string, AwsOperation> {
+  const { simulation } = directory
+  return {
+    SimulateCustomPolicy: operation({
+      action: 'iam:SimulateCustomPolicy',
+      resource: () => '*',
+      input: structure({ PolicyInputList: required(documents), ...simulationMembers }),
+      errors: simulationErrors,
+      handler(call, input) {
+        const [boundary] = input.PermissionsBoundaryPolicyInputList ?? []
+        return Promise.resolve(answer(call, { identity: input.PolicyInputList, boundary }, input))
+      },
+    }),
+
+    SimulatePrincipalPolicy: operation({
+      action: 'iam:SimulatePrincipalPolicy',
+      resource: (input) => input.PolicySourceArn,
+      input: structure({ PolicySourceArn: required(shapes.arn), PolicyInputList: documents, ...simulationMembers }),
+      errors: simulationErrors,
+      async handler(call, input) {
+        const held = await simulation.policiesOf(accountOf(call), input.PolicySourceArn)
+        const [boundary = held.boundary] = input.PermissionsBoundaryPolicyInputList ?? []
+        const policies = { identity: [...held.identity, ...(input.PolicyInputList ?? [])], boundary }
+        const caller = /:(user|role)\//.test(input.PolicySourceArn) ? input.PolicySourceArn : undefined
+        return answer(call, policies, { ...input, CallerArn: input.CallerArn ?? caller })
+      },
+    }),
+  }
+}
+
+function answer(call: AwsCall, policies: SimulatedPolicies, input: SimulationInput): object {
+  const entries = (input.ContextEntries ?? []).map(
+    ({ ContextKeyName, ContextKeyValues = [] }): [string, string | readonly string[]] => [
+      ContextKeyName.toLowerCase(),
+      ContextKeyValues.length === 1 ? (ContextKeyValues[0] ?? '') : ContextKeyValues,
+    ],
+  )
+  const resources = input.ResourceArns ?? ['*']
+  const questions = input.ActionNames.flatMap((action) => resources.map((resource) => ({ action, resource })))
+  const numbered = questions.map((question, index) => ({ question, position: String(index).padStart(6, '0') }))
+  const page = pageRequest('simulation', input)
+  const { items, next } = pageOfItems(numbered, ({ position }) => position, { ...page, limit: Math.min(page.limit, mostDecisions) })
+  const decisions = simulate(accountOf(call), policies, {
+    questions: items.map(({ question }) => question),
+    resourcePolicy: input.ResourcePolicy,
+    resourceOwner: ownerIn(input.ResourceOwner) ?? accountOf(call),
+    callerArn: input.CallerArn,
+    context: new Map(entries),
+  })
+  return { EvaluationResults: decisions.map(resultMember), ...pageEnd('simulation', next) }
+}
+
+function resultMember({ action, resource, decision, allowedByBoundary, missingKeys }: SimulatedDecision): object {
+  return {
+    EvalActionName: action,
+    EvalResourceName: resource,
+    EvalDecision: decision,
+    MatchedStatements: [],
+    MissingContextValues: missingKeys,
+    PermissionsBoundaryDecisionDetail:
+      allowedByBoundary === undefined ? undefined : { AllowedByPermissionsBoundary: allowedByBoundary },
+  }
+}
+
+/** Of `arn:aws:iam::<account>:root`, or the account itself. */
+function ownerIn(text: string | undefined): ReturnType<typeof parseAccountId> | undefined {
+  const account = /(?:^|:)(\d{12})(?::|$)/.exec(text ?? '')?.[1]
+  try {
+    return account === undefined ? undefined : parseAccountId(account)
+  } catch (error) {
+    if (isPlatformError(error)) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,118 @@
+import type { AccountId } from '../../values/index.ts'
+import { quotaExceeded } from '../commands/change.ts'
+import { iamError } from '../errors.ts'
+import { evaluate, parsePolicy, policySize, type ContextValue, type Policy, type PolicyPrincipal } from '../policy/index.ts'
+import { iamQuotas } from '../quotas.ts'
+import type { DirectoryDependencies } from './dependencies.ts'
+import { Entities } from './entities.ts'
+import { Policies } from './policies.ts'
+
+/** What a simulation asks. Documents are texts. */
+export interface SimulatedRequest {
+  readonly questions: readonly { readonly action: string; readonly resource: string }[]
+  /** The resource's own policy. */
+  readonly resourcePolicy: string | undefined
+  /** Whose the resources are that do not say so themselves. */
+  readonly resourceOwner: AccountId
+  /** Who asks, as a resource's policy sees it. */
+  readonly callerArn: string | undefined
+  /** Condition keys, in lower case. */
+  readonly context: ReadonlyMap<string, ContextValue>
+}
+
+/** In place of a principal's own, or beside them. */
+export interface SimulatedPolicies {
+  readonly identity: readonly string[]
+  readonly boundary: string | undefined
+}
+
+export interface SimulatedDecision {
+  readonly action: string
+  readonly resource: string
+  readonly decision: 'allowed' | 'explicitDeny' | 'implicitDeny'
+  /** Undefined where nothing bounds the principal. */
+  readonly allowedByBoundary: boolean | undefined
+  /** Condition keys, in lower case, that a policy asked for and the context does not have. */
+  readonly missingKeys: readonly string[]
+}
+
+/** Says what policies would decide: by the same evaluation that decides requests. */
+export class Simulation {
+  readonly #entities: Entities
+  readonly #policies: Policies
+
+  constructor(deps: DirectoryDependencies) {
+    this.#entities = new Entities(deps)
+    this.#policies = new Policies(deps)
+  }
+
+  /** The policies that a user, with its groups, a group, or a role has. Throws `entity-unknown`, `iam-input-invalid`. */
+  async policiesOf(accountId: AccountId, arn: string): Promise<SimulatedPolicies> {
+    const match = /^arn:aws:iam::(\d{12}):(user|group|role)\/(?:.*\/)?([^/]+)$/.exec(arn)
+    const [, owner, kind, name = ''] = match ?? []
+    if (owner !== accountId || kind === undefined) {
+      throw iamError('iam-input-invalid', `Invalid Entity Arn: ${arn} does not clearly define entity type and name.`)
+    }
+    if (kind === 'group') return { identity: await this.#policies.documentsOf(accountId, { kind: 'group', name }), boundary: undefined }
+    if (kind === 'role') {
+      const { boundaryArn } = await this.#entities.getRole(accountId, name)
+      const identity = await this.#policies.documentsOf(accountId, { kind: 'role', name })
+      return { identity, boundary: await this.#boundary(accountId, boundaryArn) }
+    }
+    const { boundaryArn } = await this.#entities.getUser(accountId, name)
+    const documents = [await this.#policies.documentsOf(accountId, { kind: 'user', name })]
+    for (const group of await this.#entities.groupsOfUser(accountId, name)) {
+      documents.push(await this.#policies.documentsOf(accountId, { kind: 'group', name: group.name }))
+    }
+    return { identity: documents.flat(), boundary: await this.#boundary(accountId, boundaryArn) }
+  }
+
+  async #boundary(accountId: AccountId, arn: string | undefined): Promise<string | undefined> {
+    return arn === undefined ? undefined : this.#policies.documentInForce(accountId, arn)
+  }
+}
+
+/** One decision for each question, in this thread: ask few at a time. Throws `policy-malformed`, `iam-limit-exceeded`. */
+export function simulate(accountId: AccountId, policies: SimulatedPolicies, request: SimulatedRequest): SimulatedDecision[] {
+  const identity = policies.identity.map(identityPolicy)
+  const boundary = policies.boundary === undefined ? undefined : identityPolicy(policies.boundary)
+  const resourcePolicy = request.resourcePolicy === undefined ? undefined : parsePolicy(request.resourcePolicy, 'resource')
+  const principal: PolicyPrincipal = {
+    arn: request.callerArn ?? `arn:aws:iam::${accountId}:user/simulated`,
+    accountId: accountOf(request.callerArn) ?? accountId,
+    kind: 'user',
+  }
+  return request.questions.map(({ action, resource }) => {
+    const missing = new Set<string>()
+    const question = {
+      principal,
+      action,
+      resource,
+      accountId: accountOf(resource) ?? request.resourceOwner,
+      context: (key: string) => {
+        const value = request.context.get(key)
+        if (value === undefined) missing.add(key)
+        return value
+      },
+    }
+    const answer = evaluate(question, { identity, boundary, resource: resourcePolicy })
+    const withinBoundary = boundary && evaluate({ ...question, accountId: principal.accountId }, { identity: [boundary] })
+    return {
+      action,
+      resource,
+      decision: answer.allowed ? 'allowed' : answer.kind === 'explicit-deny' ? 'explicitDeny' : 'implicitDeny',
+      allowedByBoundary: withinBoundary?.allowed,
+      missingKeys: [...missing].sort(),
+    }
+  })
+}
+
+function identityPolicy(document: string): Policy {
+  // The longest that anybody can have.
+  if (policySize(document) > iamQuotas.RolePolicySize) throw quotaExceeded('RolePolicySize')
+  return parsePolicy(document, 'identity')
+}
+
+function accountOf(arn: string | undefined): string | undefined {
+  return /^arn:[^:]*:[^:]*:[^:]*:(\d{12}):/.exec(arn ?? '')?.[1]
+}
