@@ -29,7 +29,8 @@ const ofNone = 'NoSuchEntity'
 const onUser: Readonly<Record<string, Parameters>> = {
   GetUser: {}, UpdateUser: { NewPath: '/moved/' }, DeleteUser: {}, TagUser: tag, UntagUser: tagKey, ListUserTags: {},
   CreateAccessKey: {}, UpdateAccessKey: { AccessKeyId: 'AKIANOBODYNOBODYNOBO', Status: 'Inactive' }, DeleteAccessKey: { AccessKeyId: 'AKIANOBODYNOBODYNOBO' },
-  ListAccessKeys: {}, ListGroupsForUser: {},
+  ListAccessKeys: {}, ListGroupsForUser: {}, ListMFADevices: {}, ListSSHPublicKeys: {}, ListSigningCertificates: {}, ListServiceSpecificCredentials: {},
+  GetLoginProfile: {}, DeleteLoginProfile: {},
   PutUserPolicy: { ...inlineName, PolicyDocument: document }, GetUserPolicy: inlineName, DeleteUserPolicy: inlineName, ListUserPolicies: {},
   AttachUserPolicy: { PolicyArn: boundary }, DetachUserPolicy: { PolicyArn: boundary }, ListAttachedUserPolicies: {},
   PutUserPermissionsBoundary: { PermissionsBoundary: boundary }, DeleteUserPermissionsBoundary: {},
@@ -62,7 +63,7 @@ const onProvider: Readonly<Record<string, Parameters>> = {
 }
 
 /** Operations that name nothing. */
-const listings = ['ListUsers', 'ListGroups', 'ListRoles', 'ListPolicies', 'ListOpenIDConnectProviders', 'ListAccountAliases', 'GetAccountSummary', 'GetAccountAuthorizationDetails', 'GenerateCredentialReport', 'GetCredentialReport']
+const listings = ['ListUsers', 'ListGroups', 'ListRoles', 'ListPolicies', 'ListOpenIDConnectProviders', 'ListAccountAliases', 'GetAccountSummary', 'GetAccountAuthorizationDetails', 'ListVirtualMFADevices', 'ListSAMLProviders', 'ListInstanceProfiles', 'ListServerCertificates', 'GenerateCredentialReport', 'GetCredentialReport']
 
 function table(operations: Readonly<Record<string, Parameters>>, named: (place: Place) => Parameters): [string, Entry][] {
   return Object.entries(operations).map(([name, parameters]) => [`iam:${name}`, entry(name, ofNone, (place) => ({ ...named(place), ...parameters }))])
@@ -96,5 +97,6 @@ export const iamEntries: EntryTable = {
     PolicySourceArn: `arn:aws:iam::${accountId}:user/${repository}`,
     'ActionNames.member.1': 'ecr:PutImage',
   })),
+  'iam:GetAccountPasswordPolicy': entry('GetAccountPasswordPolicy', ofNone, () => ({})),
   'iam:GetAccessKeyLastUsed': entry('GetAccessKeyLastUsed', ofNone, () => ({ AccessKeyId: 'AKIANOBODYNOBODYNOBO' })),
 }

@@ -364,6 +364,28 @@ iamOnEveryDatabase((server) => {
       )
     })
 
+    it('has none of what is not there, and says so to who asks before deleting a user', async () => {
+      const { iam, newUser } = server()
+      const UserName = await newUser()
+
+      expect(await iam.listMFADevices({ UserName })).toMatchObject({ MFADevices: [], IsTruncated: false })
+      expect((await iam.listMFADevices({})).MFADevices).toEqual([])
+      expect((await iam.listSSHPublicKeys({ UserName })).SSHPublicKeys).toEqual([])
+      expect((await iam.listSigningCertificates({ UserName })).Certificates).toEqual([])
+      expect((await iam.listServiceSpecificCredentials({ UserName })).ServiceSpecificCredentials).toEqual([])
+      expect((await iam.listVirtualMFADevices({ AssignmentStatus: 'Any' })).VirtualMFADevices).toEqual([])
+      expect((await iam.listInstanceProfiles({})).InstanceProfiles).toEqual([])
+      expect((await iam.listServerCertificates({})).ServerCertificateMetadataList).toEqual([])
+      expect((await iam.listSAMLProviders({})).SAMLProviderList).toEqual([])
+      const profile = `404 NoSuchEntityException: Login Profile for User ${UserName} cannot be found.`
+      expect(await iamFailure(iam.getLoginProfile({ UserName }))).toBe(profile)
+      expect(await iamFailure(iam.deleteLoginProfile({ UserName }))).toBe(profile)
+      expect(await iamFailure(iam.listMFADevices({ UserName: 'nobody' }))).toMatch(/^404 NoSuchEntityException/)
+      expect(await iamFailure(iam.getAccountPasswordPolicy({}))).toBe(
+        `404 NoSuchEntityException: The Password Policy with domain name ${accountId} cannot be found.`,
+      )
+    })
+
     it('says how much of everything it has', async () => {
       const { iam, newUser, newPolicy } = server()
       const before = (await iam.getAccountSummary({})).SummaryMap ?? {}

@@ -1,5 +1,6 @@
 import type { AwsService } from '../../service.ts'
 import { validationError } from '../../shapes.ts'
+import { absentOperations } from './absent.ts'
 import { accessKeyOperations } from './access-keys.ts'
 import { accountOperations } from './account.ts'
 import { authorizationDetailOperations } from './authorization-details.ts'
@@ -38,6 +39,7 @@ export function createIamService(deps: IamServiceDependencies): AwsService {
       ...accountOperations(deps),
       ...authorizationDetailOperations(deps),
       ...simulationOperations(deps),
+      ...absentOperations(deps),
     },
   }
 }
