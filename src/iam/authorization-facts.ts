@@ -79,7 +79,7 @@ export class FactReader {
     this.#onUnreadable = onUnreadable
   }
 
-  /** The length of all documents that were read: what a cache of the facts holds at most. */
+  /** The length of all documents that were read, but for those of sessions: what a cache of the facts holds at most. */
   get heldCharacters(): number {
     return this.#heldCharacters
   }
@@ -187,7 +187,8 @@ export class FactReader {
   #parse(document: string | undefined, kind: PolicyKind, owner: string): Policy | undefined {
     try {
       if (document === undefined) throw new Error('a policy that is attached is not there')
-      this.#heldCharacters += document.length
+      // A session's go with it, and whoever finds sessions bounds how many are kept.
+      if (kind !== 'session') this.#heldCharacters += document.length
       return parsePolicy(document, kind)
     } catch (error) {
       if (document !== undefined && !isPlatformError(error, 'policy-malformed')) throw error

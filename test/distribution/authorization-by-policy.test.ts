@@ -210,6 +210,8 @@ onEveryDatabase((registry) => {
     const { newRepository } = registry()
     const visible = [await newRepository('catalog/a'), await newRepository('catalog/b'), await newRepository('catalog/c')]
     for (const name of ['catalog/hidden', 'catalog/hidden', 'catalog/hidden']) await newRepository(name)
+    // A page ends behind the hidden ones, and its end is not to tell their names.
+    visible.push(await newRepository('catalog/last'))
     const list = { Action: 'ecr:DescribeRepositories', Resource: arnOf('catalog/*') }
     const reader = await user(list, { ...list, Effect: 'Deny', Resource: arnOf('catalog/hidden*') })
     const names: string[] = []

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ecrQuotas } from '../../src/config/index.ts'
+import { FactReader } from '../../src/iam/authorization-facts.ts'
 import { textKeyring } from '../../src/iam/iam.test-support.ts'
 import { AccessKeyClock, createIamDirectory, replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
 import { keepScrub } from '../../src/integrity/commands/scrub.ts'
@@ -26,8 +27,15 @@ import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { Session } from '../../src/storage/metadata/session.ts'
 import { SqliteConnection } from '../../src/storage/metadata/sqlite/connection.ts'
 import { accessKeysOf, findAccessKeyRow, iamGeneration } from '../../src/storage/metadata/stores/access-key-store.ts'
+import { listAccountRows } from '../../src/storage/metadata/stores/account-store.ts'
+import {
+  attachedPolicyArnsOf,
+  identityTagsOf,
+  inlineDocumentsOf,
+  managedDocument,
+} from '../../src/storage/metadata/stores/authorization-store.ts'
 import { holdsLocations, isKeyLocated, isQuarantined } from '../../src/storage/metadata/stores/blob-index.ts'
-import { accountExists, findRegistryId } from '../../src/storage/metadata/stores/repository-store.ts'
+import { accountExists, findRegistryId, listRepositoryRowsWithin } from '../../src/storage/metadata/stores/repository-store.ts'
 import { isOpenUpload } from '../../src/storage/metadata/stores/upload-store.ts'
 import {
   digestOf,
@@ -38,6 +46,7 @@ import {
   parseRepositoryPrefix,
   parseTag,
   type Digest,
+  type Region,
 } from '../../src/values/index.ts'
 import { bytesOf, ManualClock } from '../support/registry.ts'
 
@@ -50,6 +59,25 @@ const statements = new Set<string>()
 let dir: string
 let raw: DatabaseSync
 let blobStore: BlobStore
+
+/** What decisions about a user and a role are made of, and a listing of what they may see. */
+async function readRights(database: MetadataDatabase, region: Region): Promise<void> {
+  const accountId = parseAccountId('000000000000')
+  const facts = new FactReader(database.reader, () => undefined)
+  for (const kind of ['user', 'role'] as const) await facts.identity({ kind, id: 1 })
+  // Of somebody who is gone nothing more is read.
+  for (const kind of ['user', 'role'] as const) {
+    await inlineDocumentsOf(database.reader, kind, 1)
+    await attachedPolicyArnsOf(database.reader, kind, 1)
+    await identityTagsOf(database.reader, kind, 1)
+  }
+  await managedDocument(database.reader, accountId, 'x')
+  await facts.registry(accountId, region)
+  await facts.repository('x', { accountId, region, name: 'plans/one' })
+  await facts.repositoriesWithin('x', { accountId, region }, ['plans/one', 'plans/two'], true)
+  await listRepositoryRowsWithin(database.reader, 1, { after: '', from: 'a', to: 'b' }, 10)
+  await listAccountRows(database.reader, '', 10)
+}
 
 /** One connection for everything, in this thread, that remembers what it was asked. */
 function recordingDatabase(file: string): MetadataDatabase {
@@ -107,6 +135,7 @@ beforeAll(async () => {
   await database.execute(replaceRootAccessKey, key, commandContext(context))
   await accessKeysOf(database.reader, root)
   await useIam(database, commandContext(context))
+  await readRights(database, region)
   await findAccessKeyRow(database.reader, 'AKIA')
   await iamGeneration(database.reader)
   await holdsLocations(database.reader)

@@ -147,7 +147,10 @@ export function repositoryPolicyOf(
   return session.first(repositoryPolicy, { accountId, region, name })
 }
 
-const anyRepositoryPolicy = statement()((db) => db.selectFrom('repository_policy').select('repository_id').limit(1))
+/** The first row of the key's index: numbers of repositories begin at 1. */
+const anyRepositoryPolicy = statement()((db) =>
+  db.selectFrom('repository_policy').select('repository_id').where('repository_id', '>', 0).limit(1),
+)
 
 /** True where any repository of the installation has a policy. */
 export async function holdsRepositoryPolicies(session: Session): Promise<boolean> {
