@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAwsClient, type AwsClient } from '../support/aws.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
-import { buildImage, pushImage } from '../support/images.ts'
+import { buildImage, buildIndex, pushImage } from '../support/images.ts'
 import { installPrograms } from '../support/installed-programs.ts'
 import { run, type RunResult } from '../support/run.ts'
 import { registerSecret } from '../support/secrets.ts'
@@ -81,7 +81,8 @@ describe('stowage iam quickstart', () => {
   it('gives exactly what it says: some tags of some repositories, and back with the printed commands', async () => {
     const { accessKey, undo } = await quickstart('ci-pusher', '--repository-prefix', 'team-a/', '--tag-pattern', 'dev-*', '--name', 'exactly', '--apply')
     const auth = { username: accessKey?.accessKeyId ?? '', password: accessKey?.secretAccessKey ?? '' }
-    const image = buildImage({ seed: 'exactly' })
+    // For two platforms: its parts are pushed by their digests, and have no tag.
+    const image = buildIndex(['amd64', 'arm64'].map((architecture) => buildImage({ seed: architecture, platform: { os: 'linux', architecture } })))
     const push = (repository: string, tag: string): Promise<void> => pushImage({ url: stowage.url, repository, auth }, image, tag)
 
     await push('team-a/app', 'dev-1')
