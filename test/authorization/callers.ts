@@ -15,6 +15,8 @@ export interface Caller {
   readonly isSession: boolean
   /** It has its temporary credentials from GetSessionToken. */
   readonly isOwnSession: boolean
+  /** One of the many that tell actions apart: asked about its own account alone. */
+  readonly isSplit: boolean
   /** Absent for those who are known. */
   readonly unknown?: Unknown
   /** What its own policies allow, with all that bounds them. */
@@ -49,7 +51,7 @@ function onTeam(...actions: string[]): Right {
 }
 
 /** The named actions on whatever they are for. */
-function anywhere(...actions: string[]): Right {
+export function anywhere(...actions: string[]): Right {
   return { actions, resource: '*', covers: (action) => actions.includes(action) }
 }
 
@@ -67,7 +69,7 @@ export interface Rights {
   may(action: string, resource: string): boolean
 }
 
-function rights(allowed: readonly Right[], denied: readonly Right[] = []): Rights {
+export function rights(allowed: readonly Right[], denied: readonly Right[] = []): Rights {
   const statement = (Effect: string) => (right: Right) => ({ Effect, Action: right.actions, Resource: right.resource })
   return {
     document: { Version: '2012-10-17', Statement: [...allowed.map(statement('Allow')), ...denied.map(statement('Deny'))] },
@@ -121,10 +123,12 @@ interface KnownCaller extends Pick<Rights, 'may'> {
   readonly isRoot?: boolean
   readonly isSession?: boolean
   readonly isOwnSession?: boolean
+  readonly isSplit?: boolean
 }
 
-function known(name: string, { accountId = homeAccount, arn = userArn(accountId, name), isRoot = false, isOwnSession = false, isSession = isOwnSession, may }: KnownCaller): Caller {
-  return { name, accountId, arn, isRoot, isSession, isOwnSession, may }
+export function known(name: string, given: KnownCaller): Caller {
+  const { accountId = homeAccount, arn = userArn(accountId, name), isRoot = false, isOwnSession = false, isSession = isOwnSession, isSplit = false, may } = given
+  return { name, accountId, arn, isRoot, isSession, isOwnSession, isSplit, may }
 }
 
 function stranger(name: string, unknown: Unknown): Caller {

@@ -1,19 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { databases } from '../support/registry.ts'
-import { ecrEntries } from './ecr-entries.ts'
-import type { Entry, EntryTable } from './entry.ts'
+import { entries } from './entries.ts'
+import type { Entry } from './entry.ts'
 import { comparable, expectedAnswer, seenAnswer, verdictOf, type CellPlace } from './expectation.ts'
 import type { Caller, Unknown } from './callers.ts'
 import type { Answer, Login, MatrixRequest } from './exchange.ts'
-import { iamEntries } from './iam-entries.ts'
-import { ociEntries } from './oci-entries.ts'
 import { absentAccount, absentName, homeAccount, otherAccount, presentName, repositoryPlaces, type Place } from './places.ts'
 import { servedOperations } from './served-operations.ts'
-import { stsEntries } from './sts-entries.ts'
-import { stowageEntries } from './stowage-entries.ts'
 import { makeWorld, type World } from './world.ts'
-
-const entries: EntryTable = { ...ecrEntries, ...ociEntries, ...stsEntries, ...iamEntries, ...stowageEntries }
 
 const registryPlaces: readonly CellPlace[] = [
   { label: "the installation's own account", accountId: homeAccount },
@@ -31,8 +25,8 @@ interface Cell {
 }
 
 function placesOf({ subject }: Entry, caller: Caller): readonly CellPlace[] {
-  if (subject === 'repository') return repositoryPlaces
-  if (subject === 'registry') return registryPlaces
+  if (subject === 'repository') return caller.isSplit ? repositoryPlaces.slice(0, 1) : repositoryPlaces
+  if (subject === 'registry') return caller.isSplit ? registryPlaces.slice(0, 1) : registryPlaces
   if (subject === 'installation') return [{ label: 'installation', accountId: homeAccount, repository: absentAccount, absent: otherAccount }]
   const { accountId } = caller
   return [{ label: 'own account', accountId, ...(subject === 'identity' ? { repository: absentName, absent: presentName } : {}) }]

@@ -5,6 +5,7 @@ import { callers, roleRights, type CallerName, type CallerWithLogins, type Unkno
 import { ControlPlane, keysOf, signedBy, type Keys } from './control-plane.ts'
 import { Exchange, type Login } from './exchange.ts'
 import { accountArn, excludedArn, guestName, homeAccount, image, otherAccount, presentName, presentPath, presentTemplate, region, repositoryPlaces, type RepositoryPlace } from './places.ts'
+import { splitCallers } from './split-callers.ts'
 import { distrustfulRole, roleArn, trustingRole } from './sts-entries.ts'
 
 /** A server with everything in it that the matrix asks about, and everybody who asks. */
@@ -154,6 +155,13 @@ async function callersOfNow(plane: ControlPlane): Promise<CallerWithLogins[]> {
   for (const [name, keys] of made) all.push(await withLogins(plane, name, keys))
   all.push(await guest(plane), await revoked(plane), await deleted(plane))
   all.push({ caller: callers.anonymous, aws: { kind: 'none' }, oci: [{ login: { kind: 'none' } }] })
+  for (const { caller, document } of splitCallers()) {
+    const UserName = caller.name
+    await plane.iam('CreateUser', { UserName })
+    await plane.iam('AttachUserPolicy', { UserName, PolicyArn: await plane.managedPolicy(UserName, document) })
+    const login = signedBy(await plane.newKey(UserName))
+    all.push({ caller, aws: login, oci: [{ login }] })
+  }
   return all
 }
 

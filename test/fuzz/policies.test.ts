@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { keysOf, queryRequest, signedBy } from '../authorization/control-plane.ts'
-import { ecrEntries } from '../authorization/ecr-entries.ts'
+import { entries } from '../authorization/entries.ts'
 import type { Entry } from '../authorization/entry.ts'
 import type { Answer, Login, MatrixRequest } from '../authorization/exchange.ts'
-import { iamEntries } from '../authorization/iam-entries.ts'
-import { ociEntries } from '../authorization/oci-entries.ts'
 import type { Place } from '../authorization/places.ts'
-import { roleArn, stsEntries } from '../authorization/sts-entries.ts'
+import { roleArn } from '../authorization/sts-entries.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { databases } from '../support/registry.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
@@ -25,7 +23,7 @@ const requestsPerCase = 2
 const timeoutMs = 60_000 + casesOfDatabase * 500
 
 /** Every operation there is, as the authorization matrix knows them. */
-const operations: readonly (readonly [string, Entry])[] = Object.entries({ ...ecrEntries, ...ociEntries, ...stsEntries, ...iamEntries })
+const operations: readonly (readonly [string, Entry])[] = Object.entries(entries)
 
 /** What a policy was set on, and how to see it again. */
 interface Setting {

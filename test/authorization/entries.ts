@@ -1,0 +1,9 @@
+import { ecrEntries } from './ecr-entries.ts'
+import type { EntryTable } from './entry.ts'
+import { iamEntries } from './iam-entries.ts'
+import { ociEntries } from './oci-entries.ts'
+import { stowageEntries } from './stowage-entries.ts'
+import { stsEntries } from './sts-entries.ts'
+
+/** Every operation of every service. */
+export const entries: EntryTable = { ...ecrEntries, ...ociEntries, ...stsEntries, ...iamEntries, ...stowageEntries }
