@@ -126,14 +126,14 @@ function ownerWhoRefuses(policies: PolicySet, granted: NamedBy): RefusingPolicy 
 }
 
 function denies(policy: Policy, scope: StatementScope, action: string): boolean {
-  for (const statement of policy.about(action).deny) {
+  for (const statement of policy.concerning(action, scope.resource).deny) {
     if (statement.appliesTo(scope) !== namedBy.nothing) return true
   }
   return false
 }
 
 function allows(policy: Policy, scope: StatementScope, action: string): boolean {
-  for (const statement of policy.about(action).allow) {
+  for (const statement of policy.concerning(action, scope.resource).allow) {
     if (statement.appliesTo(scope) !== namedBy.nothing) return true
   }
   return false
@@ -148,7 +148,7 @@ function someAllow(policies: readonly Policy[], scope: StatementScope, action: s
 
 function grantBy(policy: Policy, scope: StatementScope, action: string): NamedBy {
   let most: NamedBy = namedBy.nothing
-  for (const statement of policy.about(action).allow) {
+  for (const statement of policy.concerning(action, scope.resource).allow) {
     const by = statement.appliesTo(scope)
     if (by > most) most = by
   }

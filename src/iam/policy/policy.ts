@@ -10,6 +10,9 @@ export interface ActionStatements {
 /** There are some hundred actions; more names than this are not remembered. */
 const maxRememberedActions = 1000
 
+/** Per policy: what one server is asked about most. Then all are forgotten, which costs a comparison each. */
+const maxRememberedResources = 100
+
 const noStatements: ActionStatements = { deny: [], allow: [] }
 
 /** A policy, compiled. It does not change; which statements an action meets is remembered when it is first asked for. */
@@ -17,6 +20,7 @@ export class Policy {
   readonly kind: PolicyKind
   readonly statements: readonly Statement[]
   readonly #byAction = new Map<string, ActionStatements>()
+  readonly #byResource = new Map<string, Map<string, ActionStatements>>()
 
   constructor(kind: PolicyKind, statements: readonly Statement[]) {
     this.kind = kind
@@ -26,6 +30,23 @@ export class Policy {
   /** Statements that cover an action, given in any case. */
   about(action: string): ActionStatements {
     return this.#byAction.get(action) ?? this.#find(action)
+  }
+
+  /** Those of them that a request for the resource can meet: comparing its name with patterns is most of a decision. */
+  concerning(action: string, resource: string): ActionStatements {
+    let byAction = this.#byResource.get(resource)
+    if (byAction === undefined) {
+      if (this.#byResource.size >= maxRememberedResources) this.#byResource.clear()
+      byAction = new Map()
+      this.#byResource.set(resource, byAction)
+    }
+    const known = byAction.get(action)
+    if (known !== undefined) return known
+    const { deny, allow } = this.about(action)
+    const mayCover = (statement: Statement): boolean => statement.mayCover(resource)
+    const found = { deny: deny.filter(mayCover), allow: allow.filter(mayCover) }
+    if (byAction.size < maxRememberedActions) byAction.set(action, found)
+    return found
   }
 
   #find(action: string): ActionStatements {

@@ -62,6 +62,13 @@ export class Statement {
     return this.#actions.values.some((pattern) => pattern.matches(action)) !== this.#actions.isNot
   }
 
+  /** False if no request for the resource can meet it, whatever keys the request has. */
+  mayCover(resource: string): boolean {
+    if (this.resources === undefined || this.resources.values.some((template) => template.variables().length > 0)) return true
+    const { isNot, values } = this.resources
+    return values.some((template) => template.pattern(() => undefined)?.matches(resource) === true) !== isNot
+  }
+
   /**
    * How directly the statement names the caller, for requests of an action that it covers: `namedBy.nothing` if it does not
    * apply. A statement without principals, of an identity's policy, names whom it is attached to.
