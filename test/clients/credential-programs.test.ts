@@ -107,13 +107,14 @@ describe("at ECR's own names", () => {
   const region = 'us-east-1'
   const domain = 'amazonaws.com'
   const registry = `000000000000.dkr.ecr.${region}.${domain}`
+  const serverName = 'registry.test'
   const names = [registry, `api.ecr.${region}.${domain}`, `sts.${region}.${domain}`]
   let stowage: Stowage
   let client: DockerClient
   let hosts: string
 
   beforeAll(async () => {
-    const tls = await createCertificate(join(dir.path, 'tls'), names)
+    const tls = await createCertificate(join(dir.path, 'tls'), [...names, serverName])
     hosts = join(dir.path, 'hosts')
     writeFileSync(hosts, `${readFileSync('/etc/hosts', 'utf8')}\n::1 ${names.join(' ')}\n`)
     stowage = await startStowage({ address: '::1', port: 443, tls, env: { STOWAGE_REGISTRY_DOMAIN: domain } })
@@ -131,9 +132,9 @@ describe("at ECR's own names", () => {
   })
 
   /** Runs a command on a machine whose DNS leads ECR's names to the server; no setting says where it is. */
-  function onAliasedMachine(command: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<RunResult> {
+  function onAliasedMachine(command: readonly string[], env: Readonly<Record<string, string>> = {}, hostsFile = hosts): Promise<RunResult> {
     const { AWS_ENDPOINT_URL: _, ...awsEnv } = stowage.awsEnv
-    return run('unshare', ['--mount', '--', 'sh', '-euc', 'mount --bind "$1" /etc/hosts; shift; exec "$@"', 'sh', hosts, ...command], {
+    return run('unshare', ['--mount', '--', 'sh', '-euc', 'mount --bind "$1" /etc/hosts; shift; exec "$@"', 'sh', hostsFile, ...command], {
       env: { ...awsEnv, ...client.env, HOME: dir.path, ...env },
       mayFail: true,
     })
@@ -162,17 +163,32 @@ describe("at ECR's own names", () => {
     const { stdout } = await client.docker(['run', '--rm', '--network', 'host', `${registry}/named:v1`])
     expect(stdout).toBe('as at ECR\n')
   })
+
+  test("Amazon's newest helper finds the API without its name, by AWS_ENDPOINT_URL_ECR", async () => {
+    const helper = builtEcrLogin()
+    if (helper === undefined) return
+    const ownName = join(dir.path, 'hosts-without-names-of-ecr')
+    writeFileSync(ownName, `::1 ${serverName}\n`)
+
+    const { stdout } = await onAliasedMachine(['sh', '-c', `echo ${registry} | ${helper} get`], {
+      AWS_ENDPOINT_URL_ECR: `https://${serverName}`,
+      HOME: join(dir.path, 'home-without-names-of-ecr'),
+    }, ownName)
+
+    expect(JSON.parse(stdout)).toMatchObject({ Username: 'AWS' })
+  })
 })
 
 /** Debian's is old and uses the first SDK for Go; the newest is built where there is Go, else the output says why not. */
 function ecrLoginHelpers(): readonly { source: string; find: () => string | undefined }[] {
-  const built = (): string | undefined => {
-    const environment = { ...process.env, HOME: process.env['HOME'] ?? '/' }
-    const { stdout } = spawnSync(join(projectDir, 'scripts/setup-ecr-login.sh'), { env: environment, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' })
-    return stdout.trim() === '' ? undefined : stdout.trim()
-  }
   return [
     { source: 'of Debian', find: () => ensureTool('docker-credential-ecr-login') },
-    { source: 'built with Go', find: built },
+    { source: 'built with Go', find: builtEcrLogin },
   ]
+}
+
+function builtEcrLogin(): string | undefined {
+  const environment = { ...process.env, HOME: process.env['HOME'] ?? '/' }
+  const { stdout } = spawnSync(join(projectDir, 'scripts/setup-ecr-login.sh'), { env: environment, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' })
+  return stdout.trim() === '' ? undefined : stdout.trim()
 }
