@@ -5,7 +5,7 @@ import { projectDir } from '../support/tools.ts'
 /**
  * How much is fuzzed. `make test` tries 20,000 cases with a seed that never changes, so that a failure is somebody's
  * change and not luck; `make fuzz` tries a million with a new seed each time. A whole request costs some hundred times
- * what a call of a parser does, so that three cases in four stay in the process.
+ * what a call of a parser does, so that nearly three cases in four stay in the process.
  */
 export interface FuzzBudget {
   readonly seed: number
@@ -18,7 +18,7 @@ export interface FuzzBudget {
 
 const casesInTests = 20_000
 const requestShare = 0.2
-const policyShare = 0.05
+const policyShare = 0.075
 
 export function fuzzBudget(env: NodeJS.ProcessEnv = process.env): FuzzBudget {
   const cases = Number(env['STOWAGE_FUZZ_CASES'] ?? casesInTests)

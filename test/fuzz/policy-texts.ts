@@ -14,7 +14,7 @@ export interface PolicyNames {
 
 /** What each kind may name, and now and then something that only nearly is one. */
 const actions: Readonly<Record<PolicyKind, readonly string[]>> = {
-  identity: ['*', 'ecr:*', 'ecr:Get*', 'ecr:Batch*', 'ecr:*Image*', 'ecr:BatchGetImage', 'ecr:PutImage', 'ECR:listimages', 'ecr:????Image', 'iam:*', 'iam:List*', 'sts:*', 'stowage:*', 's3:GetObject'],
+  identity: ['*', '*', 'ecr:*', 'ecr:*', 'ecr:Get*', 'ecr:Batch*', 'ecr:*Image*', 'ecr:BatchGetImage', 'ecr:PutImage', 'ECR:listimages', 'ecr:????Image', 'iam:*', 'iam:List*', 'sts:*', 'stowage:*', 's3:GetObject'],
   session: ['*', 'ecr:*', 'ecr:Get*', 'ecr:DescribeRepositories', 'iam:List*', 'sts:AssumeRole'],
   resource: ['ecr:*', 'ecr:Get*', 'ecr:Batch*', 'ecr:*Image*', 'ecr:BatchGetImage', 'ecr:PutImage', 'ecr:ListImages', 'ecr:SetRepositoryPolicy', 'ecr:DeleteRepository'],
   trust: ['sts:AssumeRole', 'sts:AssumeRole', 'sts:TagSession', 'sts:*', 'sts:SetSourceIdentity'],
@@ -49,7 +49,7 @@ const conditions: readonly (readonly [operator: string, key: string, values: rea
 const oddConditionValues = ['', '10.0.0.0/33', 'not a date', '${*}', '${', 'NaN', 'arn:', '\u0000', 'x'.repeat(2000)]
 
 /** So often a piece is odd: most documents are to be taken. */
-const oddity = 0.03
+const oddity = 0.015
 
 /** A document of the policy language: mostly right, sometimes only nearly. */
 export function randomPolicy(random: Random, kind: PolicyKind, names: PolicyNames): string {
@@ -85,7 +85,7 @@ function soundStatement(random: Random, names: PolicyNames): object {
 
 function randomStatement(random: Random, kind: PolicyKind, names: PolicyNames, index: number): object {
   const isResource = kind === 'resource' || kind === 'trust'
-  const effect = random.chance(oddity) ? random.pick(['allow', 'Perhaps', '']) : random.pick(['Allow', 'Allow', 'Allow', 'Deny'])
+  const effect = random.chance(oddity) ? random.pick(['allow', 'Perhaps', '']) : random.pick(['Allow', 'Allow', 'Allow', 'Allow', 'Deny'])
   const statement: Record<string, unknown> = {
     ...(random.chance(0.3) ? { Sid: random.chance(oddity) ? random.pick(['with space', '', 'ünïcode', 'same']) : `number${index}` } : {}),
     Effect: effect,
@@ -94,7 +94,7 @@ function randomStatement(random: Random, kind: PolicyKind, names: PolicyNames, i
   }
   // A trust policy names no resource, and a repository's need not; now and then one does the other thing.
   if (isResource === random.chance(oddity)) {
-    statement[random.chance(0.9) ? 'Resource' : 'NotResource'] = random.chance(oddity) ? random.pick(oddResources) : some(random, ['*', ...names.repositoryArns, ...resourcePatterns])
+    statement[random.chance(0.9) ? 'Resource' : 'NotResource'] = random.chance(oddity) ? random.pick(oddResources) : some(random, ['*', '*', '*', ...names.repositoryArns.slice(0, 4), ...resourcePatterns])
   }
   if (random.chance(0.3)) statement['Condition'] = randomCondition(random)
   if (random.chance(oddity)) statement[random.pick(hostilePieces)] = random.pick(hostilePieces)
