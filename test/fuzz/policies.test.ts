@@ -166,6 +166,10 @@ class Cases {
       if (answer.status >= 300) continue
       const session = { accountId: owner, userName: 'session', aws: signedBy(keysOf(answer)), oci: { kind: 'none' } as const }
       for (let count = 0; count < requestsPerCase; count++) await this.#tryRequest(random, lane, owner, operationOf(random), session, context)
+      // Whoever is known at all may ask this.
+      const whoAmI = queryRequest('sts', 'GetCallerIdentity')
+      const { status } = await plane.exchange.sendAsStranger(whoAmI, damaged(random, session.aws))
+      if (status < 400) this.#fail('damaged temporary credentials were served', context)
     }
   }
 
