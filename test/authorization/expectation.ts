@@ -1,12 +1,15 @@
 import type { Caller, Unknown } from './callers.ts'
 import type { Entry } from './entry.ts'
 import type { Answer, MatrixRequest } from './exchange.ts'
-import { accountArn, repositoryArn, repositoryPlaces, type RepositoryPlace } from './places.ts'
+import { accountArn, region, repositoryArn, repositoryPlaces, type RepositoryPlace, type ResourcePolicy } from './places.ts'
 
 /** What a cell is about: a repository, or an account for the other subjects. */
-export type CellPlace = RepositoryPlace | { readonly label: string; readonly accountId: string }
+export type CellPlace = (RepositoryPlace | { readonly label: string; readonly accountId: string }) & {
+  /** Of the registry that it is in. */
+  readonly registryPolicy?: ResourcePolicy
+}
 
-export type Verdict = 'granted' | 'denied' | 'denied by a repository' | 'unknown key'
+export type Verdict = 'granted' | 'denied' | 'denied by its owner' | 'unknown key'
 
 /**
  * Whether a caller may do what an operation does, as AWS documents it: a denial in any policy counts most; then, within an
@@ -25,12 +28,11 @@ export function verdictOf(entry: Entry, caller: Caller, place: CellPlace): Verdi
 }
 
 function verdictOnAction(action: string, resource: string, caller: Caller, place: CellPlace): Verdict {
-  const policy = 'repository' in place ? place.policy : undefined
-  if (policy?.denies.includes(action) === true) return 'denied by a repository'
+  const policies = [place.registryPolicy, 'policy' in place ? place.policy : undefined].filter((policy) => policy !== undefined)
+  if (policies.some(({ denies }) => denies.includes(action))) return 'denied by its owner'
   const byIdentity = caller.may(action, resource)
-  const byRepository =
-    policy?.lets.actions.includes(action) === true && [caller.arn, accountArn(caller.accountId)].includes(policy.lets.principal)
-  const isGranted = caller.accountId === place.accountId ? byIdentity || byRepository : byIdentity && byRepository
+  const byOwner = policies.some(({ lets }) => lets.actions.includes(action) && [caller.arn, accountArn(caller.accountId)].includes(lets.principal))
+  const isGranted = caller.accountId === place.accountId ? byIdentity || byOwner : byIdentity && byOwner
   return isGranted ? 'granted' : 'denied'
 }
 
@@ -39,10 +41,14 @@ function mayPull(caller: Caller, accountId: string, repository: string): boolean
   return place !== undefined && verdictOnAction('ecr:GetDownloadUrlForLayer', repositoryArn(place), caller, place) === 'granted'
 }
 
-/** A listing shows what may be seen of it, and is refused to whom it could show nothing. Nobody opens a registry to others here. */
-function maySeeSome(action: string, caller: Caller, { accountId }: CellPlace): boolean {
+/** A listing shows what may be seen of it, and is refused to whom it could show nothing; to strangers, unless all is open to them. */
+function maySeeSome(action: string, caller: Caller, place: CellPlace): boolean {
+  const { accountId } = place
+  if (caller.accountId !== accountId) {
+    return verdictOnAction(action, `arn:aws:ecr:${region}:${accountId}:repository/*`, caller, place) === 'granted'
+  }
   const own = repositoryPlaces.filter((repository) => repository.accountId === accountId)
-  return caller.accountId === accountId && own.some((repository) => caller.may(action, repositoryArn(repository)))
+  return own.some((repository) => caller.may(action, repositoryArn(repository)))
 }
 
 /** How a refusal reads in each protocol. */
@@ -76,7 +82,7 @@ const refusals: Readonly<Record<MatrixRequest['protocol'], Readonly<Record<Unkno
 
 export function expectedAnswer(entry: Entry, request: MatrixRequest, verdict: Verdict | Unknown, caller: Caller, place: CellPlace): string {
   if (verdict !== 'granted') {
-    const refusal = refusals[request.protocol][verdict === 'denied by a repository' ? 'denied' : verdict]
+    const refusal = refusals[request.protocol][verdict === 'denied by its owner' ? 'denied' : verdict]
     return isHead(request) ? refusal.slice(0, 3) : refusal
   }
   if (entry.mountsFrom !== undefined && mayPull(caller, place.accountId, entry.mountsFrom)) return '201'

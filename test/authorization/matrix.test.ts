@@ -5,7 +5,7 @@ import type { Entry } from './entry.ts'
 import { comparable, expectedAnswer, seenAnswer, verdictOf, type CellPlace } from './expectation.ts'
 import type { Caller, Unknown } from './callers.ts'
 import type { Answer, Login, MatrixRequest } from './exchange.ts'
-import { absentAccount, absentName, homeAccount, otherAccount, presentName, repositoryPlaces, type Place } from './places.ts'
+import { absentAccount, absentName, homeAccount, otherAccount, presentName, registryPolicy, repositoryPlaces, type Place } from './places.ts'
 import { servedOperations } from './served-operations.ts'
 import { makeWorld, type World } from './world.ts'
 
@@ -32,12 +32,17 @@ function placesOf({ subject }: Entry, caller: Caller): readonly CellPlace[] {
   return [{ label: 'own account', accountId, ...(subject === 'identity' ? { repository: absentName, absent: presentName } : {}) }]
 }
 
-function cellsOf(world: World): Cell[] {
+/** The other account's registry, with a policy that opens some of it and closes some. */
+function opened(places: readonly CellPlace[]): CellPlace[] {
+  return places.filter(({ accountId }) => accountId === otherAccount).map((place) => ({ ...place, registryPolicy }))
+}
+
+function cellsOf({ callers }: World, places: (entry: Entry, caller: Caller) => readonly CellPlace[] = placesOf): Cell[] {
   return Object.entries(entries).flatMap(([operation, entry]) =>
-    world.callers.flatMap(({ caller, aws, oci }) => {
+    callers.flatMap(({ caller, aws, oci }) => {
       const isOci = operation.startsWith('oci:')
       const logins: readonly { login: Login; unknown?: Unknown }[] = isOci ? oci : aws === undefined ? [] : [{ login: aws }]
-      return placesOf(entry, caller).flatMap((place) =>
+      return places(entry, caller).flatMap((place) =>
         logins.map(({ login, unknown = caller.unknown }) => ({
           name: `${operation} by ${caller.name}${isOci ? ` with a ${login.kind}` : ''}, ${place.label}`,
           entry,
@@ -85,8 +90,8 @@ async function problemsOf(world: World, cell: Cell): Promise<string[]> {
   const answer = await ask(world, cell, request)
   const seen = seenAnswer(request, answer)
   if (seen !== expected) return [`${name}: expected ${expected}, was ${seen} ${answer.body.slice(0, 300)}`]
-  // A denial in a repository's own policy can only be told where the repository is.
-  if (verdict === 'granted' || verdict === 'denied by a repository' || !('repository' in place)) return []
+  // A denial of a repository's own can only be told where the repository is.
+  if (verdict === 'granted' || verdict === 'denied by its owner' || !('repository' in place)) return []
   const absent = await ask(world, cell, entry.request(placeOf(place, place.absent)))
   const [there, notThere] = [answer, absent].map((each) => comparable(each, place.repository, place.absent))
   return there === notThere ? [] : [`${name}: is told whether it exists:\n  ${there}\n  ${notThere}`]
@@ -113,17 +118,30 @@ describe('the authorization matrix', () => {
     // A sample of cells is enough on the second database: what decides is the same code over other rows.
     const every = database === 'sqlite' ? 1 : 7
 
-    it('gives every caller exactly the answer that it should have, and tells nobody else what there is', { timeout: timeoutMs }, async () => {
-      const cells = cellsOf(world).filter((_, index) => index % every === 0)
+    async function problemsIn(cells: readonly Cell[]): Promise<string[]> {
       const problems: string[] = []
       const collect = async (cell: Cell): Promise<void> => {
         problems.push(...(await problemsOf(world, cell)))
       }
-      await inLanes(cells.filter(({ entry }) => entry.changes !== true), collect)
-      for (const cell of cells.filter(({ entry }) => entry.changes === true)) {
+      const asked = cells.filter((_, index) => index % every === 0)
+      await inLanes(asked.filter(({ entry }) => entry.changes !== true), collect)
+      for (const cell of asked.filter(({ entry }) => entry.changes === true)) {
         await collect(cell)
         if ('repository' in cell.place) await world.mend(cell.place)
       }
+      return problems
+    }
+
+    it('gives every caller exactly the answer that it should have, and tells nobody else what there is', { timeout: timeoutMs }, async () => {
+      expect(await problemsIn(cellsOf(world))).toEqual([])
+    })
+
+    it('holds to the policy of a whole registry', { timeout: timeoutMs }, async () => {
+      await world.setRegistryPolicy(registryPolicy)
+      const cells = cellsOf(world, (entry, caller) => (entry.changes === true || caller.isSplit ? [] : opened(placesOf(entry, caller))))
+      // The registry's own operations are asked of its owner only, and would read the policy that is there for now.
+      const problems = await problemsIn(cells.filter(({ entry: { subject } }) => subject === 'repository' || subject === 'registry'))
+      await world.setRegistryPolicy(undefined)
 
       expect(problems).toEqual([])
     })

@@ -27,8 +27,9 @@ export interface Place {
   readonly repository: string
 }
 
-export interface RepositoryPolicy {
-  /** What SetRepositoryPolicy is given. */
+/** A policy of a repository or a registry. */
+export interface ResourcePolicy {
+  /** What SetRepositoryPolicy or PutRegistryPolicy is given. */
   readonly document: object
   /** The same in other words: whom it lets do what. A whole account stands for all its principals. */
   readonly lets: { readonly principal: string; readonly actions: readonly string[] }
@@ -38,7 +39,7 @@ export interface RepositoryPolicy {
 
 export interface RepositoryPlace extends Place {
   readonly label: string
-  readonly policy?: RepositoryPolicy
+  readonly policy?: ResourcePolicy
   /** A name as long as the other that nothing has: what is refused has to look the same there. */
   readonly absent: string
 }
@@ -111,3 +112,19 @@ export const repositoryPlaces: readonly RepositoryPlace[] = [
     },
   },
 ]
+
+const registryLets = ['ecr:DescribeRepositories', 'ecr:BatchGetImage', 'ecr:ListImages', 'ecr:DescribeImages']
+const registryDenies = ['ecr:PutImage', 'ecr:TagResource', 'ecr:BatchDeleteImage']
+
+/** A policy of the other account's whole registry, for a while. */
+export const registryPolicy: ResourcePolicy = {
+  document: {
+    Version: '2012-10-17',
+    Statement: [
+      { Sid: 'OpenToHome', Effect: 'Allow', Principal: { AWS: accountArn(homeAccount) }, Action: registryLets, Resource: '*' },
+      { Sid: 'FrozenForAll', Effect: 'Deny', Principal: '*', Action: registryDenies, Resource: '*' },
+    ],
+  },
+  lets: { principal: accountArn(homeAccount), actions: registryLets },
+  denies: registryDenies,
+}

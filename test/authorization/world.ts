@@ -4,7 +4,7 @@ import { startTestPlatform } from '../support/platform.ts'
 import { callers, roleRights, type CallerName, type CallerWithLogins, type Unknown } from './callers.ts'
 import { ControlPlane, keysOf, signedBy, type Keys } from './control-plane.ts'
 import { Exchange, type Login } from './exchange.ts'
-import { accountArn, excludedArn, guestName, homeAccount, image, otherAccount, presentName, presentPath, presentTemplate, region, repositoryPlaces, type RepositoryPlace } from './places.ts'
+import { accountArn, excludedArn, guestName, homeAccount, image, otherAccount, presentName, presentPath, presentTemplate, region, repositoryPlaces, type RepositoryPlace, type ResourcePolicy } from './places.ts'
 import { splitCallers } from './split-callers.ts'
 import { distrustfulRole, roleArn, trustingRole } from './sts-entries.ts'
 
@@ -14,6 +14,8 @@ export interface World {
   readonly callers: readonly CallerWithLogins[]
   /** Puts back what a cell may have changed. */
   mend(place: RepositoryPlace): Promise<void>
+  /** Of the other account's registry; undefined: none. */
+  setRegistryPolicy(policy: ResourcePolicy | undefined): Promise<void>
   stop(): Promise<void>
 }
 
@@ -48,6 +50,11 @@ export async function makeWorld(database: 'sqlite' | 'postgres'): Promise<World>
     exchange,
     callers: [...present, ...ended],
     mend: (place) => setRepositoryPolicy(plane, place),
+    async setRegistryPolicy(policy) {
+      const owner = plane.root(otherAccount)
+      if (policy === undefined) await plane.ecr('DeleteRegistryPolicy', {}, owner)
+      else await plane.ecr('PutRegistryPolicy', { policyText: JSON.stringify(policy.document) }, owner)
+    },
     async stop() {
       exchange.close()
       await platform.stop()
