@@ -2,6 +2,9 @@
 export const neverSucceeds: Readonly<Record<string, string>> = {
   'ecr.StartImageScan': 'there is no scanner',
   'ecr.DescribeImageScanFindings': 'there is no scanner',
+  'iam.GetLoginProfile': 'nobody has a password',
+  'iam.DeleteLoginProfile': 'nobody has a password',
+  'iam.GetAccountPasswordPolicy': 'nobody has a password',
 }
 
 interface Reason {
@@ -62,6 +65,8 @@ export const notRaised: readonly Reason[] = [
     errors: ['CredentialReportNotPresentException', 'CredentialReportExpiredException', 'CredentialReportNotReadyException'],
     why: 'a report is made when it is fetched',
   },
+  { errors: ['PolicyEvaluationException'], why: 'every policy that can be read can be evaluated' },
+  { errors: ['ServiceNotSupportedException'], why: 'there are no credentials for other services, whichever is named' },
   { errors: ['RegionDisabledException'], why: 'every region has its tokens' },
   { errors: ['ExpiredTokenException'], operations: /^sts\.AssumeRole$/, why: 'it takes fifteen minutes; test/aws/sts-sessions.test.ts moves the clock' },
 ]
@@ -71,6 +76,7 @@ export const neverDated: readonly RegExp[] = [
   /^ecr\.DescribeImageScanFindings |imageScanFindingsSummary/,
   /last(Archived|Activated)At$/,
   /PasswordLastUsed$/,
-  / InstanceProfiles/,
+  / (\w+\[\]\.)?InstanceProfile/,
+  /^iam\.(List(MFADevices|SSHPublicKeys|SigningCertificates|ServiceSpecificCredentials|ServerCertificates|VirtualMFADevices|SAMLProviders)|GetLoginProfile) /,
   /^iam\.(CreateRole|UpdateRoleDescription|ListRoles) .*RoleLastUsed/,
 ]

@@ -218,6 +218,24 @@ const tagSteps: Step[] = tagged.flatMap(({ title, key }) => {
   ]
 })
 
+const simulation = { ActionNames: ['ecr:PutImage', 'ecr:BatchGetImage', 'iam:GetUser'] }
+const customSimulation = { ...simulation, PolicyInputList: [everything] }
+const principalSimulation = { ...simulation, PolicySourceArn: arn('user/robots/client-1') }
+const userThings = ['ListMFADevices', 'ListSSHPublicKeys', 'ListSigningCertificates', 'ListServiceSpecificCredentials']
+const accountThings = ['ListInstanceProfiles', 'ListServerCertificates', 'ListVirtualMFADevices']
+
+const lookingSteps: Step[] = [
+  ...each(userThings, (operation) => entityCall(iam(operation, { UserName: 'client-1' }))),
+  ...each([...accountThings, 'ListSAMLProviders', 'GetAccountAuthorizationDetails'], (operation) => iam(operation)),
+  ...each(['GetLoginProfile', 'DeleteLoginProfile'], (operation) => refused('NoSuchEntityException', iam(operation, { UserName: 'client-1' }))),
+  refused('NoSuchEntityException', iam('GetAccountPasswordPolicy')),
+  iam('SimulateCustomPolicy', customSimulation),
+  refused('InvalidInputException', iam('SimulateCustomPolicy', customSimulation), { PolicyInputList: ['{}'] }),
+  iam('SimulatePrincipalPolicy', principalSimulation),
+  refused('InvalidInputException', iam('SimulatePrincipalPolicy', principalSimulation), { PolicyInputList: ['{}'] }),
+  refused('NoSuchEntityException', iam('SimulatePrincipalPolicy', principalSimulation), { PolicySourceArn: arn('user/nobody') }),
+]
+
 const alias = iam('CreateAccountAlias', { AccountAlias: 'client-alias' })
 
 const accountSteps: Step[] = [
@@ -323,6 +341,7 @@ export const iamScenario: Scenario = {
     ...providerSteps,
     ...tagSteps,
     ...accountSteps,
+    ...lookingSteps,
     ...sessionSteps,
   ],
   lists: [
@@ -331,6 +350,11 @@ export const iamScenario: Scenario = {
     ...lists(['ListGroupsForUser'], { UserName: 'client-1' }),
     ...lists(['ListAccessKeys'], { UserName: 'client-1' }, 2),
     ...lists(['ListAccountAliases'], {}, 1),
+    ...lists(userThings.slice(0, 3), { UserName: 'client-1' }, 1),
+    ...lists(accountThings, {}, 1),
+    ...lists(['GetAccountAuthorizationDetails']),
+    ...lists(['SimulateCustomPolicy'], customSimulation),
+    ...lists(['SimulatePrincipalPolicy'], principalSimulation),
     ...lists(['ListInstanceProfilesForRole'], { RoleName: 'client-1' }, 1),
     ...kinds.flatMap(({ title, key }) => lists([`ListAttached${title}Policies`, `List${title}Policies`], key)),
     ...lists(['ListPolicyVersions', 'ListEntitiesForPolicy'], { PolicyArn: ownPolicy(1) }),
