@@ -5,7 +5,7 @@ import { enumeration, list, structure } from '../../shapes.ts'
 import { accountOf, boundaryMember, orNone, pageEnd, pageRequest, tagMembers, type IamServiceDependencies } from './calls.ts'
 import { groupMember } from './groups.ts'
 import { policyMember, versionMember } from './policies.ts'
-import { roleMember } from './roles.ts'
+import { roleSummary } from './roles.ts'
 import * as shapes from './shapes.ts'
 import { userMember } from './users.ts'
 
@@ -105,7 +105,7 @@ async function detailsOf(
         const tags = await entities.tagsOf(accountId, { kind: 'role', name: role.name })
         const { lastUsed } = role
         return {
-          ...roleMember(role),
+          ...roleSummary(role),
           InstanceProfileList: [],
           RolePolicyList: inline,
           ...attached,

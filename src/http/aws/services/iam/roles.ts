@@ -15,8 +15,8 @@ import {
 } from './calls.ts'
 import * as shapes from './shapes.ts'
 
-/** A role as IAM answers it in lists. */
-export function roleMember(role: Role): object {
+/** What IAM's Role and RoleDetail have in common. */
+export function roleSummary(role: Role): object {
   return {
     Path: role.path,
     RoleName: role.name,
@@ -24,9 +24,12 @@ export function roleMember(role: Role): object {
     Arn: role.arn,
     CreateDate: new Date(role.createdAt),
     AssumeRolePolicyDocument: encodePolicyDocument(role.trustPolicy),
-    Description: role.description,
-    MaxSessionDuration: role.maxSessionSeconds,
   }
+}
+
+/** A role as IAM answers it in lists. */
+function roleMember(role: Role): object {
+  return { ...roleSummary(role), Description: role.description, MaxSessionDuration: role.maxSessionSeconds }
 }
 
 export function roleOperations(deps: IamServiceDependencies): Record<string, AwsOperation> {
