@@ -25,6 +25,13 @@ export interface RequestMeta {
  */
 export type EdgeHandler = (request: IncomingMessage, response: ServerResponse, meta: RequestMeta) => Promise<void>
 
+/** Longer ones than any client sends are cut: the text goes into audit records, and policies compare it with patterns. */
+const longestUserAgent = 1024
+
+export function userAgentOf(request: IncomingMessage): string {
+  return (request.headers['user-agent'] ?? '').slice(0, longestUserAgent)
+}
+
 /** An incoming request that knows how much of its body has arrived. */
 export class EdgeRequest extends IncomingMessage {
   bodyBytesReceived = 0

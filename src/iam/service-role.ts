@@ -35,12 +35,14 @@ interface TrustStatement {
   readonly Condition?: object
 }
 
-/** A trust policy that is stored has passed the grammar. A denial of the service counts whatever its conditions are. */
+/** A trust policy that is stored has passed the grammar. A denial counts whomever and whatever it is about: rather too often than not. */
 function trusts(trustPolicy: string, service: string): boolean {
   const { Statement } = JSON.parse(trustPolicy) as { Statement: TrustStatement | readonly TrustStatement[] }
-  const about = [Statement].flat().filter(({ Principal, Action }) => {
+  const statements = [Statement].flat()
+  if (statements.some(({ Effect }) => Effect === 'Deny')) return false
+  return statements.some(({ Principal, Action, Condition }) => {
     const services = typeof Principal === 'object' ? [Principal.Service ?? []].flat() : []
-    return services.includes(service) && [Action ?? []].flat().some((action) => /^sts:(?:assumerole|\*)$/i.test(action))
+    const actions = [Action ?? []].flat()
+    return Condition === undefined && services.includes(service) && actions.some((action) => /^sts:(?:assumerole|\*)$/i.test(action))
   })
-  return about.some(({ Effect, Condition }) => Effect === 'Allow' && Condition === undefined) && about.every(({ Effect }) => Effect === 'Allow')
 }

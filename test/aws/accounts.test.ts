@@ -79,12 +79,17 @@ onEveryDatabase((server) => {
     expect(await call(root(), 'DescribeAccount', { accountId: '999999999999' })).toMatchObject({ status: 400, body: { __type: 'AccountNotFoundException' } })
   })
 
-  it('ReplaceRootCredential ends the key before it, and leaves the installation’s own alone', async () => {
+  it('ReplaceRootCredential ends the key before it with its temporary credentials, and leaves the installation’s own alone', async () => {
     const before = await newAccount(server().platform.url, root(), '230000000001')
+    const { Credentials } = await clientsOf(before).sts.getSessionToken({})
+    const { AccessKeyId: accessKeyId = '', SecretAccessKey: secretAccessKey = '', SessionToken: sessionToken = '' } = Credentials ?? {}
+    const session = clientsOf({ accessKeyId, secretAccessKey, sessionToken })
+    expect((await session.sts.getCallerIdentity({})).Account).toBe('230000000001')
     const replaced = await call(root(), 'ReplaceRootCredential', { accountId: '230000000001' })
     const after = replaced.body['rootCredential'] as Keys
 
     await expect(clientsOf(before).sts.getCallerIdentity({})).rejects.toMatchObject({ name: 'InvalidClientTokenId' })
+    await expect(session.sts.getCallerIdentity({})).rejects.toMatchObject({ name: 'InvalidClientTokenId' })
     expect((await clientsOf(after).sts.getCallerIdentity({})).Account).toBe('230000000001')
     expect(await call(root(), 'ReplaceRootCredential', { accountId: defaultAccountId })).toMatchObject({ status: 400, body: { __type: 'InvalidParameterException' } })
     expect(await call(root(), 'ReplaceRootCredential', { accountId: '999999999999' })).toMatchObject({ body: { __type: 'AccountNotFoundException' } })

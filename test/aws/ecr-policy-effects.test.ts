@@ -1,6 +1,7 @@
 import type { ECR } from '@aws-sdk/client-ecr'
 import type { IAM } from '@aws-sdk/client-iam'
 import { afterAll, describe, expect, it } from 'vitest'
+import { createDistributionClient } from '../support/distribution-client.ts'
 import { buildImage, pushImage } from '../support/images.ts'
 import { iamClient, newAccount, newUser as newIamUser, policyOf } from '../support/identities.ts'
 import { absentRepository, broken, clientOf, defaultAccountId, onEveryDatabase, refusalOf } from './ecr-under-test.ts'
@@ -174,6 +175,30 @@ onEveryDatabase((server) => {
 
       await push(creator, repositoryName)
       await push(pusher, repositoryName)
+    })
+
+    it('is decided anew by what the template gave it: a policy, or tags', async () => {
+      const { ecr, freeName } = server()
+      const creator = await newUser(...pushActions, 'ecr:CreateRepository')
+      const prefix = freeName()
+      await ecr.createRepositoryCreationTemplate({
+        prefix,
+        appliedFor: ['CREATE_ON_PUSH'],
+        repositoryPolicy: policy('Deny', creator.arn, 'ecr:PutImage'),
+      })
+      const index = JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests: [] })
+      const client = createDistributionClient(server().platform.url, creator.auth)
+      const headers = { 'content-type': 'application/vnd.oci.image.index.v1+json' }
+
+      const byDocker = await client.request('PUT', `/v2/${prefix}/docker/manifests/v1`, { headers, body: index })
+      expect([byDocker.status, byDocker.body.toString()]).toEqual([403, expect.stringContaining('explicit deny')])
+      expect(await refusalOf(creator.ecr.putImage({ repositoryName: `${prefix}/api`, imageManifest: index, imageTag: 'v1' }))).toMatch(
+        /^AccessDeniedException.*explicit deny/,
+      )
+      client.close()
+      for (const repositoryName of [`${prefix}/docker`, `${prefix}/api`]) {
+        expect((await ecr.listImages({ repositoryName })).imageIds).toEqual([])
+      }
     })
 
     it('gives it tags only where the template’s role, which ECR may use, may do so', async () => {

@@ -358,6 +358,11 @@ iamOnEveryDatabase((server) => {
       expect(await iamFailure(iam.simulatePrincipalPolicy({ PolicySourceArn: `${User?.Arn}x`, ActionNames: ['ecr:PutImage'] }))).toMatch(
         /^404 NoSuchEntityException/,
       )
+      // The right to ask about one path is none to ask about another.
+      const elsewhere = User?.Arn?.replace(':user/', ':user/elsewhere/')
+      expect(await iamFailure(iam.simulatePrincipalPolicy({ PolicySourceArn: elsewhere, ActionNames: ['ecr:PutImage'] }))).toMatch(
+        /^404 NoSuchEntityException/,
+      )
       const foreign = 'arn:aws:iam::111111111111:user/x'
       expect(await iamFailure(iam.simulatePrincipalPolicy({ PolicySourceArn: foreign, ActionNames: ['ecr:PutImage'] }))).toMatch(
         /^403 IAMServiceException: .*is not authorized to perform/,

@@ -7,7 +7,7 @@ import { isPlatformError, type ErrorDetail } from '../../internal/platform-error
 import type { RegistryRef, RepositoryVisibility, RequestContext } from '../../registry/index.ts'
 import { parseRegion, type AccountId, type Region } from '../../values/account.ts'
 import type { Admission } from '../admission.ts'
-import { acceptBody, type RequestMeta } from '../request-meta.ts'
+import { acceptBody, type RequestMeta, userAgentOf } from '../request-meta.ts'
 import { admissionRule } from './admission-rules.ts'
 import { splitTarget } from './canonical-request.ts'
 import { CallRights } from './call-rights.ts'
@@ -65,11 +65,11 @@ const defaultMaxBodyBytes = 1024 * 1024
 /** Two of the largest bodies there are (an UploadLayerPart of 20 MiB in base64) and small ones beside them. */
 const defaultUnverifiedBytesLimit = 64 * 1024 * 1024
 
+/** For bodies that nobody signs, all together: sixty-four of the largest. */
+const unsignedBytesLimit = 4 * 1024 * 1024
+
 /** A web identity token has 20,000 characters at most, a session policy 2,048, and a form may write each as three. */
 const maxUnsignedBodyBytes = 64 * 1024
-
-/** Longer ones than any SDK sends are cut: the text goes into audit records. */
-const longestUserAgent = 1024
 
 /** A request on its way through the dispatcher. */
 interface Exchange {
@@ -107,6 +107,8 @@ export function createAwsHandler(
   const served = options.services.map((service) => service.name.toUpperCase())
   const signingKeys = new SigningKeys()
   const budget = new BodyBudget({ limitBytes: options.unverifiedBytesLimit ?? defaultUnverifiedBytesLimit })
+  // Of their own: who has no key at all takes nothing from those who have one.
+  const unsignedBudget = new BodyBudget({ limitBytes: unsignedBytesLimit })
 
   return async (request, response, meta) => {
     const signable = signableRequest(request, meta.host)
@@ -183,7 +185,7 @@ export function createAwsHandler(
   async function serveUnsigned(exchange: Exchange): Promise<WireResponse> {
     const { request, response, signable } = exchange
     requireDeclaredWithin(request, maxUnsignedBodyBytes)
-    const release = await budget.reserve(memoryBytes(request, maxUnsignedBodyBytes))
+    const release = await unsignedBudget.reserve(memoryBytes(request, maxUnsignedBodyBytes))
     try {
       acceptBody(response)
       const { bytes } = await readBody(request, maxUnsignedBodyBytes)
@@ -323,10 +325,15 @@ export function createAwsHandler(
         },
         authorize: (action, resource, conditions) => rights.require(action, resource, conditions),
         allows: (action, resource, asked) => rights.has(action, resource, asked),
+        async requireAnew() {
+          // Whoever looks for a key looks at the IAM generation: what was changed a moment ago counts.
+          await credentials.findAccessKey(principal.accessKeyId)
+          await rights.require(operation.action, await operation.resource(input, call), conditions)
+        },
       }
+      const conditions = operation.conditions && (() => operation.conditions?.(input, call) ?? [])
       if (operation.openToEveryCaller !== true) {
         const resource = await operation.resource(input, call)
-        const conditions = operation.conditions && (() => operation.conditions?.(input, call) ?? [])
         if (operation.listsRepositories?.(input) === true) visibility = await rights.visibleRepositories(operation.action, resource)
         else await rights.require(operation.action, resource, conditions)
       }
@@ -396,10 +403,6 @@ function requireOpenToSession({ openToSessionTokens }: AwsService, operation: st
   if (openToSessionTokens === undefined || principal.session === undefined || principal.kind === 'assumed-role') return
   if (openToSessionTokens.includes(operation)) return
   throw iamError('access-key-unknown', 'Credentials from GetSessionToken are not for this operation.')
-}
-
-function userAgentOf(request: IncomingMessage): string {
-  return (request.headers['user-agent'] ?? '').slice(0, longestUserAgent)
 }
 
 function findUnsigned({ apiVersion, unsignedOperations = {} }: QueryService, form: QueryForm): UnsignedOperation | undefined {

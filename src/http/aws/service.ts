@@ -30,6 +30,11 @@ export interface AwsCall {
     resource: string,
     options?: { readonly conditions?: () => OperationConditions; readonly as?: Principal; readonly repositoryPolicy?: string },
   ): Promise<boolean>
+  /**
+   * Asks again for the operation's own right, after something was made that has policies or tags of its own.
+   * @throws PlatformError 'access-denied'
+   */
+  requireAnew(): Promise<void>
 }
 
 /**

@@ -26,4 +26,6 @@ export interface Exchange extends HttpExchange {
     tags: Readonly<Record<string, string>>,
     role: Principal | undefined,
   ) => Promise<boolean>
+  /** Asks again for the request's own rights, of a repository that was not there before. @throws `access-denied` */
+  readonly requireRightsAnew: () => Promise<void>
 }

@@ -6,7 +6,7 @@ import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
 import type { AccountId, Region } from '../../values/account.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import type { Admission } from '../admission.ts'
-import type { EdgeHandler, RequestMeta } from '../request-meta.ts'
+import { userAgentOf, type EdgeHandler, type RequestMeta } from '../request-meta.ts'
 import { admissionRule } from './admission-rules.ts'
 import { answerJson } from './answer.ts'
 import { authenticate, type Authentication } from './authenticate.ts'
@@ -86,17 +86,19 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         registry: found instanceof Promise ? await found : found,
         requestId: meta.requestId,
         sourceIp: meta.sourceIp,
-        userAgent: request.headers['user-agent'] ?? '',
+        userAgent: userAgentOf(request),
         protocol: 'oci',
         clock,
       }
       const rights = new CallerRights(options.authorizer, context, meta.secure)
       const { actions, scope } = operations[operation]
+      const requireRights = (): Promise<void> =>
+        rights.require(actions, repositoryOf(route), () => conditionsOf(operation, route, query, { registry, context }))
       let visibility: RepositoryVisibility | undefined
       if (scope === 'registry') {
         visibility = await rights.visibleRepositories(actions[0])
       } else {
-        await rights.require(actions, repositoryOf(route), () => conditionsOf(operation, route, query, { registry, context }))
+        await requireRights()
       }
       const work: Exchange = {
         request,
@@ -110,6 +112,11 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         positions: options.positions,
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
         mayCreate: (repository, tags, role) => rights.mayCreate(repository, tags, role),
+        requireRightsAnew: async () => {
+          // Whoever looks for a key looks at the IAM generation: what was changed a moment ago counts.
+          await options.credentials.findAccessKey(caller.principal.accessKeyId)
+          await requireRights()
+        },
       }
       await options.admission.run(context, admissionRule(operation, request), () => runOperation(operation, route, work))
     } catch (error) {

@@ -1,8 +1,9 @@
 import { isPlatformError } from '../../internal/platform-error.ts'
 import type { Keyring } from '../../iam/index.ts'
+import type { RegistryRef } from '../../registry/context.ts'
 import { distributionError } from './errors.ts'
 
-const purpose = 'list-position'
+const purposeIn = ({ accountId, region }: RegistryRef): string => `list-position:${accountId}/${region}`
 
 /** Sets a sealed position apart from a name: no name begins so. */
 const mark = '~'
@@ -18,18 +19,19 @@ export class ListPositions {
     this.#keyring = keyring
   }
 
-  seal(position: string): string {
-    return mark + this.#keyring.seal(Buffer.from(position), purpose)
+  seal(registry: RegistryRef, position: string): string {
+    return mark + this.#keyring.seal(Buffer.from(position), purposeIn(registry))
   }
 
   /**
-   * The position that a client names, sealed or not.
+   * The position that a client names, sealed or not. One of another registry is none: beside repositories of one's own it
+   * would tell what is listed there.
    * @throws `query-invalid`
    */
-  read(position: string | undefined): string | undefined {
+  read(registry: RegistryRef, position: string | undefined): string | undefined {
     if (position?.startsWith(mark) !== true) return position
     try {
-      return this.#keyring.unseal(position.slice(mark.length), purpose).toString()
+      return this.#keyring.unseal(position.slice(mark.length), purposeIn(registry)).toString()
     } catch (error) {
       if (!isPlatformError(error, 'token-invalid')) throw error
       throw distributionError('query-invalid', `The parameter 'last' is not the name of anything listed here.`)

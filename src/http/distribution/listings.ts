@@ -7,11 +7,11 @@ import { pageParameters } from './query.ts'
 export async function listRepositories(exchange: Exchange): Promise<void> {
   const { registry, context, query, visibility, positions } = exchange
   const { limit, after } = pageParameters(query)
-  const window = { limit, after: positions.read(after) }
+  const window = { limit, after: positions.read(context.registry, after) }
   const page = limit === 0 ? emptyPage : await registry.listRepositories(context, window, visibility)
   const names = page.items.map(({ name }) => name)
   // Where the page ended with something that it does not show, nobody is told what that was.
-  const next = page.next === undefined || page.next === names.at(-1) ? page.next : positions.seal(page.next)
+  const next = page.next === undefined || page.next === names.at(-1) ? page.next : positions.seal(context.registry, page.next)
   await answerJson(exchange, 200, { repositories: names }, nextPage('/v2/_catalog', limit, next))
 }
 

@@ -5,9 +5,10 @@ import {
   deleteAccessKey,
   upsertAccessKey,
 } from '../../storage/metadata/stores/access-key-store.ts'
+import { deleteSessionsOfRoot } from '../../storage/metadata/stores/session-store.ts'
 import { recordAudit } from '../../storage/metadata/stores/change-log.ts'
 
-/** Makes this the one access key of an account's root; the ones before it end at once. */
+/** Makes this the one access key of an account's root; the ones before it end at once, and the temporary credentials made with them. */
 export const replaceRootAccessKey = defineCommand({
   name: 'replace-root-access-key',
   durability: 'durable',
@@ -17,6 +18,7 @@ export const replaceRootAccessKey = defineCommand({
     context,
   ): Promise<void> {
     for (const former of await accessKeysOf(tx, input.principalArn)) await deleteAccessKey(tx, former.access_key_id)
+    await deleteSessionsOfRoot(tx, input.accountId)
     await upsertAccessKey(tx, {
       access_key_id: input.accessKeyId,
       account_id: input.accountId,

@@ -1,5 +1,7 @@
+import { setImmediate } from 'node:timers/promises'
 import type { AccountId } from '../../values/index.ts'
-import { quotaExceeded } from '../commands/change.ts'
+import type { NamedKind } from '../../storage/metadata/stores/iam-entity-store.ts'
+import { entityUnknown, quotaExceeded } from '../commands/change.ts'
 import { iamError } from '../errors.ts'
 import { evaluate, parsePolicy, policySize, type ContextValue, type Policy, type PolicyPrincipal } from '../policy/index.ts'
 import { iamQuotas } from '../quotas.ts'
@@ -53,6 +55,10 @@ export class Simulation {
     if (owner !== accountId || kind === undefined) {
       throw iamError('iam-input-invalid', `Invalid Entity Arn: ${arn} does not clearly define entity type and name.`)
     }
+    // Who may ask about one ARN must not learn of another with the same name: names are one whatever their path and case.
+    if ((await this.#entities.arnOf(accountId, kind as 'user' | 'group' | 'role', name)) !== arn) {
+      throw entityUnknown(kind as NamedKind, name)
+    }
     if (kind === 'group') return { identity: await this.#policies.documentsOf(accountId, { kind: 'group', name }), boundary: undefined }
     if (kind === 'role') {
       const { boundaryArn } = await this.#entities.getRole(accountId, name)
@@ -72,8 +78,8 @@ export class Simulation {
   }
 }
 
-/** One decision for each question, in this thread: ask few at a time. Throws `policy-malformed`, `iam-limit-exceeded`. */
-export function simulate(accountId: AccountId, policies: SimulatedPolicies, request: SimulatedRequest): SimulatedDecision[] {
+/** One decision for each question, in this thread, which does other work between two of them. Throws `policy-malformed`, `iam-limit-exceeded`. */
+export async function simulate(accountId: AccountId, policies: SimulatedPolicies, request: SimulatedRequest): Promise<SimulatedDecision[]> {
   const identity = policies.identity.map(identityPolicy)
   const boundary = policies.boundary === undefined ? undefined : identityPolicy(policies.boundary)
   const resourcePolicy = request.resourcePolicy === undefined ? undefined : parsePolicy(request.resourcePolicy, 'resource')
@@ -82,7 +88,7 @@ export function simulate(accountId: AccountId, policies: SimulatedPolicies, requ
     accountId: accountOf(request.callerArn) ?? accountId,
     kind: 'user',
   }
-  return request.questions.map(({ action, resource }) => {
+  const decide = ({ action, resource }: SimulatedRequest['questions'][number]): SimulatedDecision => {
     const missing = new Set<string>()
     const question = {
       principal,
@@ -104,7 +110,13 @@ export function simulate(accountId: AccountId, policies: SimulatedPolicies, requ
       allowedByBoundary: withinBoundary?.allowed,
       missingKeys: [...missing].sort(),
     }
-  })
+  }
+  const decisions: SimulatedDecision[] = []
+  for (const question of request.questions) {
+    decisions.push(decide(question))
+    await setImmediate()
+  }
+  return decisions
 }
 
 function identityPolicy(document: string): Policy {

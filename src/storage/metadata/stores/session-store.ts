@@ -87,6 +87,15 @@ export async function deleteSessionsOfUser(tx: Session, userId: number): Promise
   await tx.change(removeOfUser, { userId })
 }
 
+const removeOfRoot = statement<{ accountId: string }>()((db, p) =>
+  db.deleteFrom('sts_session').where('user_id', 'is', null).where('role_id', 'is', null).where('account_id', '=', p.accountId),
+)
+
+/** Part of the command that replaces the key of an account's root. */
+export async function deleteSessionsOfRoot(tx: Session, accountId: string): Promise<void> {
+  await tx.change(removeOfRoot, { accountId })
+}
+
 const roleToAssume = statement<{ accountId: string; nameKey: string }>()((db, p) =>
   db
     .selectFrom('iam_role')

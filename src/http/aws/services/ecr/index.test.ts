@@ -28,6 +28,7 @@ const call: AwsCall = {
   signal: new AbortController().signal,
   authorize: async () => undefined,
   allows: async () => true,
+  requireAnew: () => Promise.resolve(),
 }
 
 const repository = `arn:aws:ecr:${region}:${accountId}:repository/team/app`

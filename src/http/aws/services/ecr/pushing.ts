@@ -12,7 +12,7 @@ export function pushing<Result>(
   push: () => Promise<Result>,
 ): Promise<Result> {
   const resource = repositoryResource({ repositoryName: name }, call)
-  return pushCreating(push, () =>
+  const create = (): Promise<boolean> =>
     registry.createForPush(call.context, name, async (tags, role) => {
       const conditions = () => requestTagConditions(Object.entries(tags).map(([Key, Value]) => ({ Key, Value })))
       if (!(await call.allows('ecr:CreateRepository', resource, { conditions }))) return false
@@ -20,6 +20,6 @@ export function pushing<Result>(
       const options = { conditions, as: role }
       if (!(await call.allows('ecr:CreateRepository', resource, options))) return false
       return Object.keys(tags).length === 0 || call.allows('ecr:TagResource', resource, options)
-    }),
-  )
+    })
+  return pushCreating(push, create, () => call.requireAnew())
 }

@@ -149,7 +149,9 @@ export function oidcProviderOperations(deps: IamServiceDependencies): Record<str
 function checkedUrl(text: string): string {
   const url = /^https:\/\/[\u0021-\u007e]+$/i.test(text) ? URL.parse(text) : null
   const isPlain = url !== null && url.username === '' && url.password === '' && !/[?#\\]/.test(text)
-  if (!isPlain) throw new AwsError('ValidationError', 'Invalid Open ID Connect Provider URL')
+  // Claims of a provider that is called `aws` would be keys of AWS's own.
+  const isOneWord = !/[.:]/.test(text.slice('https://'.length))
+  if (!isPlain || isOneWord) throw new AwsError('ValidationError', 'Invalid Open ID Connect Provider URL')
   return text.slice('https://'.length)
 }
 

@@ -14,8 +14,14 @@ import * as shapes from './shapes.ts'
 const mostActions = 100
 const mostResources = 100
 
-/** In one answer, whatever it asks for: while these are decided, nothing else is. */
+/** In one answer, whatever it asks for. */
 const mostDecisions = 100
+
+/**
+ * Of a condition key: AWS takes more, but each is compared with every pattern of every policy while nothing else is done.
+ */
+const mostValues = 10
+const longestValue = 512
 
 /** Beside a principal's own: as many as the longest there may be of them. */
 const documents = list(shapes.policyDocument, { max: 20 })
@@ -24,13 +30,14 @@ const simulationMembers = {
   PermissionsBoundaryPolicyInputList: list(shapes.policyDocument, { max: 1 }),
   ActionNames: required(list(string({ min: 3, max: 128 }), { max: mostActions })),
   ResourceArns: list(string({ min: 1, max: 2048 }), { max: mostResources }),
-  ResourcePolicy: shapes.policyDocument,
+  // As long as a repository's may be.
+  ResourcePolicy: string({ min: 1, max: 10_240 }),
   ResourceOwner: string({ min: 1, max: 2048 }),
   CallerArn: string({ min: 1, max: 2048 }),
   ContextEntries: list(
     structure({
       ContextKeyName: required(string({ min: 5, max: 256 })),
-      ContextKeyValues: list(string({ max: 2048 }), { max: 100 }),
+      ContextKeyValues: list(string({ max: longestValue }), { max: mostValues }),
       ContextKeyType: enumeration([
         'string',
         'stringList',
@@ -71,7 +78,7 @@ export function simulationOperations({ directory }: IamServiceDependencies): Rec
       errors: simulationErrors,
       handler(call, input) {
         const [boundary] = input.PermissionsBoundaryPolicyInputList ?? []
-        return Promise.resolve(answer(call, { identity: input.PolicyInputList, boundary }, input))
+        return answer(call, { identity: input.PolicyInputList, boundary }, input)
       },
     }),
 
@@ -91,7 +98,7 @@ export function simulationOperations({ directory }: IamServiceDependencies): Rec
   }
 }
 
-function answer(call: AwsCall, policies: SimulatedPolicies, input: SimulationInput): object {
+async function answer(call: AwsCall, policies: SimulatedPolicies, input: SimulationInput): Promise<object> {
   const entries = (input.ContextEntries ?? []).map(
     ({ ContextKeyName, ContextKeyValues = [] }): [string, string | readonly string[]] => [
       ContextKeyName.toLowerCase(),
@@ -103,7 +110,7 @@ function answer(call: AwsCall, policies: SimulatedPolicies, input: SimulationInp
   const numbered = questions.map((question, index) => ({ question, position: String(index).padStart(6, '0') }))
   const page = pageRequest('simulation', input)
   const { items, next } = pageOfItems(numbered, ({ position }) => position, { ...page, limit: Math.min(page.limit, mostDecisions) })
-  const decisions = simulate(accountOf(call), policies, {
+  const decisions = await simulate(accountOf(call), policies, {
     questions: items.map(({ question }) => question),
     resourcePolicy: input.ResourcePolicy,
     resourceOwner: ownerIn(input.ResourceOwner) ?? accountOf(call),
