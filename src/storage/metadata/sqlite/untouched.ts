@@ -1,4 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
+import { setTimeout } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { DatabaseSync } from 'node:sqlite'
 import { openSqlite, SqliteConnection, translateSqliteError } from './connection.ts'
@@ -11,15 +12,31 @@ import { Session } from '../session.ts'
  * Throws `storage-unavailable`.
  */
 export async function readUntouched<Result>(file: string, read: (session: Session) => Promise<Result>): Promise<Result | undefined> {
-  if (!existsSync(file) || statSync(file).size === 0) return undefined
-  const database = open(file)
-  try {
-    return await read(new Session(new SqliteConnection(database, () => undefined)))
-  } catch (error) {
-    throw translateSqliteError(error)
-  } finally {
-    database.close()
+  for (let attempt = 1; ; attempt++) {
+    if (!existsSync(file) || statSync(file).size === 0) return undefined
+    const database = open(file)
+    try {
+      return await read(new Session(new SqliteConnection(database, () => undefined)))
+    } catch (error) {
+      // Whoever had it open has closed it since we looked, and took the index along: looked at anew it is another case.
+      if (attempt === mostAttempts || !isCannotOpen(error)) throw translateSqliteError(error)
+    } finally {
+      database.close()
+    }
+    await setTimeout(attempt * 10)
   }
+}
+
+/** Each takes somebody to open and close the database at the same moment. */
+const mostAttempts = 10
+
+/** https://www.sqlite.org/rescode.html#cantopen */
+const cannotOpenCode = 14
+
+function isCannotOpen(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  if ('errcode' in error && typeof error.errcode === 'number') return (error.errcode & 0xff) === cannotOpenCode
+  return isCannotOpen(error.cause)
 }
 
 function open(file: string): DatabaseSync {
