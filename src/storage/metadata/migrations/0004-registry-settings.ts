@@ -1,13 +1,9 @@
 import { sql, type Kysely } from 'kysely'
 import type { DialectName } from '../statement.ts'
+import { inDialect } from './dialect-words.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /* Policies and settings of repositories and registries, and what their quotas and listings need. */
-const words: Record<DialectName, Record<string, string>> = {
-  sqlite: { int: 'integer', name: 'text', endKeyed: 'strict, without rowid' },
-  postgres: { int: 'bigint', name: 'text collate "C"', endKeyed: '' },
-}
-
 const statements = [
   `create table repository_policy (
     repository_id {int} primary key references repository,
@@ -73,8 +69,7 @@ export function registrySettings(dialect: DialectName): MetadataMigration {
       runningServersGoOn: true,
     },
     async up(db: Kysely<unknown>): Promise<void> {
-      const fill = (text: string): string => text.replaceAll(/\{(\w+)\}/g, (_, word: string) => words[dialect][word] ?? word)
-      for (const statement of statements) await sql.raw(fill(statement)).execute(db)
+      for (const statement of statements) await sql.raw(inDialect(dialect, statement)).execute(db)
     },
   }
 }
