@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely'
+import type { LifecycleSchema } from './schema-lifecycle.ts'
 
 /*
  * The tables as TypeScript sees them; `migrations/` creates them. Types are those that behave alike on SQLite
@@ -83,6 +84,8 @@ interface ManifestTable {
   storage_class: string
   last_archived_at: number | null
   last_activated_at: number | null
+  /** 0: not retired; see registry/retirement.ts for the rest. */
+  retirement: Generated<number>
   trashed_at: number | null
   purge_after: number | null
   trashed_by: string | null
@@ -156,6 +159,10 @@ interface BlobLocationTable {
   /** `active`, `deleting`, `quarantined`. */
   state: string
   created_at: number
+  /** How the bytes are kept there: `identity`, or `zstd`. */
+  encoding: Generated<string>
+  /** Null where it is the blob's own size. */
+  stored_size_bytes: number | null
 }
 
 /** Apart from the row: big, and read by downloads alone. None for a location of before there were checksums. */
@@ -438,7 +445,7 @@ interface SettingTable {
   value: Json
 }
 
-export interface Schema {
+export interface Schema extends LifecycleSchema {
   account: AccountTable
   registry: RegistryTable
   blob_domain: BlobDomainTable

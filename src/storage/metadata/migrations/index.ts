@@ -3,6 +3,7 @@ import { foundation } from './0001-foundation.ts'
 import { blobChecksums } from './0002-blob-checksums.ts'
 import { iam } from './0003-iam.ts'
 import { registrySettings } from './0004-registry-settings.ts'
+import { lifecycle } from './0005-lifecycle.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
@@ -12,5 +13,6 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
     '0002-blob-checksums': blobChecksums(dialect),
     '0003-iam': iam(dialect),
     '0004-registry-settings': registrySettings(dialect),
+    '0005-lifecycle': lifecycle(dialect),
   }
 }

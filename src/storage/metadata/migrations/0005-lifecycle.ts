@@ -1,0 +1,256 @@
+import { sql, type Kysely } from 'kysely'
+import type { DialectName } from '../statement.ts'
+import { inDialect } from './dialect-words.ts'
+import type { MetadataMigration } from './migration.ts'
+
+/*
+ * The end of an image's life: what removes it (policies, their previews and runs), what forbids that (protections, uses by
+ * workloads, holds), how it comes back (trash batches), the archive, and the notice given before.
+ */
+const statements = [
+  // A policy that was taken away has no document, and goes on counting its versions.
+  `create table lifecycle_policy (
+    id {id},
+    registry_id {int} not null references registry,
+    grammar {name} not null,
+    scope {name} not null,
+    scope_key {name} not null,
+    repository_id {int} references repository,
+    document text,
+    version {int} not null,
+    updated_at {int} not null,
+    updated_by text not null,
+    unique (registry_id, grammar, scope, scope_key)
+  ) {end}`,
+  `create index lifecycle_policy_repository on lifecycle_policy (repository_id) where repository_id is not null`,
+
+  `create table lifecycle_policy_version (
+    policy_id {int} not null references lifecycle_policy,
+    version {int} not null,
+    document text,
+    changed_at {int} not null,
+    changed_by text not null,
+    primary key (policy_id, version)
+  ) {endKeyed}`,
+
+  `create table lifecycle_state (
+    repository_id {int} primary key references repository,
+    evaluated_at {int},
+    evaluated_seq {int},
+    policies_seen text,
+    due_at {int} not null,
+    leased_by text,
+    leased_until {int}
+  ) {endKeyed}`,
+  `create index lifecycle_state_due on lifecycle_state (due_at)`,
+
+  `create table lifecycle_preview (
+    id {id},
+    repository_id {int} not null references repository,
+    grammar text not null,
+    document text not null,
+    status text not null,
+    failure text,
+    summary text,
+    started_at {int} not null,
+    started_by text not null,
+    finished_at {int},
+    expires_at {int} not null,
+    leased_by text,
+    leased_until {int}
+  ) {end}`,
+  `create unique index lifecycle_preview_repository on lifecycle_preview (repository_id, id)`,
+
+  `create table lifecycle_preview_page (
+    preview_id {int} not null references lifecycle_preview,
+    page {int} not null,
+    results {bytes} not null,
+    primary key (preview_id, page)
+  ) {endKeyed}`,
+
+  `create table lifecycle_run (
+    id text primary key,
+    repository_id {int} not null references repository,
+    cause text not null,
+    policies text not null,
+    status {name} not null,
+    concern text,
+    summary text not null,
+    trash_batch text,
+    started_at {int} not null,
+    started_by text not null,
+    finished_at {int},
+    decided_at {int},
+    decided_by text,
+    leased_by text,
+    leased_until {int}
+  ) {endKeyed}`,
+  `create index lifecycle_run_repository on lifecycle_run (repository_id, started_at)`,
+  `create index lifecycle_run_open on lifecycle_run (status) where finished_at is null`,
+
+  // What of an image's content policies may ask for, read from it once.
+  `create table manifest_label (
+    manifest_id {int} primary key references manifest,
+    labels text not null,
+    annotations text not null
+  ) {endKeyed}`,
+
+  `create table protection (
+    id {id},
+    repository_id {int} not null references repository,
+    kind {name} not null,
+    target {name} not null,
+    reason text not null,
+    owner text not null,
+    created_at {int} not null,
+    created_by text not null,
+    ends_at {int},
+    unique (repository_id, kind, target)
+  ) {end}`,
+
+  `create table usage_source (
+    id {id},
+    registry_id {int} not null references registry,
+    name {name} not null,
+    principal_arn text not null,
+    kind text not null,
+    environment text not null,
+    scope text not null,
+    interval_ms {int} not null,
+    shrink_percent {int} not null,
+    status text not null,
+    doubt text,
+    doubt_since {int},
+    last_snapshot {int} not null,
+    last_complete_at {int},
+    last_lease_count {int},
+    created_at {int} not null,
+    created_by text not null,
+    decommissioned_at {int},
+    decommissioned_by text,
+    unique (registry_id, name)
+  ) {end}`,
+
+  `create table usage_snapshot (
+    source_id {int} not null references usage_source,
+    number {int} not null,
+    status text not null,
+    expected_count {int},
+    received_count {int} not null,
+    began_at {int} not null,
+    ended_at {int},
+    problem text,
+    primary key (source_id, number)
+  ) {endKeyed}`,
+
+  `create table usage_lease (
+    id {id},
+    source_id {int} not null references usage_source,
+    snapshot {int} not null,
+    registry_id {int} not null references registry,
+    repository {name} not null,
+    digest {bytes} not null,
+    workload {name} not null,
+    environment text not null,
+    first_seen_at {int} not null,
+    until {int} not null
+  ) {end}`,
+  `create unique index usage_lease_workload on usage_lease (source_id, snapshot, digest, repository, workload)`,
+  `create index usage_lease_digest on usage_lease (registry_id, digest)`,
+
+  // When a workload last had it: outlives the leases.
+  `create table digest_use (
+    registry_id {int} not null references registry,
+    repository {name} not null,
+    digest {bytes} not null,
+    last_used_at {int} not null,
+    primary key (registry_id, digest, repository)
+  ) {endKeyed}`,
+
+  `create table registry_hold (
+    id {id},
+    registry_id {int} not null references registry,
+    cause {name} not null,
+    detail text not null,
+    raised_at {int} not null,
+    raised_by text not null,
+    released_at {int},
+    released_by text
+  ) {end}`,
+  `create index registry_hold_open on registry_hold (registry_id, cause) where released_at is null`,
+
+  // What went together, and comes back together. Rows of images and repositories name it in their trash_batch.
+  `create table trash_batch (
+    id text primary key,
+    registry_id {int} not null references registry,
+    repository_id {int} not null references repository,
+    kind {name} not null,
+    cause text not null,
+    is_security {int} not null,
+    image_count {int} not null,
+    tag_count {int} not null,
+    created_at {int} not null,
+    created_by text not null,
+    purge_after {int} not null,
+    restored_at {int},
+    restored_by text,
+    purged_at {int}
+  ) {endKeyed}`,
+  `create index trash_batch_registry on trash_batch (registry_id, created_at)`,
+  `create index trash_batch_repository on trash_batch (repository_id, created_at)`,
+  `create index trash_batch_due on trash_batch (purge_after) where purged_at is null and restored_at is null`,
+  `create index manifest_trash_batch on manifest (trash_batch) where trash_batch is not null`,
+
+  // Tags that were moved or taken away while their images stayed.
+  `create table trashed_tag_change (
+    batch text not null references trash_batch,
+    repository_id {int} not null references repository,
+    name {name} not null,
+    previous_manifest_id {int} not null,
+    previous_digest {bytes} not null,
+    digest {bytes},
+    primary key (batch, name)
+  ) {endKeyed}`,
+
+  // What was erased for good before its time, and for whom.
+  `create table erasure (
+    id text primary key,
+    registry_id {int} not null references registry,
+    repository_id {int} not null,
+    requested_at {int} not null,
+    requested_by text not null,
+    reason text not null,
+    status text not null,
+    finished_at {int},
+    detail text not null
+  ) {endKeyed}`,
+  `create index erasure_registry on erasure (registry_id, requested_at)`,
+
+  // 0: none; a state of retirement otherwise, whose row tells more. Beside the manifest because every pull asks.
+  `alter table manifest add column retirement {int} not null default 0`,
+  `create table image_retirement (
+    manifest_id {int} primary key references manifest,
+    reason text not null,
+    replaced_by text,
+    retires_at {int},
+    changed_at {int} not null,
+    changed_by text not null
+  ) {endKeyed}`,
+
+  // How the bytes at a location are kept: as they are, or compressed; and how many they are then.
+  `alter table blob_location add column encoding text not null default 'identity'`,
+  `alter table blob_location add column stored_size_bytes {int}`,
+]
+
+export function lifecycle(dialect: DialectName): MetadataMigration {
+  return {
+    description: {
+      changes: 'Adds tables for lifecycle policies and their runs, for what protects images, for the trash, the archive and retirement.',
+      rewrites: ['manifest'],
+      runningServersGoOn: true,
+    },
+    async up(db: Kysely<unknown>): Promise<void> {
+      for (const statement of statements) await sql.raw(inDialect(dialect, statement)).execute(db)
+    },
+  }
+}

@@ -1,0 +1,267 @@
+import type { Generated } from 'kysely'
+
+/*
+ * The tables of an image's end, continuing schema.ts: what removes images, what forbids it, and how they come back.
+ */
+
+type Id = Generated<number>
+type Bytes = Uint8Array
+/** A JSON document as text, parsed by whoever owns the column. */
+type Json = string
+
+/** Inherited live: a repository is under every policy whose scope takes it in. */
+interface LifecyclePolicyTable {
+  id: Id
+  registry_id: number
+  /** `ecr` (one for each repository), or `stowage`. */
+  grammar: string
+  /** `repository`, `prefix` or `registry`. */
+  scope: string
+  /** The repository's number, the prefix, or nothing. */
+  scope_key: string
+  repository_id: number | null
+  /** In normal form; null once it was taken away. */
+  document: Json | null
+  version: number
+  updated_at: number
+  updated_by: string
+}
+
+interface LifecyclePolicyVersionTable {
+  policy_id: number
+  version: number
+  /** Null: this version took the policy away. */
+  document: Json | null
+  changed_at: number
+  changed_by: string
+}
+
+/** When a repository was last evaluated, and when that can next have another outcome. */
+interface LifecycleStateTable {
+  repository_id: number
+  evaluated_at: number | null
+  /** The repository's `event_seq` then. */
+  evaluated_seq: number | null
+  /** The ids and versions of the policies then. */
+  policies_seen: string | null
+  due_at: number
+  leased_by: string | null
+  leased_until: number | null
+}
+
+interface LifecyclePreviewTable {
+  id: Id
+  repository_id: number
+  grammar: string
+  document: Json
+  /** `IN_PROGRESS`, `COMPLETE` or `FAILED`. */
+  status: string
+  failure: string | null
+  summary: Json | null
+  started_at: number
+  started_by: string
+  finished_at: number | null
+  expires_at: number
+  leased_by: string | null
+  leased_until: number | null
+}
+
+/** Results by the thousand: a row for each would cost more than the evaluation. */
+interface LifecyclePreviewPageTable {
+  preview_id: number
+  page: number
+  results: Bytes
+}
+
+interface LifecycleRunTable {
+  id: string
+  repository_id: number
+  /** `schedule`, or `request`. */
+  cause: string
+  /** The ids and versions of its policies. */
+  policies: Json
+  /** `evaluating`, `unconfirmed`, `held`, `applying`, `done`, `cancelled` or `failed`. */
+  status: string
+  /** Why it waits for somebody's confirmation. */
+  concern: string | null
+  summary: Json
+  trash_batch: string | null
+  started_at: number
+  started_by: string
+  finished_at: number | null
+  decided_at: number | null
+  decided_by: string | null
+  leased_by: string | null
+  leased_until: number | null
+}
+
+/** Read from the config and the manifest once, where a policy asks for them. */
+interface ManifestLabelTable {
+  manifest_id: number
+  labels: Json
+  annotations: Json
+}
+
+/** What nobody may delete, by rule or by hand. */
+interface ProtectionTable {
+  id: Id
+  repository_id: number
+  /** `tag`, `digest` or `repository`. */
+  kind: string
+  /** The tag, the digest, or nothing. */
+  target: string
+  reason: string
+  owner: string
+  created_at: number
+  created_by: string
+  ends_at: number | null
+}
+
+/** Somebody who says what runs: a cluster's agent, a script. */
+interface UsageSourceTable {
+  id: Id
+  registry_id: number
+  name: string
+  /** Who may report for it. */
+  principal_arn: string
+  kind: string
+  environment: string
+  /** JSON: patterns of the repositories that it speaks for. */
+  scope: Json
+  /** It promises a complete snapshot at least this often. */
+  interval_ms: number
+  /** A snapshot with fewer leases than the last by more than this is doubted. */
+  shrink_percent: number
+  /** `active` or `decommissioned`. */
+  status: string
+  /** `silent`, `shrunken` or `incomplete`; null: believed. */
+  doubt: string | null
+  doubt_since: number | null
+  last_snapshot: number
+  last_complete_at: number | null
+  last_lease_count: number | null
+  created_at: number
+  created_by: string
+  decommissioned_at: number | null
+  decommissioned_by: string | null
+}
+
+interface UsageSnapshotTable {
+  source_id: number
+  number: number
+  /** `open`, `complete`, `doubted` or `abandoned`. */
+  status: string
+  expected_count: number | null
+  received_count: number
+  began_at: number
+  ended_at: number | null
+  problem: string | null
+}
+
+/** A workload has a digest: of an index, one of its children, or a config. */
+interface UsageLeaseTable {
+  id: Id
+  source_id: number
+  snapshot: number
+  registry_id: number
+  /** Empty: whichever repository has it. */
+  repository: string
+  digest: Bytes
+  workload: string
+  environment: string
+  first_seen_at: number
+  until: number
+}
+
+interface DigestUseTable {
+  registry_id: number
+  repository: string
+  digest: Bytes
+  last_used_at: number
+}
+
+/** While a registry has one that is not released, nothing is removed from it automatically. */
+interface RegistryHoldTable {
+  id: Id
+  registry_id: number
+  /** `operator`, `restore`, `migration`, `clock`, or `source`. */
+  cause: string
+  detail: Json
+  raised_at: number
+  raised_by: string
+  released_at: number | null
+  released_by: string | null
+}
+
+interface TrashBatchTable {
+  id: string
+  registry_id: number
+  repository_id: number
+  /** `images`, `repository`, `tag-move` or `tag-delete`. */
+  kind: string
+  /** JSON: what did it, such as a request, or a run and its rules. */
+  cause: Json
+  is_security: number
+  image_count: number
+  tag_count: number
+  created_at: number
+  created_by: string
+  purge_after: number
+  restored_at: number | null
+  restored_by: string | null
+  purged_at: number | null
+}
+
+interface TrashedTagChangeTable {
+  batch: string
+  repository_id: number
+  name: string
+  previous_manifest_id: number
+  previous_digest: Bytes
+  /** Where it went; null: it was taken away. */
+  digest: Bytes | null
+}
+
+interface ErasureTable {
+  id: string
+  registry_id: number
+  repository_id: number
+  requested_at: number
+  requested_by: string
+  reason: string
+  /** `running` or `done`. */
+  status: string
+  finished_at: number | null
+  /** JSON: what was erased, and what still names it. */
+  detail: Json
+}
+
+interface ImageRetirementTable {
+  manifest_id: number
+  reason: string
+  /** A reference to use instead. */
+  replaced_by: string | null
+  retires_at: number | null
+  changed_at: number
+  changed_by: string
+}
+
+export interface LifecycleSchema {
+  lifecycle_policy: LifecyclePolicyTable
+  lifecycle_policy_version: LifecyclePolicyVersionTable
+  lifecycle_state: LifecycleStateTable
+  lifecycle_preview: LifecyclePreviewTable
+  lifecycle_preview_page: LifecyclePreviewPageTable
+  lifecycle_run: LifecycleRunTable
+  manifest_label: ManifestLabelTable
+  protection: ProtectionTable
+  usage_source: UsageSourceTable
+  usage_snapshot: UsageSnapshotTable
+  usage_lease: UsageLeaseTable
+  digest_use: DigestUseTable
+  registry_hold: RegistryHoldTable
+  trash_batch: TrashBatchTable
+  trashed_tag_change: TrashedTagChangeTable
+  erasure: ErasureTable
+  image_retirement: ImageRetirementTable
+}
