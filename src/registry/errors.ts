@@ -12,6 +12,7 @@ export type RegistryErrorCode =
   | 'manifest-referenced'
   | 'tag-unknown'
   | 'tag-immutable'
+  | 'tags-changed'
   | 'image-exists'
   | 'digest-mismatch'
   | 'size-mismatch'

@@ -1,6 +1,7 @@
 export { accountSettingNames } from './account-settings.ts'
 export { commandContext, systemActorArn, type Protocol, type RegistryRef, type RequestContext } from './context.ts'
 export { pushCreating } from './create-on-push.ts'
+export { deletingAsAllowed } from './delete-as-allowed.ts'
 export { parameterInvalid, registryError, type RegistryErrorCode } from './errors.ts'
 export { createRegistry, type RegistryDependencies } from './registry.ts'
 export { maxManifestBytes } from './manifests.ts'
@@ -17,6 +18,7 @@ export type {
   ImageIdentifier,
   ImageListing,
   ImageStatus,
+  ImageToDelete,
   ManifestWithBytes,
   NewCreationTemplate,
   NameRange,

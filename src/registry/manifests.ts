@@ -118,10 +118,10 @@ export function manifestOperations(deps: {
       await database.execute(deleteTag, { name, tag }, commandContext(context))
     },
 
-    async deleteManifest(context, name, digest) {
+    async deleteManifest(context, name, { digest, knownTags }) {
       const [outcome] = await database.execute(
         deleteImages,
-        { name, identifiers: [{ digest }], trashBatch: ids.uuid() },
+        { name, identifiers: [{ digest, knownTags }], trashBatch: ids.uuid() },
         commandContext(context),
       )
       if (outcome?.kind === 'referenced') {
@@ -134,10 +134,10 @@ export function manifestOperations(deps: {
       if (outcome?.kind !== 'deleted') throw registryError('manifest-unknown', 'Requested image not found')
     },
 
-    async deleteImages(context, name, identifiers) {
+    async deleteImages(context, name, images) {
       return database.execute(
         deleteImages,
-        { name, identifiers: [...identifiers], trashBatch: ids.uuid() },
+        { name, identifiers: [...images], trashBatch: ids.uuid() },
         commandContext(context),
       )
     },

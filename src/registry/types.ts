@@ -165,6 +165,15 @@ export interface ImageIdentifier {
   readonly tag?: Tag | undefined
 }
 
+/** An image to delete. */
+export interface ImageToDelete extends ImageIdentifier {
+  /**
+   * Of one named by its digest alone: the tags that the caller was found to have the right to take with it. Absent where
+   * the right does not depend on tags.
+   */
+  readonly knownTags?: readonly Tag[] | undefined
+}
+
 export type DeleteImageOutcome =
   | { readonly kind: 'deleted'; readonly digest: Digest; readonly tags: readonly Tag[]; readonly imageDeleted: boolean }
   | { readonly kind: 'not-found' }
@@ -297,14 +306,20 @@ export interface Registry {
   putManifest(context: RequestContext, name: RepositoryName, input: NewManifest): Promise<PutManifestResult>
   /** OCI: removes the tag only; the image stays, by digest. Throws `tag-unknown`. */
   deleteTag(context: RequestContext, name: RepositoryName, tag: Tag): Promise<void>
-  /** OCI: trashes the image with all its tags. Throws `manifest-unknown`, `manifest-referenced`. */
-  deleteManifest(context: RequestContext, name: RepositoryName, digest: Digest): Promise<void>
-  /** ECR: a tag alone removes the tag, and the image with its last tag; a digest removes the image. One outcome per identifier. */
-  deleteImages(
+  /**
+   * OCI: trashes the image with all its tags. Throws `manifest-unknown`, `manifest-referenced`, and `tags-changed` where
+   * it has other tags than `knownTags`.
+   */
+  deleteManifest(
     context: RequestContext,
     name: RepositoryName,
-    identifiers: readonly ImageIdentifier[],
-  ): Promise<DeleteImageOutcome[]>
+    image: { readonly digest: Digest } & Pick<ImageToDelete, 'knownTags'>,
+  ): Promise<void>
+  /**
+   * ECR: a tag alone removes the tag, and the image with its last tag; a digest removes the image. One outcome per image.
+   * Throws `tags-changed`, with nothing deleted, where an image has other tags than its `knownTags`.
+   */
+  deleteImages(context: RequestContext, name: RepositoryName, images: readonly ImageToDelete[]): Promise<DeleteImageOutcome[]>
   listTags(context: RequestContext, name: RepositoryName, page: PageRequest): Promise<Page<Tag>>
   listReferrers(
     context: RequestContext,

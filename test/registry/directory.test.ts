@@ -73,7 +73,7 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
       registry.headManifest(context, name, reference),
       registry.putManifest(context, name, { bytes: Buffer.from('{}'), declaredMediaType: 'a/b', via: 'ecr' }),
       registry.deleteTag(context, name, reference.tag),
-      registry.deleteManifest(context, name, digest),
+      registry.deleteManifest(context, name, { digest }),
       registry.deleteImages(context, name, [{ digest }]),
       registry.listTags(context, name, page),
       registry.listReferrers(context, name, digest, { status: 'ACTIVE', page }),

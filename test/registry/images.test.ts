@@ -132,7 +132,7 @@ describe.each(databases)('images on %s', (kind) => {
 
     expect(await codeOf(put([image, missing]))).toBe('manifest-child-unknown')
     expect(await codeOf(put([image, cached]))).toBe('no error')
-    expect(await codeOf(registry.deleteManifest(context, name, digest))).toBe('manifest-referenced')
+    expect(await codeOf(registry.deleteManifest(context, name, { digest }))).toBe('manifest-referenced')
     expect(await codeOf(registry.deleteBlob(context, name, layerDigest))).toBe('blob-referenced')
   })
 
@@ -256,6 +256,30 @@ describe.each(databases)('images on %s', (kind) => {
 
     expect((await registry.headManifest(context, name, { kind: 'tag', tag: parseTag('v3') })).digest).toBe(digest)
     expect(await registry.statBlob(context, name, layerDigest)).toBeDefined()
+  })
+
+  it('deletes nothing where an image has got other tags than its deletion was allowed for', async () => {
+    const { registry, context } = fixture
+    const name = await newRepository()
+    const { digest } = await pushImage(name, 'v1', 'moved tags')
+    const other = await pushImage(name, 'v2', 'another image')
+    const untagged = await pushImage(name, undefined, 'without tags')
+    const [v1, v2] = [parseTag('v1'), parseTag('v2')]
+
+    for (const knownTags of [[], [v2]]) {
+      expect(await codeOf(registry.deleteManifest(context, name, { digest, knownTags }))).toBe('tags-changed')
+      const images = [{ tag: v2 }, { digest, knownTags }]
+      expect(await codeOf(registry.deleteImages(context, name, images))).toBe('tags-changed')
+    }
+    expect(await codeOf(registry.deleteManifest(context, name, { digest: untagged.digest, knownTags: [v1] }))).toBe('tags-changed')
+    const tagsOf = (): Promise<unknown> => registry.tagsOfImages(context, name, [digest, other.digest])
+    expect(await tagsOf()).toEqual([['v1'], ['v2']])
+    expect(await codeOf(registry.headManifest(context, name, { kind: 'digest', digest: untagged.digest }))).toBe('no error')
+
+    // What the call itself takes first is no change.
+    await registry.putManifest(context, name, { bytes: other.bytes, declaredMediaType: undefined, tags: [parseTag('v3')], via: 'oci' })
+    const images = [{ tag: v2 }, { digest: other.digest, knownTags: [v2, parseTag('v3')] }, { digest, knownTags: [v1, v2] }, { digest: untagged.digest, knownTags: [] }]
+    expect((await registry.deleteImages(context, name, images)).map(({ kind }) => kind)).toEqual(['deleted', 'deleted', 'deleted', 'deleted'])
   })
 
   it('removes an OCI tag and keeps the image', async () => {

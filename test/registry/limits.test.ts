@@ -74,7 +74,7 @@ describe.each(databases)('quotas on %s', (kind) => {
     const name = await newRepository()
     for (const seed of ['a', 'b', 'c']) await push(name, seed)
 
-    await registry.deleteManifest(context, name, digestOf(artifact('a')))
+    await registry.deleteManifest(context, name, { digest: digestOf(artifact('a')) })
     expect(await outcomeOf(push(name, 'd'))).toBe('ok')
     expect(await outcomeOf(push(name, 'a'))).toBe(tooManyImages(name))
     await registry.deleteImages(context, name, [{ digest: digestOf(artifact('b')) }])

@@ -116,7 +116,7 @@ describe.each(databases)('bytes pushed as several media types on %s', (kind) => 
 
     await put(name, index, mediaTypes.ociIndex, 'multi')
 
-    expect((await failureOf(registry.deleteManifest(context, name, child.digest))).code).toBe('manifest-referenced')
+    expect((await failureOf(registry.deleteManifest(context, name, child))).code).toBe('manifest-referenced')
   })
 
   it('through the API that is no repetition, and the next time is', async () => {
@@ -166,7 +166,7 @@ describe.each(databases)('bytes pushed as several media types on %s', (kind) => 
     const { bytes, digest, config, layer } = unstatedImage('deleted')
     for (const blob of [config, layer]) await upload(name, blob)
     await put(name, bytes, mediaTypes.ociManifest, 'v1')
-    await registry.deleteManifest(context, name, digest)
+    await registry.deleteManifest(context, name, { digest })
 
     const refusal = await failureOf(put(name, bytes, unknownType, 'v1'))
 
@@ -183,10 +183,10 @@ describe.each(databases)('bytes pushed as several media types on %s', (kind) => 
     const name = await newRepository()
     const { bytes, digest, config, layer } = unstatedImage('deleted and unknown')
     await put(name, bytes, unknownType, 'v1')
-    await registry.deleteManifest(context, name, digest)
+    await registry.deleteManifest(context, name, { digest })
     await put(name, bytes, 'text/plain', 'v1')
     expect(await typeOf(name, bytes)).toBe('text/plain')
-    await registry.deleteManifest(context, name, digest)
+    await registry.deleteManifest(context, name, { digest })
 
     expect((await failureOf(put(name, bytes, mediaTypes.ociManifest, 'v1'))).code).toBe('manifest-blob-unknown')
     for (const blob of [config, layer]) await upload(name, blob)
@@ -202,7 +202,7 @@ describe.each(databases)('bytes pushed as several media types on %s', (kind) => 
     const { bytes, digest, config, layer } = unstatedImage('foreign', foreignLayer)
     await upload(name, config)
     await put(name, bytes, mediaTypes.dockerManifest, 'v1')
-    await registry.deleteManifest(context, name, digest)
+    await registry.deleteManifest(context, name, { digest })
     // What was somewhere else when the image was first pushed has come here since.
     await upload(name, layer)
 

@@ -259,7 +259,7 @@ beforeAll(async () => {
   await rename(`${blobFile}-elsewhere`, blobFile)
   expect((await verify(verifying, { hash: 'all' })).counts.reinstated).toBe(1)
   await registry.deleteTag(context, name, parseTag('v2'))
-  await registry.deleteManifest(context, name, indexed.digest)
+  await registry.deleteManifest(context, name, indexed)
   await registry.deleteImages(context, name, [{ digest }, { tag: parseTag('v1') }])
   await put(image('a'), 'v1')
   await registry.deleteRepository(context, name, { force: true })

@@ -191,6 +191,8 @@ export const awsErrors = {
     message: ({ tag, repositoryName }) =>
       text`The image tag '${tag}' already exists in the '${repositoryName}' repository and cannot be overwritten because the tag is immutable.`,
   },
+  // A server fault that is over when nobody moves tags onto the image: 503 makes every SDK try again.
+  'tags-changed': { type: 'ServerException', status: 503 },
   'image-exists': {
     type: 'ImageAlreadyExistsException',
     status: 400,

@@ -1,6 +1,7 @@
 import { iamError, type AccessRequest, type AuthorizationContext, type Authorizer, type Decision, type Principal, type RequestOrigin } from '../../iam/index.ts'
 import type { RequestContext } from '../../registry/context.ts'
 import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
+import type { Tag } from '../../values/reference.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import { createAction, operationResource, tagAction, type OperationName } from './operations.ts'
 import type { DistributionRoute } from './path.ts'
@@ -78,17 +79,27 @@ export class CallerRights {
 /** The tag that a request reads, sets or removes. Each one is asked for by itself: see `AccessRequest.conditions`. */
 const imageTagKey = 'stowage:ImageTag'
 
-/** Condition keys of an operation. Nothing but the tags: by its digest an image is read and pushed without one. */
+/**
+ * Condition keys of an operation. Nothing but the tags: by its digest an image is read and pushed without one.
+ * @param onTagsRead told of the tags that an image to delete has, which it may only be deleted with
+ */
 export function conditionsOf(
   operation: OperationName,
   route: DistributionRoute,
   query: Query,
-  { registry, context }: { readonly registry: Registry; readonly context: RequestContext },
+  {
+    registry,
+    context,
+    onTagsRead,
+  }: { readonly registry: Registry; readonly context: RequestContext; readonly onTagsRead: (tags: readonly Tag[]) => void },
 ): readonly AuthorizationContext[] | Promise<readonly AuthorizationContext[]> {
   if (route.kind !== 'manifest') return []
   const { repository, reference } = route
   if (operation === 'deleteManifest' && reference.kind === 'digest') {
-    return registry.tagsOfImages(context, repository, [reference.digest]).then(([tags = []]) => tags.map(ofTag))
+    return registry.tagsOfImages(context, repository, [reference.digest]).then(([tags = []]) => {
+      onTagsRead(tags)
+      return tags.map(ofTag)
+    })
   }
   const named = reference.kind === 'tag' ? [ofTag(reference.tag)] : []
   if (operation !== 'putManifest') return named

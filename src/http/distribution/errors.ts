@@ -117,6 +117,7 @@ export const distributionErrors = {
   'manifest-referenced': { code: 'UNSUPPORTED', status: 405 },
   'tag-unknown': { code: 'MANIFEST_UNKNOWN', status: 404 },
   'tag-immutable': { code: 'TAG_INVALID', status: 400 },
+  'tags-changed': { code: 'UNAVAILABLE', status: 503 },
   'image-exists': { code: 'MANIFEST_INVALID', status: 400 },
   'digest-mismatch': { code: 'DIGEST_INVALID', status: 400 },
   'size-mismatch': { code: 'SIZE_INVALID', status: 400 },

@@ -6,6 +6,7 @@ import type { HttpExchange } from './answer.ts'
 import type { ListPositions } from './list-positions.ts'
 import type { ManifestBodies } from './manifest-body.ts'
 import type { Query } from './query.ts'
+import type { Tag } from '../../values/reference.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 
 /** A request that is known, allowed and parsed, with what its handler needs. */
@@ -26,6 +27,8 @@ export interface Exchange extends HttpExchange {
     tags: Readonly<Record<string, string>>,
     role: Principal | undefined,
   ) => Promise<boolean>
-  /** Asks again for the request's own rights, of a repository that was not there before. @throws `access-denied` */
+  /** The tags for which a deletion by digest was allowed; undefined where the right to it does not depend on tags. */
+  readonly knownTags: () => readonly Tag[] | undefined
+  /** Asks again for the request's own rights, of what was not there before. @throws `access-denied` */
   readonly requireRightsAnew: () => Promise<void>
 }

@@ -4,6 +4,7 @@ import type { IdSource } from '../../internal/ids.ts'
 import type { RegistryRef, RequestContext } from '../../registry/context.ts'
 import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
 import type { AccountId, Region } from '../../values/account.ts'
+import type { Tag } from '../../values/reference.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import type { Admission } from '../admission.ts'
 import { userAgentOf, type EdgeHandler, type RequestMeta } from '../request-meta.ts'
@@ -92,8 +93,15 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
       }
       const rights = new CallerRights(options.authorizer, context, meta.secure)
       const { actions, scope } = operations[operation]
-      const requireRights = (): Promise<void> =>
-        rights.require(actions, repositoryOf(route), () => conditionsOf(operation, route, query, { registry, context }))
+      let knownTags: readonly Tag[] | undefined
+      const onTagsRead = (tags: readonly Tag[]): void => {
+        knownTags = tags
+      }
+      const requireRights = (): Promise<void> => {
+        knownTags = undefined
+        const conditions = () => conditionsOf(operation, route, query, { registry, context, onTagsRead })
+        return rights.require(actions, repositoryOf(route), conditions)
+      }
       let visibility: RepositoryVisibility | undefined
       if (scope === 'registry') {
         visibility = await rights.visibleRepositories(actions[0])
@@ -112,6 +120,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         positions: options.positions,
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
         mayCreate: (repository, tags, role) => rights.mayCreate(repository, tags, role),
+        knownTags: () => knownTags,
         requireRightsAnew: async () => {
           // Whoever looks for a key looks at the IAM generation: what was changed a moment ago counts.
           await options.credentials.findAccessKey(caller.principal.accessKeyId)

@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http'
+import { deletingAsAllowed } from '../../registry/delete-as-allowed.ts'
 import type { StoredManifest } from '../../registry/types.ts'
 import type { Reference } from '../../values/reference.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
@@ -61,8 +62,14 @@ export async function deleteManifest(
   reference: Reference,
 ): Promise<void> {
   const { registry, context } = exchange
-  if (reference.kind === 'tag') await registry.deleteTag(context, repository, reference.tag)
-  else await registry.deleteManifest(context, repository, reference.digest)
+  if (reference.kind === 'tag') {
+    await registry.deleteTag(context, repository, reference.tag)
+  } else {
+    const { digest } = reference
+    const remove = (): Promise<void> =>
+      registry.deleteManifest(context, repository, { digest, knownTags: exchange.knownTags() })
+    await deletingAsAllowed(remove, exchange.requireRightsAnew)
+  }
   await answer(exchange, 202, { 'Content-Length': 0 })
 }
 

@@ -16,7 +16,7 @@ import { deleteTagRow, findTag, tagsOfManifest } from '../../storage/metadata/st
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
 import { audit, imageEvent, lockRepository, trashRetentionMs } from '../change.ts'
 import { registryError } from '../errors.ts'
-import type { DeleteImageOutcome } from '../types.ts'
+import type { DeleteImageOutcome, ImageToDelete } from '../types.ts'
 
 /** Referrers looked up at once; an image seldom has more than a handful. */
 const referrerBatch = 1000
@@ -47,7 +47,7 @@ export const deleteImages = defineCommand({
     tx,
     input: {
       name: string
-      identifiers: readonly { digest?: Digest | undefined; tag?: string | undefined }[]
+      identifiers: readonly ImageToDelete[]
       trashBatch: string
     },
     context,
@@ -85,7 +85,7 @@ export const deleteImages = defineCommand({
 async function deleteOne(
   tx: Session,
   repository: RepositoryRow,
-  identifier: { digest?: Digest | undefined; tag?: string | undefined },
+  identifier: ImageToDelete,
   trashBatch: string,
   suspicions: Suspicions,
   context: CommandContext,
@@ -104,13 +104,25 @@ async function deleteOne(
     // Naming one of several tags, alone or with its digest, takes only that tag.
     if (others.length > 0) {
       await removeTag(tx, repository, tag, target, suspicions, context)
-      return { kind: 'deleted', digest: wanted, tags: [tag as Tag], imageDeleted: false }
+      return { kind: 'deleted', digest: wanted, tags: [tag], imageDeleted: false }
     }
+  } else if (identifier.knownTags !== undefined) {
+    requireKnownTags(wanted, await tagsOfManifest(tx, manifest.id), identifier.knownTags)
   }
   const by = await referencingManifests(tx, repository.id, wanted)
   if (by.length > 0) return { kind: 'referenced', by }
   const tags = await trashImage(tx, repository, manifest, trashBatch, suspicions, context)
   return { kind: 'deleted', digest: wanted, tags, imageDeleted: true }
+}
+
+/**
+ * Requires that the caller's right to delete an image was decided for the tags that it has: for each of them, and for one
+ * without tags if it has none. What the same call took before is no change.
+ * @throws `tags-changed`
+ */
+function requireKnownTags(digest: Digest, tags: readonly string[], knownTags: readonly string[]): void {
+  if (tags.length === 0 ? knownTags.length === 0 : tags.every((tag) => knownTags.includes(tag))) return
+  throw registryError('tags-changed', `The tags of the image ${digest} were changed while it was to be deleted. Try again.`)
 }
 
 async function removeTag(

@@ -1,11 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import { isPlatformError } from '../../../../internal/platform-error.ts'
 import {
+  deletingAsAllowed,
   registryError,
   type DeleteImageOutcome,
   type ImageDetail,
   type ImageFilter,
   type ImageIdentifier,
+  type ImageToDelete,
   type ManifestWithBytes,
   type NewManifest,
   type Registry,
@@ -17,10 +19,12 @@ import {
   parseReference,
   parseTag,
   valueError,
+  type Digest,
   type RepositoryName,
+  type Tag,
 } from '../../../../values/index.ts'
 import { AwsError } from '../../errors.ts'
-import { operation, type AwsOperation } from '../../service.ts'
+import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { invalidParameter, required, string, structure } from '../../shapes.ts'
 import { imageTagConditions } from './conditions.ts'
 import { tokenBesideNames, type ListIdentity, type PageTokens } from './page-token.ts'
@@ -39,6 +43,8 @@ export function imageOperations(deps: {
   readonly pageTokens: PageTokens
 }): Record<string, AwsOperation> {
   const { registry, pageTokens } = deps
+  /** Of a deletion under way: the tags of the images that it names by digest, as its caller was asked about them. */
+  const tagsAskedAbout = new WeakMap<AwsCall, HeldTags>()
 
   return {
     ListImages: operation({
@@ -145,14 +151,22 @@ export function imageOperations(deps: {
       resource: (input, call) => repositoryResource(input, call),
       conditions: async (input, call) => {
         const { context, name } = targetOf(input, call)
-        return imageTagConditions(await removedTags(registry, context, name, input.imageIds))
+        const held = await heldTags(registry, context, name, input.imageIds)
+        tagsAskedAbout.set(call, held)
+        return imageTagConditions(removedTags(input.imageIds, held))
       },
       input: structure({ ...shapes.repositoryMembers, imageIds: required(shapes.batchImageIds) }),
       async handler(call, input) {
         const { context, name } = targetOf(input, call)
         const parsed = input.imageIds.map((imageId) => ({ imageId, identifier: parseIdentifier(imageId) }))
         const identifiers = parsed.flatMap(({ identifier }) => ('failureCode' in identifier ? [] : [identifier]))
-        const outcomes = (await registry.deleteImages(context, name, identifiers)).values()
+        const remove = (): Promise<DeleteImageOutcome[]> =>
+          registry.deleteImages(context, name, withKnownTags(identifiers, tagsAskedAbout.get(call)))
+        const askAnew = (): Promise<void> => {
+          tagsAskedAbout.delete(call)
+          return call.requireAnew()
+        }
+        const outcomes = (await deletingAsAllowed(remove, askAnew)).values()
         const imageIds: { imageDigest: string; imageTag?: string }[] = []
         const failures: ImageFailure[] = []
         for (const { imageId, identifier } of parsed) {
@@ -272,27 +286,37 @@ export async function describeNamed(
   return [...images.values()]
 }
 
+type HeldTags = ReadonlyMap<Digest, readonly Tag[]>
+
 /**
- * Every tag that a deletion takes: those it names, and those of the images that it names by digest alone; undefined for
- * an image without tags. It is asked before anybody knows whether the caller may: that there is no such repository is as
- * if it had no such image.
+ * The tags of the images that a deletion names by digest alone. They are asked for before anybody knows whether the caller
+ * may: that there is no such repository is as if it had no such image.
  */
-async function removedTags(
+async function heldTags(
   registry: Registry,
   context: RequestContext,
   name: RepositoryName,
   imageIds: readonly shapes.BatchImageId[],
-): Promise<(string | undefined)[]> {
-  const tags: (string | undefined)[] = imageIds.map(({ imageTag }) => imageTag).filter((tag) => tag !== undefined)
+): Promise<HeldTags> {
   const digests = imageIds.flatMap(({ imageDigest, imageTag }) =>
     imageTag === undefined && imageDigest !== undefined && isDigest(imageDigest) ? [imageDigest] : [],
   )
-  if (digests.length === 0) return tags
-  for (const held of await registry.tagsOfImages(context, name, digests)) {
-    if (held.length === 0) tags.push(undefined)
-    else tags.push(...held)
-  }
-  return tags
+  const tags = digests.length === 0 ? [] : await registry.tagsOfImages(context, name, digests)
+  return new Map(digests.map((digest, index) => [digest, tags[index] ?? []]))
+}
+
+/** Every tag that a deletion takes: those it names, and those held; undefined for an image without tags. */
+function removedTags(imageIds: readonly shapes.BatchImageId[], held: HeldTags): (string | undefined)[] {
+  const named = imageIds.map(({ imageTag }) => imageTag).filter((tag) => tag !== undefined)
+  const taken = [...held.values()].flatMap((tags): readonly (string | undefined)[] => (tags.length === 0 ? [undefined] : tags))
+  return [...named, ...taken]
+}
+
+function withKnownTags(identifiers: readonly ImageIdentifier[], held: HeldTags | undefined): readonly ImageToDelete[] {
+  return identifiers.map((identifier) => {
+    const { digest, tag } = identifier
+    return digest === undefined || tag !== undefined ? identifier : { ...identifier, knownTags: held?.get(digest) }
+  })
 }
 
 async function getImage(
