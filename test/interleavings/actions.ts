@@ -1,0 +1,196 @@
+import { isPlatformError } from '../../src/internal/platform-error.ts'
+import { parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
+import { bytesOf } from '../support/registry.ts'
+import { withChildren, type Catalogue, type KnownImage } from './images.ts'
+import type { History } from './history.ts'
+import type { Chance, Turns } from './turns.ts'
+import type { World } from './world.ts'
+
+/** What an action works on. */
+export interface Scene {
+  readonly world: World
+  readonly catalogue: Catalogue
+  readonly history: History
+  readonly turns: Turns
+  readonly chance: Chance
+}
+
+/** Something a client or the server does: chosen and filled in before the history begins, so that a seed says it all. */
+export interface Action {
+  readonly says: string
+  run(scene: Scene): Promise<void>
+}
+
+const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} } as const
+
+/** Ends quietly with one of these refusals: what a client may well meet beside others. */
+async function unless<Result>(codes: readonly string[], work: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await work()
+  } catch (error) {
+    if (codes.some((code) => isPlatformError(error, code as never))) return undefined
+    throw error
+  }
+}
+
+const gone = ['repository-unknown'] as const
+
+export function push(repository: RepositoryName, image: KnownImage, tag: string | undefined, style: PushStyle): Action {
+  return {
+    says: `push ${image.name} to ${repository} as ${tag ?? 'nothing'} (${style})`,
+    async run(scene) {
+      // Hours may pass in the middle of an upload, which then expires.
+      await unless(['repository-unknown', 'manifest-child-unknown', 'upload-unknown'], async () => {
+        for (const each of withChildren(image).reverse()) await pushOne(scene, repository, each, each === image ? tag : undefined, style)
+      })
+    },
+  }
+}
+
+export type PushStyle = 'upload' | 'ask' | 'mount'
+export const pushStyles: readonly PushStyle[] = ['upload', 'ask', 'mount']
+
+async function pushOne(scene: Scene, repository: RepositoryName, image: KnownImage, tag: string | undefined, style: PushStyle): Promise<void> {
+  const { world, turns, history } = scene
+  const { registry } = world.process
+  const began = turns.time
+  for (const blob of image.blobs) await pushBlob(scene, repository, blob, style)
+  const reference = tag === undefined ? undefined : ({ kind: 'tag', tag: parseTag(tag) } as const)
+  try {
+    await registry.putManifest(world.context, repository, { bytes: image.bytes, declaredMediaType: image.mediaType, reference, via: 'oci' })
+  } catch (error) {
+    // The client was told a moment ago that each blob is there; only losing the whole repository excuses this.
+    if (isPlatformError(error, 'manifest-blob-unknown') && !scene.history.mayBeGone(repository, everything, began, turns.time)) {
+      history.broken.push(`${image.name} was refused for a blob that ${repository} had a moment before`)
+    }
+    if (isPlatformError(error, 'manifest-blob-unknown')) return
+    throw error
+  }
+  history.puts.push({ repository, image, began, ended: turns.time })
+}
+
+/** Stands for all of a repository: met only by removals that take whatever there is. */
+const everything = { name: 'everything' } as KnownImage
+
+async function pushBlob({ world }: Scene, repository: RepositoryName, blob: { digest: Digest; bytes: Buffer }, style: PushStyle): Promise<void> {
+  const { registry } = world.process
+  const { context } = world
+  if (style === 'ask' && (await registry.statBlob(context, repository, blob.digest))) return
+  if (style === 'mount' && (await registry.mountBlob(context, repository, blob.digest, { anyReadable: () => Promise.resolve(true) }))) return
+  const { id } = await registry.beginUpload(context, repository)
+  await registry.completeUpload(context, repository, id, { digest: blob.digest, last: { body: bytesOf(blob.bytes) } })
+}
+
+/** The image, what it lists, and what refers to any of them, known or not: what may go with it. */
+export function mayGoWith(catalogue: Catalogue, image: KnownImage): Set<KnownImage> {
+  const going = new Set(withChildren(image))
+  for (let size = -1; size !== going.size; ) {
+    size = going.size
+    for (const other of catalogue.images) if (other.subject && going.has(other.subject)) going.add(other)
+  }
+  return going
+}
+
+export function deleteByDigest(repository: RepositoryName, image: KnownImage): Action {
+  return {
+    says: `delete ${image.name} from ${repository}`,
+    async run({ world, history, catalogue, turns }) {
+      const removal = history.removing(repository, mayGoWith(catalogue, image), turns.time)
+      await unless(gone, () => world.process.registry.deleteImages(world.context, repository, [{ digest: image.digest }]))
+      removal.ended = turns.time
+    },
+  }
+}
+
+export function deleteByTag(repository: RepositoryName, tag: string): Action {
+  return {
+    says: `delete ${tag} of ${repository}`,
+    async run({ world, history, turns, catalogue }) {
+      const removal = history.removing(repository, new Set(catalogue.images), turns.time)
+      await unless(gone, () => world.process.registry.deleteImages(world.context, repository, [{ tag: parseTag(tag) }]))
+      removal.ended = turns.time
+    },
+  }
+}
+
+export function untag(repository: RepositoryName, tag: string): Action {
+  return {
+    says: `take ${tag} away from ${repository}`,
+    async run({ world }) {
+      await unless([...gone, 'tag-unknown'], () => world.process.registry.deleteTag(world.context, repository, parseTag(tag)))
+    },
+  }
+}
+
+export function deleteRepository(repository: RepositoryName): Action {
+  return {
+    says: `delete ${repository} and make it anew`,
+    async run({ world, history, turns }) {
+      const removal = history.removing(repository, undefined, turns.time)
+      await unless(gone, () => world.process.registry.deleteRepository(world.context, repository, { force: true }))
+      await unless(['repository-exists'], () => world.process.registry.createRepository(world.context, { name: repository, ...settings }))
+      removal.ended = turns.time
+    },
+  }
+}
+
+export async function makeRepositories({ world, catalogue }: Pick<Scene, 'world' | 'catalogue'>): Promise<void> {
+  for (const name of catalogue.repositories) {
+    await unless(['repository-exists'], () => world.process.registry.createRepository(world.context, { name, ...settings }))
+  }
+}
+
+export function pull(repository: RepositoryName, image: KnownImage): Action {
+  return {
+    says: `pull ${image.name} from ${repository}`,
+    async run({ world, history, turns }) {
+      const { registry } = world.process
+      const began = turns.time
+      const reference = { kind: 'digest', digest: image.digest } as const
+      const found = await unless(['repository-unknown', 'manifest-unknown'], () => registry.getManifest(world.context, repository, reference))
+      if (!found) return
+      for (const { digest, bytes } of image.blobs) {
+        const blob = await unless(['repository-unknown', 'blob-unknown'], () => registry.openBlob(world.context, repository, digest))
+        if (!blob) {
+          if (!history.mayBeGone(repository, image, began, turns.time)) history.broken.push(`${image.name} of ${repository} was pulled, and had no ${digest}`)
+          return
+        }
+        const chunks = []
+        try {
+          for await (const chunk of blob.content.read()) chunks.push(chunk)
+        } finally {
+          await blob.content.close()
+        }
+        if (!Buffer.concat(chunks).equals(bytes)) history.broken.push(`${digest} of ${repository} was served with other bytes`)
+      }
+    },
+  }
+}
+
+export function timePasses(hours: number): Action {
+  return {
+    says: `${hours} hours pass`,
+    run({ world }) {
+      world.fixture.clock.advance(hours * 60 * 60 * 1000)
+      return Promise.resolve()
+    },
+  }
+}
+
+/** An action that a client or the server might do, by chance. */
+export function anyAction({ catalogue, chance }: Pick<Scene, 'catalogue' | 'chance'>): Action {
+  const repository = chance.pick(catalogue.repositories)
+  const image = chance.pick(catalogue.images)
+  const tag = chance.pick(catalogue.tags)
+  return chance.pick([
+    () => push(repository, image, chance.is(0.7) ? tag : undefined, chance.pick(pushStyles)),
+    () => push(repository, image, tag, chance.pick(pushStyles)),
+    () => push(repository, image, tag, chance.pick(pushStyles)),
+    () => deleteByDigest(repository, image),
+    () => deleteByTag(repository, tag),
+    () => untag(repository, tag),
+    () => pull(repository, image),
+    () => timePasses(chance.pick([1, 25])),
+    () => (chance.is(0.3) ? deleteRepository(repository) : pull(repository, image)),
+  ])()
+}

@@ -1,0 +1,88 @@
+import { digestFromBytes, digestOf } from '../../src/values/index.ts'
+import type { History } from './history.ts'
+import type { Catalogue } from './images.ts'
+import type { World } from './world.ts'
+
+/** What of a history's outcome is wrong; empty where everything that was promised holds. Nothing else may be going on. */
+export async function wrongIn(world: World, catalogue: Catalogue, history: History): Promise<string[]> {
+  return [...history.broken, ...(await lostImages(world, catalogue, history)), ...(await incompleteManifests(world, catalogue))]
+}
+
+/** Images that nothing can have taken away have to be there. */
+async function lostImages(world: World, catalogue: Catalogue, history: History): Promise<string[]> {
+  const lost: string[] = []
+  for (const repository of catalogue.repositories) {
+    const expected = catalogue.images.filter((image) => history.mustLive(repository, image))
+    if (expected.length === 0) continue
+    const found = await world.process.registry.describeImagesById(world.context, repository, expected.map(({ digest }) => ({ digest })))
+    for (const [position, image] of expected.entries()) if (!found[position]) lost.push(`${image.name} is gone from ${repository}, and nothing removed it`)
+  }
+  return lost
+}
+
+/**
+ * Whatever the database holds as an image, living or still to be had from the trash, has all it names: children, and blobs
+ * with their bytes, which a living one's repository shows.
+ */
+async function incompleteManifests(world: World, catalogue: Catalogue): Promise<string[]> {
+  const { builder } = world.fixture.database.reader
+  const rows = await world.fixture.database.reader.query(
+    builder
+      .selectFrom('manifest_reference as edge')
+      .innerJoin('manifest as parent', 'parent.id', 'edge.manifest_id')
+      .innerJoin('repository', 'repository.id', 'parent.repository_id')
+      .leftJoin('manifest as child', (join) => join.onRef('child.repository_id', '=', 'edge.repository_id').onRef('child.digest', '=', 'edge.digest'))
+      .leftJoin('blob', (join) => join.onRef('blob.domain_id', '=', 'repository.domain_id').onRef('blob.digest', '=', 'edge.digest'))
+      .leftJoin('blob_location as location', (join) => join.onRef('location.blob_id', '=', 'blob.id').on('location.state', '=', 'active'))
+      .leftJoin('repository_blob as sight', (join) => join.onRef('sight.repository_id', '=', 'edge.repository_id').onRef('sight.blob_id', '=', 'blob.id'))
+      .select([
+        'repository.name as repository',
+        'parent.digest as digest',
+        'parent.trashed_at as trashedAt',
+        'parent.purge_after as purgeAfter',
+        'repository.trashed_at as repositoryTrashedAt',
+        'repository.purge_after as repositoryPurgeAfter',
+        'edge.kind as kind',
+        'edge.digest as named',
+        'child.id as childId',
+        'child.trashed_at as childTrashedAt',
+        'location.key as key',
+        'sight.added_at as seenSince',
+      ])
+      .where('repository.name', 'in', catalogue.repositories),
+  )
+  const wrong: string[] = []
+  const now = world.fixture.clock.now()
+  for (const row of rows) {
+    const isTrashed = row.trashedAt !== null || row.repositoryTrashedAt !== null
+    const purgeAfter = Math.min(Number(row.purgeAfter ?? Number.POSITIVE_INFINITY), Number(row.repositoryPurgeAfter ?? Number.POSITIVE_INFINITY))
+    if (isTrashed && purgeAfter <= now) continue
+    const what = `${isTrashed ? 'trashed' : 'living'} ${nameOf(catalogue, digestFromBytes(row.digest))} of ${row.repository}`
+    const named = digestFromBytes(row.named)
+    if (row.kind === 'manifest') {
+      if (row.childId === null) wrong.push(`${what} has lost its child ${nameOf(catalogue, named)}`)
+      else if (!isTrashed && row.childTrashedAt !== null) wrong.push(`${what} has its child ${nameOf(catalogue, named)} in the trash`)
+    } else if (row.kind === 'blob') {
+      if (row.key === null) wrong.push(`${what} has lost ${named}`)
+      else if (!(await isStored(world, row.key, named))) wrong.push(`${what} has lost the bytes of ${named}`)
+      if (!isTrashed && row.seenSince === null) wrong.push(`${what} does not see ${named}`)
+    }
+  }
+  return wrong
+}
+
+async function isStored(world: World, key: string, digest: string): Promise<boolean> {
+  const blob = await world.process.blobStore.open(key).catch(() => undefined)
+  if (!blob) return false
+  const chunks = []
+  try {
+    for await (const chunk of blob.read()) chunks.push(chunk)
+  } finally {
+    await blob.close()
+  }
+  return digestOf(Buffer.concat(chunks)) === digest
+}
+
+function nameOf(catalogue: Catalogue, digest: string): string {
+  return catalogue.images.find((image) => image.digest === digest)?.name ?? digest
+}

@@ -1,0 +1,63 @@
+import type { RepositoryName } from '../../src/values/index.ts'
+import type { KnownImage } from './images.ts'
+
+/** A change that was acknowledged: the image was there, whole, at some turn between its two. */
+export interface Put {
+  readonly repository: RepositoryName
+  readonly image: KnownImage
+  readonly began: number
+  readonly ended: number
+}
+
+/** Something that may have taken images away at any turn from its first on; it ended, or was cut off by a kill. */
+export interface Removal {
+  readonly repository: RepositoryName
+  /** Undefined: whichever it met. */
+  readonly images: ReadonlySet<KnownImage> | undefined
+  readonly began: number
+  ended: number
+}
+
+/** Somebody was told that the image is kept, from one turn until another. */
+export interface Keeping {
+  readonly repository: RepositoryName
+  readonly image: KnownImage
+  readonly what: string
+  readonly since: number
+  until: number
+}
+
+/** What the actors of a history were told, for those who check afterwards. */
+export class History {
+  readonly puts: Put[] = []
+  readonly removals: Removal[] = []
+  readonly keepings: Keeping[] = []
+  /** Promises that were broken before anybody's eyes. */
+  readonly broken: string[] = []
+
+  /** Notes that something is about to remove images, until `end` is called. */
+  removing(repository: RepositoryName, images: ReadonlySet<KnownImage> | undefined, began: number): Removal {
+    const removal = { repository, images, began, ended: Number.POSITIVE_INFINITY }
+    this.removals.push(removal)
+    return removal
+  }
+
+  /** Whether nothing can have taken the image away since it was last put: then it must be there. */
+  mustLive(repository: RepositoryName, image: KnownImage): boolean {
+    return this.puts.some(
+      (put) =>
+        put.repository === repository &&
+        put.image === image &&
+        !this.removals.some((removal) => meets(removal, repository, image) && removal.ended > put.began),
+    )
+  }
+
+  /** Whether something may have removed the image between the two turns. */
+  mayBeGone(repository: RepositoryName, image: KnownImage, began: number, ended: number): boolean {
+    return this.removals.some((removal) => meets(removal, repository, image) && removal.ended > began && removal.began < ended)
+  }
+}
+
+function meets(removal: Removal, repository: RepositoryName, image: KnownImage): boolean {
+  return removal.repository === repository && (removal.images === undefined || removal.images.has(image))
+}

@@ -1,0 +1,78 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { databases } from '../support/registry.ts'
+import { anyAction, makeRepositories, type Action, type Scene } from './actions.ts'
+import { wrongIn } from './checks.ts'
+import { History } from './history.ts'
+import { catalogueOf } from './images.ts'
+import { Chance, Turns } from './turns.ts'
+import { World } from './world.ts'
+
+/*
+ * Clients and the server's own work meet in every order that a seed can think of: each stops before every command and
+ * every call of the storage, and chance says who goes on. Now and then the process is killed between two such steps.
+ * Afterwards everything that anybody was promised has to hold.
+ */
+
+const seed = Number(process.env.SEED ?? 20_261_125)
+const countOf = { sqlite: Number(process.env.HISTORIES ?? 1000), postgres: Number(process.env.HISTORIES ?? 250) }
+
+describe.each(databases)('on %s', (kind) => {
+  let world: World
+
+  // Flushes to a disk would take nearly all of the time, and no power is lost here.
+  const temporary = process.env.TMPDIR
+  beforeAll(async () => {
+    if (process.platform === 'linux') process.env.TMPDIR = '/dev/shm'
+    world = await World.open(kind)
+  })
+  afterAll(async () => {
+    await world.close()
+    if (temporary === undefined) delete process.env.TMPDIR
+    else process.env.TMPDIR = temporary
+  })
+
+  it(`keeps every promise in ${countOf[kind]} random histories`, { timeout: 3_600_000 }, async () => {
+    for (let number = 0; number < countOf[kind]; number += 1) {
+      const problem = await play(world, seed + number)
+      if (problem !== undefined) expect.fail(problem)
+    }
+  })
+})
+
+/** Plays the history of a seed: undefined if nothing is wrong with it, else everything there is to know. */
+async function play(world: World, historySeed: number): Promise<string | undefined> {
+  const chance = new Chance(historySeed)
+  const catalogue = catalogueOf(`h${historySeed}`)
+  const history = new History()
+  const story: string[] = []
+  let turns = new Turns(chance)
+  world.goBy(turns)
+  await makeRepositories({ world, catalogue })
+  for (let round = 0; round < 2; round += 1) {
+    if (round > 0) {
+      turns = new Turns(chance, turns.log)
+      world.goBy(turns)
+    }
+    const scene: Scene = { world, catalogue, history, turns, chance }
+    const actors: Record<string, () => Promise<void>> = {}
+    for (let actor = 0; actor < 2 + chance.below(3); actor += 1) {
+      const actions: Action[] = Array.from({ length: 1 + chance.below(2) }, () => anyAction(scene))
+      story.push(`${round}.${actor}: ${actions.map(({ says }) => says).join('; then ')}`)
+      actors[`${round}.${actor}`] = async () => {
+        try {
+          for (const action of actions) await action.run(scene)
+        } catch (error) {
+          history.broken.push(`an action failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+        }
+      }
+    }
+    const end = await turns.run(actors, chance.is(0.3) ? 5 + chance.below(80) : undefined)
+    if (end === 'killed') {
+      story.push('killed')
+      await world.restart()
+    }
+    const wrong = await wrongIn(world, catalogue, history)
+    if (wrong.length > 0) return [`seed ${historySeed}:`, ...wrong, 'story:', ...story, 'turns:', ...turns.log].join('\n')
+  }
+  return undefined
+}

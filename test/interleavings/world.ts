@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto'
+import { ecrQuotas } from '../../src/config/index.ts'
+import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
+import { FairShare } from '../../src/internal/fair-share.ts'
+import { systemIds } from '../../src/internal/ids.ts'
+import { createRegistry, commandContext, type Registry, type RequestContext } from '../../src/registry/index.ts'
+import { releaseWriters } from '../../src/registry/commands/uploads.ts'
+import { DamageWatch } from '../../src/registry/damage.ts'
+import { PullClock } from '../../src/registry/pull-clock.ts'
+import { UploadTurns } from '../../src/registry/upload-turns.ts'
+import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
+import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
+import { isKeyLocated } from '../../src/storage/metadata/stores/blob-index.ts'
+import { isOpenUpload } from '../../src/storage/metadata/stores/upload-store.ts'
+import { startRegistry, type DatabaseKind, type RegistryFixture } from '../support/registry.ts'
+import { byTurns, type Turns } from './turns.ts'
+
+/** Calls of the database that read or write: each has its turn. Statements within a command are one with it. */
+const databaseCalls = new Set(['execute', 'snapshot'])
+const readerCalls = new Set(['all', 'first', 'query'])
+const storeCalls = new Set(['createUpload', 'append', 'hashUpload', 'publish', 'discardUpload', 'abandonUpload', 'blobSize', 'open', 'hashBlob', 'delete', 'withdraw', 'putBack'])
+
+/** What a server is made of, as far as images are concerned, on a database and a folder that outlive it. */
+export interface Process {
+  readonly registry: Registry
+  readonly database: MetadataDatabase
+  readonly blobStore: BlobStore
+}
+
+/**
+ * A database and a folder, and processes on them one after another. What a process does goes by turns; a process that was
+ * killed leaves what it had done.
+ */
+export class World {
+  readonly fixture: RegistryFixture
+  #turns: Turns | undefined
+  #process: Process
+  #blobStore: BlobStore
+
+  private constructor(fixture: RegistryFixture) {
+    this.fixture = fixture
+    this.#blobStore = fixture.blobStore
+    this.#process = this.#newProcess()
+  }
+
+  static async open(kind: DatabaseKind): Promise<World> {
+    return new World(await startRegistry(kind, { imagesPerRepository: ecrQuotas.imagesPerRepository }))
+  }
+
+  get process(): Process {
+    return this.#process
+  }
+
+  get context(): RequestContext {
+    return this.fixture.context
+  }
+
+  /** From now on everything goes by these turns. */
+  goBy(turns: Turns): void {
+    this.#turns = turns
+    this.#process = this.#newProcess()
+  }
+
+  /** What a start does after a kill: see `buildPlatform`. */
+  async restart(): Promise<void> {
+    await this.#blobStore.close()
+    this.#blobStore = await openFilesystemBlobStore({ dataDir: this.fixture.dataDir, bytesInFlight: new BytesInFlight() })
+    const { database, clock } = this.fixture
+    await database.execute(releaseWriters, {}, commandContext(this.context))
+    await this.#blobStore.recover({
+      isLocated: (key) => isKeyLocated(database.reader, this.#blobStore.name, key),
+      isOpenSession: (uploadId) => isOpenUpload(database.reader, uploadId, clock.now()),
+    })
+    this.#process = this.#newProcess()
+  }
+
+  async close(): Promise<void> {
+    if (this.#blobStore !== this.fixture.blobStore) await this.#blobStore.close()
+    await this.fixture.stop()
+  }
+
+  #newProcess(): Process {
+    const { fixture } = this
+    const turns = this.#turns
+    const gate = <Target extends object>(target: Target, kind: string, names: ReadonlySet<string>): Target =>
+      turns ? byTurns(() => turns, target, kind, names) : target
+    const reader = gate(fixture.database.reader, 'read', readerCalls)
+    const database = gate(withReader(fixture.database, reader), 'db', databaseCalls)
+    const blobStore = gate(this.#blobStore, 'store', storeCalls)
+    const system = () => ({ ...commandContext(fixture.context), protocol: 'system' })
+    const registry = createRegistry({
+      database,
+      blobStore,
+      ids: systemIds,
+      // Pull times are written in the background: outside of the turns, and of what is checked.
+      pullClock: new PullClock(fixture.database, system, () => undefined),
+      damageWatch: new DamageWatch({ database, blobStore, systemContext: system, onDamage: (notice) => {
+        throw new Error(`damaged: ${JSON.stringify(notice)}`)
+      } }),
+      bootId: 'this-boot',
+      uploadLifetimeMs: 60 * 60 * 1000,
+      quotas: ecrQuotas,
+      publishTurns: new FairShare({ limit: 4, perTurn: 4 }),
+      uploadTurns: new UploadTurns(randomUUID()),
+    })
+    return { registry, database, blobStore }
+  }
+}
+
+function withReader(database: MetadataDatabase, reader: MetadataDatabase['reader']): MetadataDatabase {
+  return new Proxy(database, {
+    get(from, name) {
+      if (name === 'reader') return reader
+      const member: unknown = Reflect.get(from, name, from)
+      return typeof member === 'function' ? (member as (...args: unknown[]) => unknown).bind(from) : member
+    },
+  })
+}
