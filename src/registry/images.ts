@@ -61,7 +61,9 @@ export function imageOperations({ database }: { database: MetadataDatabase }): I
     async describeImagesById(context, name, identifiers) {
       return database.snapshot(async (session) => {
         const { id } = await readRepository(session, registryOf(context), name)
-        const manifestIds = await Promise.all(identifiers.map((identifier) => resolve(session, id, identifier)))
+        const manifestIds: (number | undefined)[] = []
+        // One after another: a snapshot is one connection, which does one thing at a time.
+        for (const identifier of identifiers) manifestIds.push(await resolve(session, id, identifier))
         const wanted = [...new Set(manifestIds.filter((manifestId) => manifestId !== undefined))]
         const rows = await describeImageRows(session, id, wanted)
         const byId = new Map(rows.map((row) => [row.manifestId, toDetail(row)]))

@@ -14,7 +14,7 @@ import { World } from './world.ts'
  */
 
 const seed = Number(process.env.SEED ?? 20_261_125)
-const countOf = { sqlite: Number(process.env.HISTORIES ?? 1000), postgres: Number(process.env.HISTORIES ?? 250) }
+const countOf = { sqlite: Number(process.env.HISTORIES ?? 400), postgres: Number(process.env.HISTORIES ?? 120) }
 
 describe.each(databases)('on %s', (kind) => {
   let world: World
