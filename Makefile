@@ -66,6 +66,10 @@ crash: $(installed) ## Every Nth call of every fault, and 20 random states for e
 storm: $(installed) ## 500 times kill -9 under load on each database (half an hour or more; STORM_ROUNDS, STORM_SEED, STORM_DATABASE)
 	@STORM_ROUNDS=$${STORM_ROUNDS:-500} STORM_SEED=$${STORM_SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run test/crash/storm.test.ts
 
+.PHONY: interleavings
+interleavings: $(installed) ## 10,000 random histories on each database, step by step in random order (a quarter of an hour; HISTORIES, SEED)
+	@HISTORIES=$${HISTORIES:-10000} SEED=$${SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run --project protocol test/interleavings
+
 .PHONY: demo
 demo: $(installed) ## Show an image's first minutes on a throw-away server
 	@$(with_node) node scripts/demo.ts

@@ -28,7 +28,7 @@ async function unless<Result>(codes: readonly string[], work: () => Promise<Resu
   try {
     return await work()
   } catch (error) {
-    if (codes.some((code) => isPlatformError(error, code as never))) return undefined
+    if (codes.some((code) => isPlatformError(error, code))) return undefined
     throw error
   }
 }

@@ -55,7 +55,7 @@ async function incompleteManifests(world: World, catalogue: Catalogue): Promise<
   const now = world.fixture.clock.now()
   for (const row of rows) {
     const isTrashed = row.trashedAt !== null || row.repositoryTrashedAt !== null
-    const purgeAfter = Math.min(Number(row.purgeAfter ?? Number.POSITIVE_INFINITY), Number(row.repositoryPurgeAfter ?? Number.POSITIVE_INFINITY))
+    const purgeAfter = Math.min(row.purgeAfter ?? Number.POSITIVE_INFINITY, row.repositoryPurgeAfter ?? Number.POSITIVE_INFINITY)
     if (isTrashed && purgeAfter <= now) continue
     const what = `${isTrashed ? 'trashed' : 'living'} ${nameOf(catalogue, digestFromBytes(row.digest))} of ${row.repository}`
     const named = digestFromBytes(row.named)
