@@ -43,6 +43,7 @@ import {
   deregisterPullTimeExclusion,
   registerPullTimeExclusion,
 } from './registry/commands/pull-time-exclusions.ts'
+import { deleteProtection, putProtection } from './registry/commands/protections.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { ensureRegistry } from './registry/commands/registries.ts'
@@ -136,6 +137,8 @@ export const commands: readonly AnyCommand[] = [
   releaseWriter,
   releaseWriters,
   recordPulls,
+  putProtection,
+  deleteProtection,
   quarantineBlob,
   reinstateBlob,
   claimScrub,

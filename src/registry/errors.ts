@@ -33,6 +33,14 @@ export type RegistryErrorCode =
   | 'too-many-tags'
   | 'parameter-invalid'
   | 'limit-exceeded'
+  | 'image-protected'
+  | 'repository-protected'
+  | 'protection-unknown'
+  | 'usage-source-unknown'
+  | 'usage-source-exists'
+  | 'usage-snapshot-conflict'
+  | 'usage-snapshot-incomplete'
+  | 'hold-unknown'
 
 export function registryError(
   code: RegistryErrorCode,

@@ -227,6 +227,15 @@ export const awsErrors = {
   'too-many-tags': { type: 'TooManyTagsException', status: 400 },
   'parameter-invalid': invalidParameter,
   'limit-exceeded': { type: 'LimitExceededException', status: 400 },
+  'image-protected': { type: 'ImageProtectedException', status: 400 },
+  // Its own text says what holds it; the type is the one that every client of ECR knows for "not while this is in there".
+  'repository-protected': { type: 'RepositoryNotEmptyException', status: 400 },
+  'protection-unknown': { type: 'ProtectionNotFoundException', status: 400 },
+  'usage-source-unknown': { type: 'UsageSourceNotFoundException', status: 400 },
+  'usage-source-exists': { type: 'UsageSourceAlreadyExistsException', status: 400 },
+  'usage-snapshot-conflict': { type: 'UsageSnapshotConflictException', status: 400 },
+  'usage-snapshot-incomplete': { type: 'UsageSnapshotIncompleteException', status: 400 },
+  'hold-unknown': { type: 'HoldNotFoundException', status: 400 },
 } as const satisfies Record<WireCode, AwsErrorForm>
 
 function imageNotFoundText({ digest, tag, repositoryName, registryId }: ErrorDetail): string | undefined {

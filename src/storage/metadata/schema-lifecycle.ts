@@ -134,12 +134,23 @@ interface UsageSourceTable {
   shrink_percent: number
   /** `active` or `decommissioned`. */
   status: string
-  /** `silent`, `shrunken` or `incomplete`; null: believed. */
+  /** `silent`, `shrunken` or `incomplete`; null: none was noticed. One that is silent may not have been noticed yet. */
   doubt: string | null
   doubt_since: number | null
-  last_snapshot: number
-  last_complete_at: number | null
-  last_lease_count: number | null
+  /** Leases of the last shrunken snapshot, and how many complete ones since have agreed with it, the last of them when. */
+  doubted_count: number | null
+  agreed_count: number
+  agreed_at: number | null
+  /** Somebody has said that automatic removal may go on all the same. Until a snapshot is believed. */
+  waived_at: number | null
+  waived_by: string | null
+  /** The highest number of a snapshot that was begun. */
+  last_number: number
+  /** Of the last believed snapshot; null: there was none yet. */
+  believed_number: number | null
+  believed_began_at: number | null
+  believed_at: number | null
+  believed_count: number | null
   created_at: number
   created_by: string
   decommissioned_at: number | null
@@ -149,7 +160,9 @@ interface UsageSourceTable {
 interface UsageSnapshotTable {
   source_id: number
   number: number
-  /** `open`, `complete`, `doubted` or `abandoned`. */
+  /** What its writer calls itself: nobody else can go on with it. */
+  writer: string
+  /** `open`, `believed`, `doubted` or `abandoned`. */
   status: string
   expected_count: number | null
   received_count: number
@@ -162,15 +175,17 @@ interface UsageSnapshotTable {
 interface UsageLeaseTable {
   id: Id
   source_id: number
+  /** The newest snapshot that had it. */
   snapshot: number
   registry_id: number
-  /** Empty: whichever repository has it. */
+  /** Empty: whichever repository of the source's scope has it. */
   repository: string
   digest: Bytes
   workload: string
   environment: string
   first_seen_at: number
-  until: number
+  /** Null: until a snapshot no longer has it. */
+  until: number | null
 }
 
 interface DigestUseTable {
@@ -186,11 +201,20 @@ interface RegistryHoldTable {
   registry_id: number
   /** `operator`, `restore`, `migration`, `clock`, or `source`. */
   cause: string
-  detail: Json
+  /** It holds only the repositories of this source's scope. */
+  source_id: number | null
+  reason: string
   raised_at: number
   raised_by: string
   released_at: number | null
   released_by: string | null
+  release_reason: string | null
+}
+
+/** What the next start compares itself with. */
+interface ServerMarkTable {
+  name: string
+  value: string
 }
 
 interface TrashBatchTable {
@@ -260,6 +284,7 @@ export interface LifecycleSchema {
   usage_lease: UsageLeaseTable
   digest_use: DigestUseTable
   registry_hold: RegistryHoldTable
+  server_mark: ServerMarkTable
   trash_batch: TrashBatchTable
   trashed_tag_change: TrashedTagChangeTable
   erasure: ErasureTable

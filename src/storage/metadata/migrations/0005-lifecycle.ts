@@ -121,9 +121,16 @@ const statements = [
     status text not null,
     doubt text,
     doubt_since {int},
-    last_snapshot {int} not null,
-    last_complete_at {int},
-    last_lease_count {int},
+    doubted_count {int},
+    agreed_count {int} not null,
+    agreed_at {int},
+    waived_at {int},
+    waived_by text,
+    last_number {int} not null,
+    believed_number {int},
+    believed_began_at {int},
+    believed_at {int},
+    believed_count {int},
     created_at {int} not null,
     created_by text not null,
     decommissioned_at {int},
@@ -134,6 +141,7 @@ const statements = [
   `create table usage_snapshot (
     source_id {int} not null references usage_source,
     number {int} not null,
+    writer text not null,
     status text not null,
     expected_count {int},
     received_count {int} not null,
@@ -143,6 +151,8 @@ const statements = [
     primary key (source_id, number)
   ) {endKeyed}`,
 
+  // One row for each, whatever the number of snapshots that had it: a snapshot takes it over, and what the newest believed
+  // one did not take over goes.
   `create table usage_lease (
     id {id},
     source_id {int} not null references usage_source,
@@ -153,9 +163,10 @@ const statements = [
     workload {name} not null,
     environment text not null,
     first_seen_at {int} not null,
-    until {int} not null
+    until {int}
   ) {end}`,
-  `create unique index usage_lease_workload on usage_lease (source_id, snapshot, digest, repository, workload)`,
+  `create unique index usage_lease_workload on usage_lease (source_id, digest, repository, workload)`,
+  `create index usage_lease_snapshot on usage_lease (source_id, snapshot)`,
   `create index usage_lease_digest on usage_lease (registry_id, digest)`,
 
   // When a workload last had it: outlives the leases.
@@ -171,13 +182,19 @@ const statements = [
     id {id},
     registry_id {int} not null references registry,
     cause {name} not null,
-    detail text not null,
+    source_id {int} references usage_source,
+    reason text not null,
     raised_at {int} not null,
     raised_by text not null,
     released_at {int},
-    released_by text
+    released_by text,
+    release_reason text
   ) {end}`,
   `create index registry_hold_open on registry_hold (registry_id, cause) where released_at is null`,
+  `create index registry_hold_registry on registry_hold (registry_id, id)`,
+
+  // What a server that starts has to know of the last one, by name: the form of the database, and its clock.
+  `create table server_mark (name {name} primary key, value text not null) {endKeyed}`,
 
   // What went together, and comes back together. Rows of images and repositories name it in their trash_batch.
   `create table trash_batch (

@@ -1,0 +1,3 @@
+export { findRepositoryVetoes, findTagVetoes, findVetoes, vetoText, type RemovalMode, type Veto } from './vetoes.ts'
+export { registryHolds, type RegistryHold } from './holds.ts'
+export { type HoldCause } from './hold-words.ts'
