@@ -92,6 +92,7 @@ async function fill(): Promise<void> {
   )
   await fillIam()
   await fillSettings()
+  await fillProtection()
 }
 
 async function fillIam(): Promise<void> {
@@ -140,6 +141,31 @@ async function fillSettings(): Promise<void> {
     'team',
   )
   await fixture.tamper(`insert into pull_time_exclusion (registry_id, principal_arn, created_at) select id, ?, 1 from registry`, 'arn:aws:iam::000000000000:role/Builder')
+}
+
+async function fillProtection(): Promise<void> {
+  await fixture.tamper(
+    `insert into protection (repository_id, kind, target, reason, owner, created_at, created_by, ends_at)
+     select id, ?, 'prod', 'why', 'who', 1, 'arn', 2 from repository where name = 'team/app'`,
+    'tag',
+  )
+  await fixture.tamper(
+    `insert into usage_source (registry_id, name, principal_arn, kind, environment, scope, interval_ms, shrink_percent, status, agreed_count, last_number,
+       created_at, created_by)
+     select id, ?, 'arn', 'kubernetes', 'prod', '["*"]', 1, 50, 'active', 0, 1, 1, 'arn' from registry`,
+    'cluster',
+  )
+  await fixture.tamper(
+    `insert into usage_snapshot (source_id, number, writer, status, received_count, began_at) select id, 1, ?, 'open', 0, 1 from usage_source`,
+    'writer',
+  )
+  await fixture.tamper(
+    `insert into usage_lease (source_id, snapshot, registry_id, repository, digest, workload, environment, first_seen_at)
+     select id, 1, registry_id, '', ?, 'ns/pod', 'prod', 1 from usage_source`,
+    Buffer.from([1, 2, 255]),
+  )
+  await fixture.tamper(`insert into digest_use (registry_id, repository, digest, last_used_at) select id, '', ?, 1 from registry`, Buffer.from([1, 2, 255]))
+  await fixture.tamper(`insert into registry_hold (registry_id, cause, source_id, reason, raised_at, raised_by) select registry_id, ?, id, 'why', 1, 'arn' from usage_source`, 'source')
 }
 
 describe.each(databases.flatMap((from) => databases.map((to) => ({ from, to }))))('metadata carried from $from to $to', ({ from, to }) => {

@@ -211,12 +211,6 @@ interface RegistryHoldTable {
   release_reason: string | null
 }
 
-/** What the next start compares itself with. */
-interface ServerMarkTable {
-  name: string
-  value: string
-}
-
 interface TrashBatchTable {
   id: string
   registry_id: number
@@ -284,7 +278,6 @@ export interface LifecycleSchema {
   usage_lease: UsageLeaseTable
   digest_use: DigestUseTable
   registry_hold: RegistryHoldTable
-  server_mark: ServerMarkTable
   trash_batch: TrashBatchTable
   trashed_tag_change: TrashedTagChangeTable
   erasure: ErasureTable

@@ -193,9 +193,6 @@ const statements = [
   `create index registry_hold_open on registry_hold (registry_id, cause) where released_at is null`,
   `create index registry_hold_registry on registry_hold (registry_id, id)`,
 
-  // What a server that starts has to know of the last one, by name: the form of the database, and its clock.
-  `create table server_mark (name {name} primary key, value text not null) {endKeyed}`,
-
   // What went together, and comes back together. Rows of images and repositories name it in their trash_batch.
   `create table trash_batch (
     id text primary key,

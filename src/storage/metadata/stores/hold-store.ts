@@ -100,23 +100,6 @@ export function listRegistryRows(session: Session, after: number, limit: number)
   return session.all(registries, { after, limit })
 }
 
-const mark = statement<{ name: string }>()((db, p) => db.selectFrom('server_mark').select('value').where('name', '=', p.name))
-
-export async function findServerMark(session: Session, name: string): Promise<string | undefined> {
-  return (await session.first(mark, { name }))?.value
-}
-
-const setMark = statement<{ name: string; value: string }>()((db, p) =>
-  db
-    .insertInto('server_mark')
-    .values({ name: p.name, value: p.value })
-    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value: p.value })),
-)
-
-export async function putServerMark(tx: Session, name: string, value: string): Promise<void> {
-  await tx.change(setMark, { name, value })
-}
-
 const lockRegistry = statement<{ registryId: number }>()((db, p, dialect) =>
   db
     .selectFrom('registry')
@@ -139,6 +122,6 @@ const counts = statement()((db) =>
 )
 
 /** Of the whole installation, by cause. */
-export async function countOpenHolds(session: Session): Promise<{ cause: string; count: number }[]> {
-  return (await session.all(counts, {})).map(({ cause, count }) => ({ cause, count: Number(count) }))
+export function countOpenHolds(session: Session): Promise<{ cause: string; count: number }[]> {
+  return session.all(counts, {})
 }

@@ -219,7 +219,7 @@ const leaseCount = statement<{ sourceId: number; snapshot: number }>()((db, p) =
 
 /** How many leases a snapshot has taken in, each once. */
 export async function countLeases(session: Session, sourceId: number, snapshotNumber: number): Promise<number> {
-  return Number((await session.first(leaseCount, { sourceId, snapshot: snapshotNumber }))?.count ?? 0)
+  return (await session.first(leaseCount, { sourceId, snapshot: snapshotNumber }))?.count ?? 0
 }
 
 const dropLeases = statement<{ sourceId: number; before: number }>()((db, p) =>
@@ -277,8 +277,8 @@ interface HeldRow {
 }
 
 function heldDigest(row: HeldRow): HeldDigest {
-  const until = Number(row.until)
-  return { ...row, digest: digestFromBytes(row.digest), workloadCount: Number(row.workloadCount), until: until === noEnd ? undefined : until }
+  const { until } = row
+  return { ...row, digest: digestFromBytes(row.digest), until: until === noEnd ? undefined : until }
 }
 
 /** Leases on any of the digests, whichever repository they name, ended ones too: whether an end counts depends on the source. */
