@@ -345,6 +345,7 @@ async function build(
     throttle,
     issuerKeys,
     region,
+    maxSessions: config.quotas.sessionsPerAccount,
     mayAssume: (question, trustPolicy) => authorizer.authorize({ ...question, trustPolicy }),
     managedDocument: (account, arn) => iamDirectory.policies.documentInForce(account, arn),
     async unsignedContext({ requestId, sourceIp, userAgent }, account, actorArn) {

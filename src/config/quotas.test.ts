@@ -16,6 +16,7 @@ describe('the quotas', () => {
       STOWAGE_QUOTA_LAYER_PARTS: '5',
       STOWAGE_QUOTA_CREATION_TEMPLATES: '6',
       STOWAGE_QUOTA_PULL_TIME_EXCLUSIONS: '7',
+      STOWAGE_QUOTA_SESSIONS: '8',
     }
     expect(loadConfig(environment).quotas).toEqual({
       repositoriesPerRegistry: 1,
@@ -25,6 +26,7 @@ describe('the quotas', () => {
       partsPerLayer: 5,
       creationTemplates: 6,
       pullTimeExclusions: 7,
+      sessionsPerAccount: 8,
     })
   })
 

@@ -12,11 +12,17 @@ export interface Quotas {
   readonly creationTemplates: number
   /** Principals of a registry whose pulls do not count as use. */
   readonly pullTimeExclusions: number
+  /** Temporary credentials of an account that have not ended. */
+  readonly sessionsPerAccount: number
 }
 
 export const mebibyte = 1024 * 1024
 
-/** ECR's own (user guide, "Amazon ECR service quotas"). How many templates it allows is not documented: this is what it allows of rules. */
+/**
+ * ECR's own (user guide, "Amazon ECR service quotas"). How many templates it allows is not documented: this is what it allows
+ * of rules. AWS bounds how often credentials are asked for, not how many there are: these are twenty-seven new ones a second that
+ * hold for an hour each.
+ */
 export const ecrQuotas: Quotas = {
   repositoriesPerRegistry: 100_000,
   imagesPerRepository: 100_000,
@@ -25,4 +31,5 @@ export const ecrQuotas: Quotas = {
   partsPerLayer: 4200,
   creationTemplates: 50,
   pullTimeExclusions: 100,
+  sessionsPerAccount: 100_000,
 }

@@ -360,6 +360,14 @@ export const settings = z.object({
       form: 'number',
       description: 'Principals of a registry whose pulls leave the time of the last pull alone.',
     }),
+  quotaSessionsPerAccount: wholeNumber(1, maxQuota, 'sessions')
+    .prefault(String(ecrQuotas.sessionsPerAccount))
+    .register(settingNotes, {
+      env: 'STOWAGE_QUOTA_SESSIONS',
+      group: 'Quotas',
+      form: 'number',
+      description: 'Temporary credentials of an account, in all regions together, that have not ended yet.',
+    }),
 
   requestRates: parsed(parseRequestRates, 'write ecr, or calls with their rates such as PutImage=50,BatchGetImage=2000, or both')
     .optional()
@@ -434,6 +442,7 @@ type QuotaSetting =
   | 'quotaPartsPerLayer'
   | 'quotaCreationTemplates'
   | 'quotaPullTimeExclusions'
+  | 'quotaSessionsPerAccount'
 
 /** What the program runs with: every setting checked, and those that only make sense together put together. */
 export type Config = Readonly<Omit<Settings, PairedSetting>> & {
@@ -499,11 +508,12 @@ function gatherQuotas<Value extends Pick<Settings, QuotaSetting>>(
     quotaPartsPerLayer: partsPerLayer,
     quotaCreationTemplates: creationTemplates,
     quotaPullTimeExclusions: pullTimeExclusions,
+    quotaSessionsPerAccount: sessionsPerAccount,
     ...rest
   } = value
   const layerBytes = quotaLayerMebibytes * mebibyte
   return {
-    quotas: { repositoriesPerRegistry, imagesPerRepository, tagsPerImage, layerBytes, partsPerLayer, creationTemplates, pullTimeExclusions },
+    quotas: { repositoriesPerRegistry, imagesPerRepository, tagsPerImage, layerBytes, partsPerLayer, creationTemplates, pullTimeExclusions, sessionsPerAccount },
     rest,
   }
 }

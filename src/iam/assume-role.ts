@@ -1,8 +1,6 @@
-import type { IdSource } from '../internal/ids.ts'
 import type { Clock } from '../internal/clock.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
-import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findAssumableRole, findOidcProvider, type AssumableRole } from '../storage/metadata/stores/session-store.ts'
 import { arnParts, parseArn, type AccountId } from '../values/index.ts'
 import type { AccessRequest, AuthorizationContext, RequestOrigin } from './access-request.ts'
@@ -10,19 +8,15 @@ import type { Decision } from './authorizer.ts'
 import { recordRoleUse } from './commands/sessions.ts'
 import { iamError } from './errors.ts'
 import { trustsWebIdentity } from './federated-trust.ts'
-import type { Keyring } from './keyring.ts'
 import type { Principal } from './principal.ts'
 import { managedBounds, sessionBounds, type SessionBounds } from './session-bounds.ts'
-import { beginSession, type TemporaryCredentials } from './sessions.ts'
+import { beginSession, type SessionDependencies, type TemporaryCredentials } from './sessions.ts'
 import { verifyWebIdentity, type IssuerKeys, type VerifiedWebIdentity } from './web-identity/index.ts'
 
 /** Whether a principal may do something with a role, by its own policies and by the role's trust policy. */
 export type AssumptionJudge = (request: AccessRequest, trustPolicy: string) => Decision | Promise<Decision>
 
-export interface RoleAssumptionDependencies {
-  readonly database: MetadataDatabase
-  readonly keyring: Keyring
-  readonly ids: IdSource
+export interface RoleAssumptionDependencies extends SessionDependencies {
   readonly clock: Clock
   readonly mayAssume: AssumptionJudge
   readonly issuerKeys: IssuerKeys
@@ -83,7 +77,7 @@ interface NamedRole {
 /**
  * Gives a principal credentials of a role. A role that is not there is refused as one that may not be assumed.
  *
- * @throws `access-denied`, `session-invalid`, `policy-malformed`, `session-policy-too-large`
+ * @throws `access-denied`, `session-invalid`, `policy-malformed`, `session-policy-too-large`, `too-many-sessions`
  */
 export async function assumeRole(
   deps: RoleAssumptionDependencies,
@@ -123,7 +117,7 @@ export async function assumeRole(
  * Gives credentials of a role to whoever shows a token of an identity provider of the role's account. Whether the role
  * is not there or does not trust the bearer cannot be told from the refusal.
  *
- * @throws `access-denied`, `session-invalid`, `policy-malformed`, `session-policy-too-large`, and what
+ * @throws `access-denied`, `session-invalid`, `policy-malformed`, `session-policy-too-large`, `too-many-sessions`, and what
  *   `verifyWebIdentity` throws
  */
 export async function assumeRoleWithWebIdentity(

@@ -9,6 +9,7 @@ import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
  * - `access-key-unknown`: no such access key, or an inactive one.
  * - `access-denied`: known, but not allowed to do this.
  * - `throttled`: too many wrong credentials; `detail.retryAfterMs` says how long to wait.
+ * - `too-many-sessions`: an account has as many temporary credentials as it may.
  * - `session-invalid`: temporary credentials cannot be as they were asked for.
  * - `session-policy-too-large`: the policies and tags of a session take more than there is room for.
  * - `identity-token-invalid`, `identity-token-expired`, `identity-token-rejected`: a web identity's token cannot be
@@ -30,6 +31,7 @@ export type IamErrorCode =
   | 'access-key-unknown'
   | 'access-denied'
   | 'throttled'
+  | 'too-many-sessions'
   | 'session-invalid'
   | 'session-policy-too-large'
   | 'identity-token-invalid'

@@ -20,6 +20,14 @@ export interface TemporaryCredentials {
   readonly expiresAt: number
 }
 
+export interface SessionDependencies {
+  readonly database: MetadataDatabase
+  readonly keyring: Keyring
+  readonly ids: IdSource
+  /** Of an account: those that have not ended, and those that ended a moment ago. */
+  readonly maxSessions: number
+}
+
 /** Whom new temporary credentials stand for, and what bounds them. */
 export interface NewSession {
   /** The call that asked for them, such as `AssumeRole`, and what it was about: for the audit record. */
@@ -45,10 +53,10 @@ export function isTemporaryKeyId(accessKeyId: string): boolean {
 /**
  * Begins temporary credentials. The session token is random, and only its hash is kept.
  *
- * @throws `access-denied` where the role or user is gone by now
+ * @throws `access-denied` where the role or user is gone by now, `too-many-sessions` where its account has `maxSessions`
  */
 export async function beginSession(
-  deps: { readonly database: MetadataDatabase; readonly keyring: Keyring; readonly ids: IdSource },
+  deps: SessionDependencies,
   wanted: NewSession,
   context: CommandContext,
 ): Promise<TemporaryCredentials> {
@@ -63,6 +71,7 @@ export async function beginSession(
     {
       action: wanted.action,
       resource: wanted.resource,
+      maxSessions: deps.maxSessions,
       session: {
         access_key_id: accessKeyId,
         account_id: principal.accountId,
@@ -85,7 +94,13 @@ export async function beginSession(
     },
     context,
   )
-  if (!began) throw iamError('access-denied', `${principal.arn} does not exist any more.`)
+  if (began === 'gone') throw iamError('access-denied', `${principal.arn} does not exist any more.`)
+  if (began === 'full') {
+    throw iamError(
+      'too-many-sessions',
+      `Rate exceeded: the account ${principal.accountId} has ${deps.maxSessions} temporary credentials that have not ended, and may not have more.`,
+    )
+  }
   return { accessKeyId, secretAccessKey, sessionToken, expiresAt }
 }
 

@@ -3,6 +3,7 @@ import { ECR } from '@aws-sdk/client-ecr'
 import { IAM } from '@aws-sdk/client-iam'
 import { STS, type Credentials } from '@aws-sdk/client-sts'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { iamClient, newAccount, newRole, newUser } from '../support/identities.ts'
 import { databases, startRegistry } from '../support/registry.ts'
 import { AccessKeys, beginSession, IamGeneration, openKeyring, removeEndedSessions, rootPrincipal, type TemporaryCredentials } from '../../src/iam/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
@@ -27,9 +28,9 @@ interface Keys {
 }
 
 describe.each(databases)('temporary credentials on %s', (database) => {
-  async function started(): Promise<{ platform: TestPlatform; clock: MovedClock; sts: (keys?: Keys) => STS; ecr: (keys: Keys) => ECR }> {
+  async function started(more: Record<string, string> = {}): Promise<{ platform: TestPlatform; clock: MovedClock; sts: (keys?: Keys) => STS; ecr: (keys: Keys) => ECR }> {
     const clock = new MovedClock()
-    const platform = await startTestPlatform({ database, clock })
+    const platform = await startTestPlatform({ database, clock, settings: more })
     const clients: { destroy(): void }[] = []
     onTestFinished(async () => {
       for (const client of clients) client.destroy()
@@ -164,6 +165,77 @@ describe.each(databases)('temporary credentials on %s', (database) => {
     await expect(sts().getAccessKeyInfo({ AccessKeyId: 'ASIAAAAAAAAAAAAAAAAA' })).rejects.toMatchObject({ name: 'ValidationError' })
   })
 
+  it('are bounded for each account, with an answer that SDKs take for throttling', async () => {
+    const { sts, platform } = await started({ STOWAGE_QUOTA_SESSIONS: '3' })
+    const other = await newAccount(platform.url, platform.credentials, '111122223333')
+    const iam = iamClient(platform.url, platform.credentials)
+    const user = await newUser(iam, { Action: 'ecr:*', Resource: '*' })
+    const role = await newRole(iam, {
+      name: 'of-the-user',
+      trustPolicy: { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: user.arn }, Action: 'sts:AssumeRole' }] },
+    })
+    await sts(user).getSessionToken({})
+    await sts(user).assumeRole({ RoleArn: role, RoleSessionName: 'one' })
+    const last = keysOf((await sts().getSessionToken({})).Credentials)
+
+    const full = {
+      name: 'Throttling',
+      Code: 'Throttling',
+      message: `Rate exceeded: the account ${defaultAccountId} has 3 temporary credentials that have not ended, and may not have more.`,
+      $metadata: expect.objectContaining({ httpStatusCode: 400 }),
+    }
+    await expect(sts(user).getSessionToken({})).rejects.toMatchObject(full)
+    await expect(sts(user).assumeRole({ RoleArn: role, RoleSessionName: 'two' })).rejects.toMatchObject({ Code: 'Throttling' })
+    await sts(last).getCallerIdentity({})
+    await sts(other).getSessionToken({})
+
+    // Whose sessions end with it, whose room it gives back.
+    await iam.deleteRole({ RoleName: 'of-the-user' })
+    await sts(user).getSessionToken({})
+    await expect(sts(user).getSessionToken({})).rejects.toMatchObject({ Code: 'Throttling' })
+    await iam.deleteUserPolicy({ UserName: user.name, PolicyName: 'rights' })
+    await iam.deleteAccessKey({ UserName: user.name, AccessKeyId: user.accessKeyId })
+    await iam.deleteUser({ UserName: user.name })
+    iam.destroy()
+    await sts().getSessionToken({})
+    await sts().getSessionToken({})
+    await expect(sts().getSessionToken({})).rejects.toMatchObject({ Code: 'Throttling' })
+  })
+
+  it('take no more room than there is when many begin at once, and give it back when they were swept', async () => {
+    const fixture = await startRegistry(database)
+    onTestFinished(() => fixture.stop())
+    const keyring = await openKeyring({ dataDir: fixture.dataDir, keyring: undefined, requireExisting: false, clock: fixture.clock, ids: systemIds })
+    const principal = rootPrincipal(fixture.context.registry.accountId, 'AKIA')
+    const session = { policies: [], tags: {}, transitiveTagKeys: [], sourceIdentity: undefined, provider: undefined, context: {} }
+    const begin = (): Promise<TemporaryCredentials> =>
+      beginSession(
+        { database: fixture.database, keyring, ids: systemIds, maxSessions: 10 },
+        { action: 'GetSessionToken', resource: '*', principal, durationSeconds: 900, session },
+        commandContext(fixture.context),
+      )
+    const begun = async (count: number): Promise<number> => {
+      const outcomes = await Promise.allSettled(Array.from({ length: count }, begin))
+      for (const outcome of outcomes) if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject({ code: 'too-many-sessions' })
+      return outcomes.filter(({ status }) => status === 'fulfilled').length
+    }
+    const sweep = (): Promise<number> => removeEndedSessions(fixture.database, commandContext(fixture.context))
+
+    expect(await begun(25)).toBe(10)
+    fixture.clock.advance(900_000)
+    expect(await begun(3)).toBe(0)
+    fixture.clock.advance(5 * 60_000)
+    expect(await sweep()).toBe(10)
+    expect(await begun(4)).toBe(4)
+    expect(await begun(8)).toBe(6)
+
+    // A server of the version before sweeps without counting: before anybody is refused, what is there is counted.
+    await fixture.tamper('delete from sts_session where expires_at > ?', 0)
+    expect(await begun(1)).toBe(0)
+    fixture.clock.advance(60_000)
+    expect(await begun(12)).toBe(10)
+  })
+
   it('are refused where they cannot be as they were asked for', async () => {
     const { sts } = await started()
 
@@ -180,7 +252,7 @@ describe.each(databases)('temporary credentials on %s', (database) => {
     const accessKeys = new AccessKeys(fixture.database, keyring, new IamGeneration(fixture.database))
     const begin = (durationSeconds: number): Promise<TemporaryCredentials> =>
       beginSession(
-        { database: fixture.database, keyring, ids: systemIds },
+        { database: fixture.database, keyring, ids: systemIds, maxSessions: 100 },
         {
           action: 'GetSessionToken',
           resource: '*',

@@ -128,6 +128,7 @@ async function fillIam(): Promise<void> {
      select 'ASIATEST', account_id, 'arn', 'assumed-role', 'AROA:s', id, 'v1.k.s', ?, '[]', '{}', '[]', '{}', 1, 2 from iam_role`,
     Buffer.from([0, 1, 255]),
   )
+  await fixture.tamper(`insert into sts_session_count (account_id, sessions, counted_at) select account_id, 1, ? from iam_role`, 3)
 }
 
 async function fillSettings(): Promise<void> {

@@ -129,6 +129,8 @@ export const awsErrors = {
     message: () => 'Rate exceeded',
     query: { type: 'Throttling', status: 400 },
   },
+  // Its own text, since waiting a little does not help as it does with a rate.
+  'too-many-sessions': { type: 'ThrottlingException', status: 400, query: { type: 'Throttling', status: 400 } },
   'session-invalid': { type: 'ValidationError', status: 400 },
   'session-policy-too-large': { type: 'PackedPolicyTooLarge', status: 400 },
   'identity-token-invalid': { type: 'InvalidIdentityToken', status: 400 },

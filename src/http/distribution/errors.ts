@@ -92,6 +92,7 @@ export const distributionErrors = {
   'access-key-unknown': { code: 'UNAUTHORIZED', status: 401 },
   'access-denied': { code: 'DENIED', status: 403 },
   throttled: { code: 'TOOMANYREQUESTS', status: 429 },
+  'too-many-sessions': { code: 'TOOMANYREQUESTS', status: 429 },
   'session-invalid': { code: 'UNSUPPORTED', status: 400 },
   'session-policy-too-large': { code: 'UNSUPPORTED', status: 400 },
   'identity-token-invalid': { code: 'UNAUTHORIZED', status: 401 },

@@ -84,7 +84,7 @@ export const deleteRole = defineCommand({
   async run(tx, input: { name: string }, context): Promise<void> {
     const row = await lockEntity(tx, context, 'role', input.name, 'delete')
     await refuseWhileItHasPolicies(tx, { kind: 'role', id: row.id })
-    await deleteSessionsOfRole(tx, row.id)
+    await deleteSessionsOfRole(tx, row)
     await deleteIamTags(tx, { kind: 'role', id: row.id })
     await deleteNamed(tx, 'role', row.id)
     await recordIamChange(tx, context, {

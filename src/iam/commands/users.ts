@@ -81,7 +81,7 @@ export const deleteUser = defineCommand({
     if ((await groupsOfUser(tx, row.id)).length > 0) {
       throw iamError('entity-in-use', 'Cannot delete entity, must remove users from group first.')
     }
-    await deleteSessionsOfUser(tx, row.id)
+    await deleteSessionsOfUser(tx, row)
     await deleteIamTags(tx, { kind: 'user', id: row.id })
     await deleteNamed(tx, 'user', row.id)
     await recordIamChange(tx, context, {

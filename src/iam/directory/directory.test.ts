@@ -155,7 +155,7 @@ describe.each(databases)('the directory on %s', (kind) => {
 
   it('ends the sessions of what is deleted, those that begin meanwhile too', async () => {
     const { entities } = directory
-    const deps = { database: fixture.database, keyring, ids: systemIds }
+    const deps = { database: fixture.database, keyring, ids: systemIds, maxSessions: 100 }
     const found = new AccessKeys(fixture.database, keyring, new IamGeneration(fixture.database))
     for (let round = 0; round < 10; round += 1) {
       const role = await entities.createRole(

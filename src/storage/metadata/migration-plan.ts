@@ -108,16 +108,22 @@ async function reading<Result>(target: MetadataTarget, read: (session: Session |
 }
 
 async function appliedMigrations(session: Session): Promise<string[]> {
-  const table =
-    session.dialect === 'sqlite'
-      ? `select name from sqlite_schema where type = 'table' and name = 'kysely_migration'`
-      : `select 'kysely_migration' as name where to_regclass('kysely_migration') is not null`
-  if ((await session.query(fixed(table))).length === 0) return []
+  if (!(await hasTable(session, 'kysely_migration'))) return []
   const rows = await session.query(fixed<{ name: string }>('select name from kysely_migration order by name'))
   return rows.map(({ name }) => name)
 }
 
+async function hasTable(session: Session, name: string): Promise<boolean> {
+  const found =
+    session.dialect === 'sqlite'
+      ? `select name from sqlite_schema where type = 'table' and name = '${name}'`
+      : `select '${name}' as name where to_regclass('${name}') is not null`
+  return (await session.query(fixed(found))).length > 0
+}
+
 async function rowCount(session: Session, table: string): Promise<number> {
+  // One of a later version than the database's is made by a migration that is pending as well.
+  if (!(await hasTable(session, table))) return 0
   if (session.dialect === 'postgres') {
     const [estimate] = await session.query(fixed<{ rows: number }>(`select reltuples::bigint as rows from pg_class where oid = '${table}'::regclass`))
     // It has none before the table's first analysis, and the table is small then.

@@ -388,6 +388,14 @@ interface StsSessionTable {
   expires_at: number
 }
 
+/** Of `sts_session`, as far as it was counted: servers of an earlier version beside this one do not. */
+interface StsSessionCountTable {
+  account_id: string
+  sessions: number
+  /** When the rows themselves were last counted. */
+  counted_at: number
+}
+
 interface RepositoryPolicyTable {
   repository_id: number
   document: Json
@@ -480,6 +488,7 @@ export interface Schema extends LifecycleSchema {
   iam_tag: IamTagTable
   iam_oidc_provider: IamOidcProviderTable
   sts_session: StsSessionTable
+  sts_session_count: StsSessionCountTable
   repository_policy: RepositoryPolicyTable
   registry_policy: RegistryPolicyTable
   registry_setting: RegistrySettingTable

@@ -251,6 +251,15 @@ const statements = [
     changed_by text not null
   ) {endKeyed}`,
 
+  // How many temporary credentials an account has: whoever begins some locks the number, and none costs a count of all.
+  `create table sts_session_count (
+    account_id {name} primary key references account,
+    sessions {int} not null,
+    counted_at {int} not null
+  ) {endKeyed}`,
+  `create index sts_session_account on sts_session (account_id)`,
+  `insert into sts_session_count select account_id, count(*), 0 from sts_session group by account_id`,
+
   // How the bytes at a location are kept: as they are, or compressed; and how many they are then.
   `alter table blob_location add column encoding text not null default 'identity'`,
   `alter table blob_location add column stored_size_bytes {int}`,
@@ -259,8 +268,8 @@ const statements = [
 export function lifecycle(dialect: DialectName): MetadataMigration {
   return {
     description: {
-      changes: 'Adds tables for lifecycle policies and their runs, for what protects images, for the trash, the archive and retirement.',
-      rewrites: ['manifest'],
+      changes: 'Adds tables for lifecycle policies and their runs, for what protects images, for the trash, the archive and retirement, and counts the temporary credentials of each account.',
+      rewrites: ['manifest', 'sts_session'],
       runningServersGoOn: true,
     },
     async up(db: Kysely<unknown>): Promise<void> {

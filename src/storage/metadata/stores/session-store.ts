@@ -60,31 +60,102 @@ export async function holdsEndedSessions(session: Session, before: number): Prom
   return (await session.first(anyEnded, { before })) !== undefined
 }
 
+const beginCount = statement<{ accountId: string }>()((db, p) =>
+  db
+    .insertInto('sts_session_count')
+    .values({ account_id: p.accountId, sessions: 0, counted_at: 0 })
+    .onConflict((conflict) => conflict.doNothing()),
+)
+
+const lockedCount = statement<{ accountId: string }>()((db, p, dialect) => {
+  const query = db.selectFrom('sts_session_count').select(['sessions', 'counted_at']).where('account_id', '=', p.accountId)
+  return dialect === 'postgres' ? query.forUpdate() : query
+})
+
+/**
+ * How many sessions an account has, ended ones too until they are swept, and when they were last counted one by one. Locks
+ * the number until the end: after the role's or user's row and after sessions, before the IAM generation.
+ */
+export async function lockSessionCount(tx: Session, accountId: string): Promise<{ sessions: number; countedAt: number }> {
+  const row = await tx.first(lockedCount, { accountId })
+  if (row !== undefined) return { sessions: row.sessions, countedAt: row.counted_at }
+  await tx.change(beginCount, { accountId })
+  return lockSessionCount(tx, accountId)
+}
+
+const sessionsOfAccount = statement<{ accountId: string }>()((db, p) =>
+  db
+    .selectFrom('sts_session')
+    .select((eb) => eb.fn.countAll<number>().as('sessions'))
+    .where('account_id', '=', p.accountId),
+)
+
+const setCount = statement<{ accountId: string; sessions: number; now: number }>()((db, p) =>
+  db.updateTable('sts_session_count').set({ sessions: p.sessions, counted_at: p.now }).where('account_id', '=', p.accountId),
+)
+
+/** Counts an account's sessions one by one, whose number the caller has locked; answers how many. */
+export async function recountSessions(tx: Session, accountId: string, now: number): Promise<number> {
+  const { sessions } = (await tx.first(sessionsOfAccount, { accountId })) ?? { sessions: 0 }
+  await tx.change(setCount, { accountId, sessions, now })
+  return sessions
+}
+
+const raise = statement<{ accountId: string }>()((db, p) =>
+  db
+    .updateTable('sts_session_count')
+    .set((eb) => ({ sessions: eb('sessions', '+', 1) }))
+    .where('account_id', '=', p.accountId),
+)
+
+/** One session more, of an account whose number the caller has locked. */
+export async function raiseSessionCount(tx: Session, accountId: string): Promise<void> {
+  await tx.change(raise, { accountId })
+}
+
+// Never below nothing: sessions that a server of an earlier version began were not counted.
+const lower = statement<{ accountId: string; by: number }>()((db, p) =>
+  db
+    .updateTable('sts_session_count')
+    .set((eb) => ({ sessions: eb.case().when('sessions', '>', p.by).then(eb('sessions', '-', p.by)).else(0).end() }))
+    .where('account_id', '=', p.accountId),
+)
+
+async function lowerSessionCount(tx: Session, accountId: string, by: number): Promise<void> {
+  if (by > 0) await tx.change(lower, { accountId, by })
+}
+
 const removeEnded = statement<{ before: number; limit: number }>()((db, p) =>
   db
     .deleteFrom('sts_session')
     .where('access_key_id', 'in', (eb) =>
       eb.selectFrom('sts_session').select('access_key_id').where('expires_at', '<=', p.before).orderBy('expires_at').limit(p.limit),
-    ),
+    )
+    .returning('account_id'),
 )
 
 /** Removes sessions that ended at or before this time, the oldest first; answers how many. */
-export function deleteEndedSessions(tx: Session, before: number, limit: number): Promise<number> {
-  return tx.change(removeEnded, { before, limit })
+export async function deleteEndedSessions(tx: Session, before: number, limit: number): Promise<number> {
+  const removed = await tx.all(removeEnded, { before, limit })
+  const byAccount = new Map<string, number>()
+  for (const { account_id: accountId } of removed) byAccount.set(accountId, (byAccount.get(accountId) ?? 0) + 1)
+  // In one order, since two servers may sweep at once.
+  for (const accountId of [...byAccount.keys()].sort()) await lowerSessionCount(tx, accountId, byAccount.get(accountId) ?? 0)
+  return removed.length
 }
 
 const removeOfRole = statement<{ roleId: number }>()((db, p) => db.deleteFrom('sts_session').where('role_id', '=', p.roleId))
 
 /** Part of the command that deletes a role, before the role's row goes. */
-export async function deleteSessionsOfRole(tx: Session, roleId: number): Promise<void> {
-  await tx.change(removeOfRole, { roleId })
+export async function deleteSessionsOfRole(tx: Session, role: { readonly id: number; readonly account_id: string }): Promise<void> {
+  await lowerSessionCount(tx, role.account_id, await tx.change(removeOfRole, { roleId: role.id }))
 }
 
 const removeOfUser = statement<{ userId: number }>()((db, p) => db.deleteFrom('sts_session').where('user_id', '=', p.userId))
 
 /** Part of the command that deletes a user, before the user's row goes. */
-export async function deleteSessionsOfUser(tx: Session, userId: number): Promise<void> {
-  await tx.change(removeOfUser, { userId })
+export async function deleteSessionsOfUser(tx: Session, user: { readonly id: number; readonly account_id: string }): Promise<void> {
+  await lowerSessionCount(tx, user.account_id, await tx.change(removeOfUser, { userId: user.id }))
 }
 
 const removeOfRoot = statement<{ accountId: string }>()((db, p) =>
@@ -93,7 +164,7 @@ const removeOfRoot = statement<{ accountId: string }>()((db, p) =>
 
 /** Part of the command that replaces the key of an account's root. */
 export async function deleteSessionsOfRoot(tx: Session, accountId: string): Promise<void> {
-  await tx.change(removeOfRoot, { accountId })
+  await lowerSessionCount(tx, accountId, await tx.change(removeOfRoot, { accountId }))
 }
 
 const roleToAssume = statement<{ accountId: string; nameKey: string }>()((db, p) =>
