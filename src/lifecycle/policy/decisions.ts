@@ -1,0 +1,130 @@
+import type { CompiledPolicy } from './compiled.ts'
+import { explainImage, type Explanation } from './explanation.ts'
+import type { ImageFacts } from './image-facts.ts'
+
+export type Action = 'expire' | 'transition'
+
+/** One image, and the rule that acts on it. */
+export interface Decision {
+  readonly manifestId: number
+  readonly action: Action
+  /** The policy's place in the list that was evaluated, from 0. */
+  readonly policy: number
+  /** The rule's number in it: ECR's priority, or its place from 1. */
+  readonly rule: number
+}
+
+/** How many images a rule acts on. */
+export interface RuleCount {
+  readonly policy: number
+  readonly rule: number
+  readonly action: Action
+  readonly images: number
+}
+
+/** By row; rules by their place among all, from 1. */
+export interface DecidedColumns {
+  readonly size: number
+  readonly ids: Float64Array
+  /** 1: part of another's unit. */
+  readonly flags: Uint8Array
+  readonly expiredBy: Uint16Array
+  readonly transitionedBy: Uint16Array
+  readonly keptBy: Uint16Array
+}
+
+/** A watched image, and its rank (from 0) among those that a rule counts, by the rule's place. */
+export interface WatchedImage {
+  readonly image: ImageFacts
+  readonly row: number
+  readonly ranks: Map<number, number>
+}
+
+/** What an evaluation came to. Iterating it again costs as much as the first time; nothing of it changes. */
+export class Decisions implements Iterable<Decision> {
+  /** The earliest time at which the outcome can become another by time alone; undefined: never. */
+  readonly dueAtMs: number | undefined
+  readonly imageCount: number
+  readonly expireCount: number
+  readonly transitionCount: number
+  /** Of every rule that acts on any image, in the order of policies and rules. */
+  readonly counts: readonly RuleCount[]
+
+  readonly #policies: readonly CompiledPolicy[]
+  readonly #nowMs: number
+  readonly #columns: DecidedColumns
+  readonly #watched: ReadonlyMap<number, WatchedImage>
+  /** By place - 1. */
+  readonly #places: readonly { policy: number; rule: number; action: string }[]
+
+  constructor(
+    policies: readonly CompiledPolicy[],
+    nowMs: number,
+    columns: DecidedColumns,
+    dueAtMs: number | undefined,
+    watched: ReadonlyMap<number, WatchedImage>,
+  ) {
+    this.#policies = policies
+    this.#nowMs = nowMs
+    this.#columns = columns
+    this.#watched = watched
+    this.#places = policies.flatMap(({ rules }, policy) => rules.map(({ number, action }) => ({ policy, rule: number, action })))
+    this.dueAtMs = dueAtMs
+    this.imageCount = columns.size
+    const images = new Uint32Array(this.#places.length)
+    for (let row = 0; row < columns.size; row++) {
+      const place = this.#acting(row)
+      if (place > 0 && !this.#isPart(row)) images[place - 1]!++
+    }
+    this.counts = this.#places.flatMap(({ policy, rule, action }, index) =>
+      images[index] === 0 ? [] : [{ policy, rule, action: action as Action, images: images[index]! }],
+    )
+    this.expireCount = sum(this.counts, 'expire')
+    this.transitionCount = sum(this.counts, 'transition')
+  }
+
+  *[Symbol.iterator](): IterableIterator<Decision> {
+    for (let row = 0; row < this.#columns.size; row++) {
+      const place = this.#acting(row)
+      if (place > 0 && !this.#isPart(row)) yield this.#decision(row, place)
+    }
+  }
+
+  /**
+   * Images that an ECR rule would act on and may not, because they are parts of others' units: ECR reports them as
+   * `ImageReferencedByManifestList`.
+   */
+  *blocked(): IterableIterator<Decision> {
+    for (let row = 0; row < this.#columns.size; row++) {
+      const place = this.#acting(row)
+      if (place > 0 && this.#isPart(row)) yield this.#decision(row, place)
+    }
+  }
+
+  /** Every rule's verdict on an image in plain words; undefined for one that was not watched, or not added. */
+  why(manifestId: number): Explanation | undefined {
+    const watched = this.#watched.get(manifestId)
+    if (watched === undefined) return undefined
+    const { row, image, ranks } = watched
+    return explainImage(this.#policies, this.#nowMs, { image, ranks, actingPlace: this.#acting(row), keptByPlace: this.#columns.keptBy[row]! })
+  }
+
+  /** The place of the rule that acts on a row; 0 for none. */
+  #acting(row: number): number {
+    if (this.#columns.keptBy[row] !== 0) return 0
+    return this.#columns.expiredBy[row]! || this.#columns.transitionedBy[row]!
+  }
+
+  #isPart(row: number): boolean {
+    return this.#columns.flags[row] === 1
+  }
+
+  #decision(row: number, place: number): Decision {
+    const { policy, rule, action } = this.#places[place - 1]!
+    return { manifestId: this.#columns.ids[row]!, action: action as Action, policy, rule }
+  }
+}
+
+function sum(counts: readonly RuleCount[], action: Action): number {
+  return counts.reduce((total, count) => (count.action === action ? total + count.images : total), 0)
+}

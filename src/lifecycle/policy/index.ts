@@ -1,0 +1,8 @@
+export { artifactClassOf, type ArtifactFacts } from './artifact-class.ts'
+export type { CompiledPolicy, CompiledRule, ParsedPolicy, RuleAction } from './compiled.ts'
+export type { Action, Decision, Decisions, RuleCount } from './decisions.ts'
+export { ecrMinimumArchiveDays, parseEcrPolicy, type EcrPolicyOptions } from './ecr-grammar.ts'
+export { Evaluation, type EvaluationOptions } from './evaluation.ts'
+export type { Explanation, RuleVerdict, VerdictOutcome } from './explanation.ts'
+export type { ArtifactClass, Clock, FactNeeds, ImageFacts, TagFact } from './image-facts.ts'
+export { ruleWords } from './rule-words.ts'
