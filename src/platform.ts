@@ -3,8 +3,9 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
-import { configError, createRootCredentialFile, readRootCredentialFile, type Config } from './config/index.ts'
+import { configError, createRootCredentialFile, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
 import { Admission } from './http/admission.ts'
+import { UnsignedAdmission } from './http/unsigned-admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
@@ -355,9 +356,13 @@ async function build(
   })
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
-  const admission = new Admission({
-    rates: new RequestRateLimit({ rates: config.requestRates ?? {}, clock }),
-    turns: new FairShare({ limit: requestsOfAccounts, perTurn: requestsPerTurn }),
+  const rates = config.requestRates ?? {}
+  const turns = new FairShare({ limit: requestsOfAccounts, perTurn: requestsPerTurn })
+  const admission = new Admission({ rates: new RequestRateLimit({ rates, clock }), turns })
+  const unsignedAdmission = new UnsignedAdmission({
+    ofAccounts: new RequestRateLimit({ rates, clock }),
+    ofSources: new RequestRateLimit({ rates: ratesOfSource(rates), clock }),
+    turns,
   })
 
   return {
@@ -398,6 +403,7 @@ async function build(
       recordKeyUse: (accessKeyId, use) => accessKeyClock.record(accessKeyId, use),
       authorizer,
       admission,
+      unsignedAdmission,
       findRegistry,
       clock,
       logger,

@@ -6,7 +6,7 @@ export { configError, type ConfigErrorCode } from './errors.ts'
 export { exitCodes } from './exit-codes.ts'
 export { loadConfig, unknownSettings, type Environment } from './load.ts'
 export { ecrQuotas, type Quotas } from './quotas.ts'
-export { ratedCalls, type RatedCall, type RequestRates } from './request-rates.ts'
+export { ratedCalls, ratesOfSource, type RatedCall, type RequestRates } from './request-rates.ts'
 export {
   createRootCredentialFile,
   generateRootCredential,

@@ -6,6 +6,7 @@ describe('parseRequestRates', () => {
     ['ecr', ecrRequestRates],
     ['PutImage=50', { PutImage: 50 }],
     [' PutImage=50 , BatchGetImage=1 ', { PutImage: 50, BatchGetImage: 1 }],
+    ['AssumeRoleWithWebIdentity=600', { AssumeRoleWithWebIdentity: 600 }],
     ['ecr,PutImage=200', { ...ecrRequestRates, PutImage: 200 }],
     ['PutImage=200,ecr', ecrRequestRates],
   ])('reads %j', (text, rates) => {

@@ -1,4 +1,4 @@
-/** The calls that ECR counts, each for itself. */
+/** The calls that are counted, each for itself: ECR's, and the one of STS that anybody may make. */
 export const ratedCalls = [
   'GetAuthorizationToken',
   'BatchCheckLayerAvailability',
@@ -8,6 +8,7 @@ export const ratedCalls = [
   'PutImage',
   'BatchGetImage',
   'GetDownloadUrlForLayer',
+  'AssumeRoleWithWebIdentity',
 ] as const
 
 export type RatedCall = (typeof ratedCalls)[number]
@@ -16,7 +17,7 @@ export type RatedCall = (typeof ratedCalls)[number]
 export type RequestRates = Readonly<Partial<Record<RatedCall, number>>>
 
 /** ECR's own (user guide, "Amazon ECR service quotas"). */
-export const ecrRequestRates: Readonly<Record<RatedCall, number>> = {
+export const ecrRequestRates: Readonly<Record<Exclude<RatedCall, 'AssumeRoleWithWebIdentity'>, number>> = {
   GetAuthorizationToken: 500,
   BatchCheckLayerAvailability: 1000,
   InitiateLayerUpload: 100,
@@ -25,6 +26,14 @@ export const ecrRequestRates: Readonly<Record<RatedCall, number>> = {
   PutImage: 10,
   BatchGetImage: 2000,
   GetDownloadUrlForLayer: 3000,
+}
+
+/** Of a rate, what one source may have: whoever names an account does not take all that the account's own builds have. */
+const partOfSource = 4
+
+/** The rates of one source, of calls that anybody may make. */
+export function ratesOfSource(rates: RequestRates): RequestRates {
+  return Object.fromEntries(Object.entries(rates).map(([call, rate]) => [call, Math.ceil(rate / partOfSource)]))
 }
 
 /** `ecr`, calls with their rates such as `PutImage=50`, or both, separated by commas; a later one wins. Undefined for any other text. */

@@ -376,7 +376,7 @@ export const settings = z.object({
       group: 'Quotas',
       form: 'list, such as `ecr,PutImage=50`',
       description:
-        "Calls a second that each registry may make on one server: `ecr` for ECR's own rates, and single calls by name. What is beyond is answered by ThrottlingException, or status 429 on the docker endpoint.",
+        "Calls a second that each registry may make on one server: `ecr` for ECR's own rates, and single calls by name, of which `AssumeRoleWithWebIdentity` is STS's. What is beyond is answered by ThrottlingException, or status 429 on the docker endpoint.",
       unset: 'not limited',
     }),
 

@@ -127,7 +127,7 @@ export async function assumeRoleWithWebIdentity(
   origin: RequestOrigin,
   context: (accountId: AccountId, actorArn: string) => Promise<CommandContext>,
 ): Promise<AssumedWebIdentityRole> {
-  const accountId = accountOf(request.roleArn)
+  const accountId = accountOfRole(request.roleArn)
   const identity = await verifyWebIdentity(
     {
       keys: deps.issuerKeys,
@@ -257,15 +257,15 @@ async function begin(
 }
 
 async function findRole({ database }: RoleAssumptionDependencies, arn: string): Promise<NamedRole> {
-  const accountId = accountOf(arn)
+  const accountId = accountOfRole(arn)
   const [, path = '', name = ''] = /^role(\/(?:.*\/)?)([^/]+)$/.exec(arnParts(parseArn(arn)).resource) ?? []
   const row = name === '' ? undefined : await findAssumableRole(database.reader, accountId, name)
   // Names are one whatever their case, ARNs are not.
   return { arn, accountId, row: row?.name === name && row.path === path ? row : undefined }
 }
 
-/** @throws `session-invalid` for what is no ARN of a role */
-function accountOf(roleArn: string): AccountId {
+/** The account that an ARN of a role names. @throws `session-invalid` for what is none */
+export function accountOfRole(roleArn: string): AccountId {
   const { service, region, accountId, resource, partition } = partsOf(roleArn)
   if (partition !== 'aws' || service !== 'iam' || region !== undefined || accountId === undefined || accountId === 'aws') throw notARole()
   if (!resource.startsWith('role/')) throw notARole()

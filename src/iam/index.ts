@@ -39,6 +39,7 @@ export { keyringIds, openKeyring, sealingKeyId, type Keyring, type KeyringOption
 export { defaultKeyringPath, readKeyringFile } from './keyring-file.ts'
 export { signLayerUrl, verifyLayerUrl, type LayerUrlClaims } from './layer-url.ts'
 export { rootPrincipal, type Principal, type PrincipalKind } from './principal.ts'
+export { accountOfRole } from './assume-role.ts'
 export type { AssumedRole, AssumedWebIdentityRole, AssumeRoleRequest, AssumptionJudge, RoleRequest } from './assume-role.ts'
 export { SecurityTokens, type SecurityTokenDependencies, type UnsignedRequest } from './security-tokens.ts'
 export { serviceRole } from './service-role.ts'

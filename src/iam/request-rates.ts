@@ -1,15 +1,14 @@
 import { ratedCalls, type RatedCall, type RequestRates } from '../config/request-rates.ts'
 import type { Clock } from '../internal/clock.ts'
-import type { AccountId, Region } from '../values/account.ts'
 import { iamError } from './errors.ts'
 
 /** A registry's entry has about 300 bytes. */
 const defaultMaxRegistries = 10_000
 
-/** Whose calls are counted together: an account in a region. */
+/** Whose calls are counted together: an account in a region, or whatever else is counted in its place. */
 export interface RatedRegistry {
-  readonly accountId: AccountId
-  readonly region: Region
+  readonly accountId: string
+  readonly region: string
 }
 
 /** What is left of each call, and as of when, by the calls' positions in `ratedCalls`. */
@@ -32,7 +31,7 @@ export class RequestRateLimit {
   readonly #maxRegistries: number
   readonly #isIdle: boolean
   /** In two steps, so that nothing has to be put together for a look. */
-  readonly #registries = new Map<AccountId, Map<Region, Buckets>>()
+  readonly #registries = new Map<string, Map<string, Buckets>>()
   #size = 0
 
   constructor(options: { readonly rates: RequestRates; readonly clock: Clock; readonly maxRegistries?: number }) {

@@ -9,6 +9,7 @@ import type { Clock } from '../../internal/clock.ts'
 import { parseAccountId } from '../../values/account.ts'
 import { FairShare } from '../../internal/fair-share.ts'
 import { Admission } from '../admission.ts'
+import { UnsignedAdmission } from '../unsigned-admission.ts'
 import type { RequestMeta } from '../request-meta.ts'
 import { createAwsHandler, type AwsHandlerOptions, type SigningCredential } from './dispatch.ts'
 import type { AwsService } from './service.ts'
@@ -58,6 +59,8 @@ export async function startEndpoint(
   const credentials = new Map<string, SigningCredential>([
     [accessKeyId, { secretAccessKey, principal: rootPrincipal(accountId, accessKeyId), status: 'active' }],
   ])
+  const rates = new RequestRateLimit({ rates: {}, clock })
+  const turns = new FairShare({ limit: 16, perTurn: 4 })
   const metas: RequestMeta[] = []
   const logLines: string[] = []
   const handler = createAwsHandler({
@@ -73,7 +76,8 @@ export async function startEndpoint(
       },
       visibleRepositories: async () => undefined,
     },
-    admission: new Admission({ rates: new RequestRateLimit({ rates: {}, clock }), turns: new FairShare({ limit: 16, perTurn: 4 }) }),
+    admission: new Admission({ rates, turns }),
+    unsignedAdmission: new UnsignedAdmission({ ofAccounts: rates, ofSources: rates, turns }),
     findRegistry: (account, place) => Promise.resolve({ id: 1, accountId: account, region: place }),
     clock,
     logger: pino({ level: 'debug' }, { write: (line: string) => void logLines.push(line) }),

@@ -7,6 +7,7 @@ import { isPlatformError, type ErrorDetail } from '../../internal/platform-error
 import type { RegistryRef, RepositoryVisibility, RequestContext } from '../../registry/index.ts'
 import { parseRegion, type AccountId, type Region } from '../../values/account.ts'
 import type { Admission } from '../admission.ts'
+import type { UnsignedAdmission } from '../unsigned-admission.ts'
 import { acceptBody, type RequestMeta, userAgentOf } from '../request-meta.ts'
 import { admissionRule } from './admission-rules.ts'
 import { splitTarget } from './canonical-request.ts'
@@ -53,6 +54,7 @@ export interface AwsHandlerOptions {
    */
   findRegistry(accountId: AccountId, region: Region): RegistryRef | Promise<RegistryRef>
   readonly admission: Pick<Admission, 'run'>
+  readonly unsignedAdmission: Pick<UnsignedAdmission, 'run'>
   readonly clock: Clock
   readonly logger: Logger
   /** For request bodies whose signature has not been checked, all requests together. */
@@ -219,7 +221,8 @@ export function createAwsHandler(
     const { input, violations } = checkInput(operation.input, decodeQueryInput(form, operation.input))
     if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
     const { requestId, sourceIp, secure } = meta
-    const output = await operation.handler({ requestId, sourceIp, secure, userAgent: userAgentOf(request) }, input)
+    const work = (): Promise<unknown> => operation.handler({ requestId, sourceIp, secure, userAgent: userAgentOf(request) }, input)
+    const output = await options.unsignedAdmission.run({ accountId: operation.accountOf(input), sourceIp }, operation.calls ?? [], work)
     return encodeQueryResult(output, { action, xmlns: service.xmlns, requestId })
   }
 

@@ -1,5 +1,6 @@
 import type { AuthorizationContext, Principal } from '../../iam/index.ts'
 import type { RepositoryVisibility, RequestContext } from '../../registry/index.ts'
+import type { RatedCall } from '../../config/request-rates.ts'
 import type { AccountId } from '../../values/account.ts'
 import type { AwsError, AwsErrorForm, WireCode } from './errors.ts'
 import type { Shape, Violation } from './shapes.ts'
@@ -90,6 +91,13 @@ export interface UnsignedCall {
 export interface UnsignedOperation<I = unknown, O = unknown> {
   /** The IAM action that it stands for. */
   readonly action: string
+  /**
+   * The account that the input is about, whether there is one or not: whose turn it is.
+   * Throws what `handler` would throw for an input that is about none.
+   */
+  accountOf(input: NoInfer<I>): AccountId
+  /** What it counts as; nothing where it says nothing. */
+  readonly calls?: readonly RatedCall[]
   readonly input: Shape<I>
   handler(call: UnsignedCall, input: NoInfer<I>): Promise<O>
   readonly errors?: Partial<Record<WireCode, AwsErrorForm>>

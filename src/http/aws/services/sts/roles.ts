@@ -1,4 +1,4 @@
-import { sessionTags, type AssumedRole, type SecurityTokens } from '../../../../iam/index.ts'
+import { accountOfRole, sessionTags, type AssumedRole, type SecurityTokens } from '../../../../iam/index.ts'
 import { commandContext } from '../../../../registry/context.ts'
 import { AwsError } from '../../errors.ts'
 import { operation, unsignedOperation, type AwsOperation, type UnsignedOperation } from '../../service.ts'
@@ -76,6 +76,8 @@ export function webIdentityOperations(tokens: SecurityTokens): Record<string, Un
   return {
     AssumeRoleWithWebIdentity: unsignedOperation({
       action: 'sts:AssumeRoleWithWebIdentity',
+      accountOf: (input) => accountOfRole(input.RoleArn),
+      calls: ['AssumeRoleWithWebIdentity'],
       input: structure({
         ...roleMembers,
         WebIdentityToken: required(webIdentityToken),
