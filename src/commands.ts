@@ -46,6 +46,7 @@ import {
 import { deleteProtection, putProtection } from './registry/commands/protections.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
+import { restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
 import { ensureRegistry } from './registry/commands/registries.ts'
 import {
   createRepository,
@@ -125,6 +126,8 @@ export const commands: readonly AnyCommand[] = [
   putManifest,
   deleteTag,
   deleteImages,
+  restoreTrash,
+  undoTagChange,
   promiseBlob,
   mountBlob,
   deleteBlob,

@@ -260,6 +260,7 @@ async function build(
     damageWatch,
     bootId: await readBootId(ids),
     uploadLifetimeMs: config.uploadExpiryMs,
+    trashRetentionMs: config.trashRetentionMs,
     quotas: config.quotas,
     publishTurns: new FairShare({ limit: publicationsOfAccounts, perTurn: Number.POSITIVE_INFINITY }),
     uploadTurns: new UploadTurns(ids.uuid()),

@@ -380,6 +380,13 @@ export const settings = z.object({
       unset: 'not limited',
     }),
 
+  trashRetentionMs: wholeNumber(0, 3650, 'days').transform((days) => days * day).prefault('7').register(settingNotes, {
+    env: 'STOWAGE_TRASH_RETENTION_DAYS',
+    group: 'Operation',
+    form: 'days',
+    description:
+      'Deleted images and repositories can be brought back for this long; their bytes stay as long. 0 keeps nothing, as ECR does.',
+  }),
   scrubIntervalDays: wholeNumber(0, 3650, 'days').prefault('30').register(settingNotes, {
     env: 'STOWAGE_SCRUB_INTERVAL_DAYS',
     group: 'Operation',

@@ -12,9 +12,6 @@ import { registryError } from './errors.ts'
  * the repository's lock changes. Upload sessions come before the repository's row is touched, one at a time.
  */
 
-/** How long what was deleted can be brought back. */
-export const trashRetentionMs = 7 * 24 * 60 * 60 * 1000
-
 /** The repository's row, locked. Throws `repository-unknown`. */
 export async function lockRepository(tx: Session, context: CommandContext, name: string): Promise<RepositoryRow> {
   const row = await lockRepositoryRow(tx, context.registryId, name)

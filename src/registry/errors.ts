@@ -41,6 +41,10 @@ export type RegistryErrorCode =
   | 'usage-snapshot-conflict'
   | 'usage-snapshot-incomplete'
   | 'hold-unknown'
+  | 'trash-unknown'
+  | 'repository-trashed'
+  | 'tag-change-unknown'
+  | 'tag-changed-since'
 
 export function registryError(
   code: RegistryErrorCode,

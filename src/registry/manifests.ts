@@ -51,8 +51,9 @@ export function manifestOperations(deps: {
   ids: IdSource
   pullClock: PullClock
   quotas: Quotas
+  trashRetentionMs: number
 }): ManifestOperations {
-  const { database, ids, pullClock, quotas } = deps
+  const { database, ids, pullClock, quotas, trashRetentionMs: retentionMs } = deps
 
   /** Says which of repository and image is missing; only refusals pay for the second look. */
   const explainAbsence = async (context: RequestContext, name: string): Promise<Error> => {
@@ -121,7 +122,7 @@ export function manifestOperations(deps: {
     async deleteManifest(context, name, { digest, knownTags }) {
       const [outcome] = await database.execute(
         deleteImages,
-        { name, identifiers: [{ digest, knownTags }], trashBatch: ids.uuid() },
+        { name, identifiers: [{ digest, knownTags }], trashBatch: ids.uuid(), retentionMs },
         commandContext(context),
       )
       if (outcome?.kind === 'referenced') {
@@ -137,7 +138,7 @@ export function manifestOperations(deps: {
     async deleteImages(context, name, images) {
       return database.execute(
         deleteImages,
-        { name, identifiers: [...images], trashBatch: ids.uuid() },
+        { name, identifiers: [...images], trashBatch: ids.uuid(), retentionMs },
         commandContext(context),
       )
     },

@@ -17,15 +17,15 @@ import { registryError } from './errors.ts'
  */
 
 /**
- * Counts a manifest that is about to come to life in a repository, whose lock the caller holds.
- * Throws `limit-exceeded`.
+ * Counts a manifest that is about to come to life in a repository, whose lock the caller holds: how many
+ * there are with it. Throws `limit-exceeded`.
  */
 export async function takeImageRoom(
   tx: Session,
   repository: RepositoryRow,
   maxImages: number,
   context: { readonly accountId: string },
-): Promise<void> {
+): Promise<number> {
   let count = repository.image_count ?? (await countManifests(tx, repository.id))
   if (count >= maxImages) count = await countManifests(tx, repository.id)
   if (count >= maxImages) {
@@ -35,6 +35,7 @@ export async function takeImageRoom(
     )
   }
   await setImageCount(tx, repository.id, count + 1)
+  return count + 1
 }
 
 /** Counts a repository that was just inserted, and locks the registry's count until the end. Throws `limit-exceeded`. */

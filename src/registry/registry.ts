@@ -8,12 +8,15 @@ import { policyOperations } from './policies.ts'
 import type { PullClock } from './pull-clock.ts'
 import { pullTimeExclusionOperations } from './pull-time-exclusions.ts'
 import { repositoryOperations } from './repositories.ts'
+import { trashOperations } from './trash-operations.ts'
 import type { Registry } from './types.ts'
 import { uploadOperations, type UploadDependencies } from './uploads.ts'
 
 export interface RegistryDependencies extends UploadDependencies {
   readonly pullClock: PullClock
   readonly damageWatch: DamageWatch
+  /** How long what was deleted can be brought back; 0: not at all. */
+  readonly trashRetentionMs: number
 }
 
 /** The registry's operations over a database and a blob store. */
@@ -27,6 +30,7 @@ export function createRegistry(deps: RegistryDependencies): Registry {
     ...manifestOperations(deps),
     ...imageOperations(deps),
     ...blobOperations(deps),
+    ...trashOperations(deps),
     ...uploadOperations(deps),
   }
 }

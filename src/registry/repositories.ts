@@ -34,8 +34,9 @@ export function repositoryOperations(deps: {
   database: MetadataDatabase
   ids: IdSource
   quotas: Quotas
+  trashRetentionMs: number
 }): RepositoryOperations {
-  const { database, ids, quotas } = deps
+  const { database, ids, quotas, trashRetentionMs } = deps
   return {
     async createRepository(context, repository) {
       const input = { ...repository, maxRepositories: quotas.repositoriesPerRegistry }
@@ -58,7 +59,7 @@ export function repositoryOperations(deps: {
     },
 
     async deleteRepository(context, name, { force }) {
-      const input = { name, force, trashBatch: ids.uuid() }
+      const input = { name, force, trashBatch: ids.uuid(), retentionMs: trashRetentionMs }
       return toRepository(await database.execute(commands.deleteRepository, input, commandContext(context)))
     },
 

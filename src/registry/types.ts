@@ -180,6 +180,30 @@ export type DeleteImageOutcome =
   | { readonly kind: 'tag-digest-mismatch' }
   | { readonly kind: 'referenced'; readonly by: readonly Digest[] }
 
+export interface RestoredImage {
+  readonly digest: Digest
+  /** The tags it has again. */
+  readonly tags: readonly Tag[]
+  /** Tags it had, and which image has them now. */
+  readonly takenTags: readonly { readonly tag: Tag; readonly by: Digest }[]
+}
+
+/** An image that stays in the trash, and why. */
+export interface UnrestoredImage {
+  readonly digest: Digest
+  readonly reason: string
+}
+
+/** What came back from the trash. */
+export interface RestoreOutcome {
+  readonly batch: string
+  readonly repositoryName: string
+  /** The repository itself came back, with all that was in it. */
+  readonly repositoryRestored: boolean
+  readonly images: readonly RestoredImage[]
+  readonly notRestored: readonly UnrestoredImage[]
+}
+
 export interface BlobInfo {
   readonly digest: Digest
   readonly sizeBytes: number
@@ -304,6 +328,16 @@ export interface Registry {
   getManifest(context: RequestContext, name: RepositoryName, reference: Reference): Promise<ManifestWithBytes>
   headManifest(context: RequestContext, name: RepositoryName, reference: Reference): Promise<StoredManifest>
   putManifest(context: RequestContext, name: RepositoryName, input: NewManifest): Promise<PutManifestResult>
+  /**
+   * Brings a batch back, or of its images those named with what went with them. Throws `trash-unknown`, `limit-exceeded`,
+   * `repository-exists`, `repository-trashed`.
+   */
+  restoreTrash(context: RequestContext, batch: string, digests?: readonly Digest[]): Promise<RestoreOutcome>
+  /**
+   * Undoes the change of a tag whose image stayed, by the change's number. Throws `tag-change-unknown`, `tag-changed-since`,
+   * `manifest-unknown`.
+   */
+  undoTagChange(context: RequestContext, name: RepositoryName, changeId: number): Promise<{ tag: Tag; digest: Digest | undefined }>
   /** OCI: removes the tag only; the image stays, by digest. Throws `tag-unknown`. */
   deleteTag(context: RequestContext, name: RepositoryName, tag: Tag): Promise<void>
   /**

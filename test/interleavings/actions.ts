@@ -167,6 +167,49 @@ export function pull(repository: RepositoryName, image: KnownImage): Action {
   }
 }
 
+/** Batches of the trash that can still be brought back, of the catalogue's repositories. */
+export async function batchesInTrash(world: World, catalogue: Catalogue): Promise<string[]> {
+  const { reader } = world.fixture.database
+  const rows = await reader.query(
+    reader.builder
+      .selectFrom('trash_batch')
+      .innerJoin('repository', 'repository.id', 'trash_batch.repository_id')
+      .select('trash_batch.id')
+      .where('repository.name', 'in', catalogue.repositories)
+      .where('trash_batch.restored_at', 'is', null)
+      .where('trash_batch.purge_after', '>', world.fixture.clock.now())
+      // Of the whole repositories first: what lies beneath them comes after.
+      .orderBy('trash_batch.kind', 'desc')
+      .orderBy('trash_batch.created_at', 'desc')
+      .orderBy('trash_batch.id'),
+  )
+  return rows.map(({ id }) => id)
+}
+
+/** What a restoration may meet: somebody was quicker, or took the name. */
+const unrestorable = ['trash-unknown', 'repository-trashed', 'repository-exists'] as const
+
+export function restore(fraction: number): Action {
+  return {
+    says: 'restore a batch',
+    async run({ world, catalogue, history }) {
+      const batches = await batchesInTrash(world, catalogue)
+      const batch = batches[Math.floor(fraction * batches.length)]
+      if (batch === undefined) return
+      const outcome = await unless(unrestorable, () => world.process.registry.restoreTrash(world.context, batch))
+      for (const { digest, reason } of outcome?.notRestored ?? []) history.broken.push(`${digest} could not be restored: ${reason}`)
+    },
+  }
+}
+
+/** Brings back all that can be. */
+export async function restoreEverything({ world, catalogue, history }: Pick<Scene, 'world' | 'catalogue' | 'history'>): Promise<void> {
+  for (const batch of await batchesInTrash(world, catalogue)) {
+    const outcome = await unless(unrestorable, () => world.process.registry.restoreTrash(world.context, batch))
+    for (const { digest, reason } of outcome?.notRestored ?? []) history.broken.push(`${digest} could not be restored at last: ${reason}`)
+  }
+}
+
 export function timePasses(hours: number): Action {
   return {
     says: `${hours} hours pass`,
@@ -190,6 +233,7 @@ export function anyAction({ catalogue, chance }: Pick<Scene, 'catalogue' | 'chan
     () => deleteByTag(repository, tag),
     () => untag(repository, tag),
     () => pull(repository, image),
+    () => restore(chance.next()),
     () => timePasses(chance.pick([1, 25])),
     () => (chance.is(0.3) ? deleteRepository(repository) : pull(repository, image)),
   ])()

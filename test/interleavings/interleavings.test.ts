@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { databases } from '../support/registry.ts'
-import { anyAction, makeRepositories, type Action, type Scene } from './actions.ts'
+import { anyAction, makeRepositories, restoreEverything, type Action, type Scene } from './actions.ts'
 import { wrongIn } from './checks.ts'
 import { History } from './history.ts'
 import { catalogueOf } from './images.ts'
@@ -74,5 +74,7 @@ async function play(world: World, historySeed: number): Promise<string | undefin
     const wrong = await wrongIn(world, catalogue, history)
     if (wrong.length > 0) return [`seed ${historySeed}:`, ...wrong, 'story:', ...story, 'turns:', ...turns.log].join('\n')
   }
-  return undefined
+  await restoreEverything({ world, catalogue, history })
+  const wrong = await wrongIn(world, catalogue, history)
+  return wrong.length === 0 ? undefined : [`seed ${historySeed}, after everything was restored:`, ...wrong, 'story:', ...story, 'turns:', ...turns.log].join('\n')
 }

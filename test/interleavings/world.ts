@@ -99,6 +99,7 @@ export class World {
       } }),
       bootId: 'this-boot',
       uploadLifetimeMs: 60 * 60 * 1000,
+      trashRetentionMs: 7 * 24 * 60 * 60 * 1000,
       quotas: ecrQuotas,
       publishTurns: new FairShare({ limit: 4, perTurn: 4 }),
       uploadTurns: new UploadTurns(randomUUID()),

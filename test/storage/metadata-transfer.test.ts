@@ -166,8 +166,28 @@ async function fillProtection(): Promise<void> {
     Buffer.from([1, 2, 255]),
   )
   await fixture.tamper(`insert into digest_use (registry_id, repository, digest, last_used_at) select id, '', ?, 1 from registry`, Buffer.from([1, 2, 255]))
+  for (const statement of endOfLife) await fixture.tamper(statement)
+  await fixture.tamper(`insert into lifecycle_preview_page (preview_id, page, results) select id, 0, ? from lifecycle_preview`, Buffer.from([1, 2, 255]))
   await fixture.tamper(`insert into registry_hold (registry_id, cause, source_id, reason, raised_at, raised_by) select registry_id, ?, id, 'why', 1, 'arn' from usage_source`, 'source')
 }
+
+/** A row of each table of policies, trash and retirement. */
+const endOfLife = [
+  `insert into lifecycle_policy (registry_id, grammar, scope, scope_key, repository_id, document, version, updated_at, updated_by)
+   select registry_id, 'ecr', 'repository', '1', id, '{}', 2, 1, 'arn' from repository where trashed_at is null limit 1`,
+  `insert into lifecycle_policy_version (policy_id, version, document, changed_at, changed_by) select id, 1, null, 1, 'arn' from lifecycle_policy`,
+  `insert into lifecycle_state (repository_id, due_at) select repository_id, 5 from lifecycle_policy`,
+  `insert into lifecycle_preview (repository_id, grammar, document, status, started_at, started_by, expires_at)
+   select repository_id, 'ecr', '{}', 'COMPLETE', 1, 'arn', 2 from lifecycle_policy`,
+  `insert into lifecycle_run (id, repository_id, cause, policies, status, summary, started_at, started_by)
+   select 'run', repository_id, 'schedule', '[]', 'done', '{}', 1, 'arn' from lifecycle_policy`,
+  `insert into manifest_label (manifest_id, labels, annotations) select id, '{}', '{}' from manifest limit 1`,
+  `insert into erasure (id, registry_id, repository_id, requested_at, requested_by, reason, status, detail)
+   select 'erasure', registry_id, repository_id, 1, 'arn', 'leaked', 'done', '{}' from lifecycle_policy`,
+  `insert into image_retirement (manifest_id, reason, changed_at, changed_by) select id, 'old', 1, 'arn' from manifest limit 1`,
+  `insert into trash_batch (id, registry_id, repository_id, kind, cause, is_security, image_count, tag_count, created_at, created_by, purge_after)
+   select 'batch', registry_id, repository_id, 'images', '{}', 0, 1, 0, 1, 'arn', 2 from lifecycle_policy`,
+]
 
 describe.each(databases.flatMap((from) => databases.map((to) => ({ from, to }))))('metadata carried from $from to $to', ({ from, to }) => {
   it('is the same in every row of every table, and ids go on after the highest', async () => {

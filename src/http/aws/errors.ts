@@ -237,6 +237,10 @@ export const awsErrors = {
   'usage-source-exists': { type: 'UsageSourceAlreadyExistsException', status: 400 },
   'usage-snapshot-conflict': { type: 'UsageSnapshotConflictException', status: 400 },
   'usage-snapshot-incomplete': { type: 'UsageSnapshotIncompleteException', status: 400 },
+  'trash-unknown': { type: 'TrashNotFoundException', status: 400 },
+  'repository-trashed': { type: 'RepositoryTrashedException', status: 400 },
+  'tag-change-unknown': { type: 'TagChangeNotFoundException', status: 400 },
+  'tag-changed-since': { type: 'TagChangedException', status: 400 },
   'hold-unknown': { type: 'HoldNotFoundException', status: 400 },
 } as const satisfies Record<WireCode, AwsErrorForm>
 

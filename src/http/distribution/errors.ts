@@ -146,6 +146,10 @@ export const distributionErrors = {
   'usage-source-exists': { code: 'UNSUPPORTED', status: 400 },
   'usage-snapshot-conflict': { code: 'UNSUPPORTED', status: 400 },
   'usage-snapshot-incomplete': { code: 'UNSUPPORTED', status: 400 },
+  'trash-unknown': { code: 'UNSUPPORTED', status: 400 },
+  'repository-trashed': { code: 'UNSUPPORTED', status: 400 },
+  'tag-change-unknown': { code: 'UNSUPPORTED', status: 400 },
+  'tag-changed-since': { code: 'UNSUPPORTED', status: 400 },
   'hold-unknown': { code: 'UNSUPPORTED', status: 400 },
 
   'endpoint-unknown': { code: 'UNSUPPORTED', status: 404 },

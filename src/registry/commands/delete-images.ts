@@ -1,25 +1,17 @@
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
-import { hideBlob, referencingManifests } from '../../storage/metadata/stores/blob-index.ts'
+import { referencingManifests } from '../../storage/metadata/stores/blob-index.ts'
 import { recordTagChange } from '../../storage/metadata/stores/change-log.ts'
-import {
-  blobsOfManifest,
-  childrenOfManifest,
-  findManifestRow,
-  listReferrerRows,
-  trashManifestRow,
-  type ManifestRow,
-} from '../../storage/metadata/stores/manifest-store.ts'
-import { lowerImageCount, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { findManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
+import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions, type Suspicions } from '../../storage/metadata/stores/review-queue.ts'
 import { deleteTagRow, findTag, tagsOfManifest } from '../../storage/metadata/stores/tag-store.ts'
-import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
-import { audit, imageEvent, lockRepository, trashRetentionMs } from '../change.ts'
+import { digestToBytes, type Digest } from '../../values/index.ts'
+import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
+import { collectUnit } from '../image-unit.ts'
+import { trashUnit, type Trashing } from '../trash.ts'
 import type { DeleteImageOutcome, ImageToDelete } from '../types.ts'
-
-/** Referrers looked up at once; an image seldom has more than a handful. */
-const referrerBatch = 1000
 
 /** OCI: the tag goes, the image stays by its digest. */
 export const deleteTag = defineCommand({
@@ -38,7 +30,8 @@ export const deleteTag = defineCommand({
 
 /**
  * ECR's BatchDeleteImage, and OCI's deletion by digest. A digest takes the image with all its tags; a tag alone
- * takes the tag, and the image when it was the last. What a living index lists stays.
+ * takes the tag, and the image when it was the last. With an image goes its unit (`collectUnit`). What a living index lists
+ * stays.
  */
 export const deleteImages = defineCommand({
   name: 'delete-images',
@@ -49,9 +42,12 @@ export const deleteImages = defineCommand({
       name: string
       identifiers: readonly ImageToDelete[]
       trashBatch: string
+      retentionMs: number
     },
     context,
   ): Promise<DeleteImageOutcome[]> {
+    const { trashBatch: batch, retentionMs } = input
+    const trashing: Trashing = { batch, retentionMs, cause: { action: 'BatchDeleteImage', requestId: context.requestId } }
     const repository = await lockRepository(tx, context, input.name)
     const outcomes = new Map<number, DeleteImageOutcome>()
     const suspicions = collectSuspicions()
@@ -62,7 +58,7 @@ export const deleteImages = defineCommand({
       progress = false
       const referenced: typeof waiting = []
       for (const turn of waiting) {
-        const outcome = await deleteOne(tx, repository, turn.identifier, input.trashBatch, suspicions, context)
+        const outcome = await deleteOne(tx, repository, turn.identifier, trashing, suspicions, context)
         outcomes.set(turn.position, outcome)
         if (outcome.kind === 'referenced') referenced.push(turn)
         else if (outcome.kind === 'deleted') progress = true
@@ -86,7 +82,7 @@ async function deleteOne(
   tx: Session,
   repository: RepositoryRow,
   identifier: ImageToDelete,
-  trashBatch: string,
+  trashing: Trashing,
   suspicions: Suspicions,
   context: CommandContext,
 ): Promise<DeleteImageOutcome> {
@@ -98,7 +94,12 @@ async function deleteOne(
   if (wanted === undefined) return { kind: 'not-found' }
 
   const manifest = await findManifestRow(tx, repository.id, wanted)
-  if (manifest?.trashed_at !== null) return { kind: 'not-found' }
+  if (!manifest) return { kind: 'not-found' }
+  if (manifest.trashed_at !== null) {
+    // Named beside the index or the subject that took it along: it is gone as asked.
+    if (manifest.trash_batch === trashing.batch) return { kind: 'deleted', digest: wanted, tags: [], imageDeleted: true }
+    return { kind: 'not-found' }
+  }
   if (tag !== undefined && target) {
     const others = (await tagsOfManifest(tx, manifest.id)).filter((name) => name !== tag)
     // Naming one of several tags, alone or with its digest, takes only that tag.
@@ -111,8 +112,9 @@ async function deleteOne(
   }
   const by = await referencingManifests(tx, repository.id, wanted)
   if (by.length > 0) return { kind: 'referenced', by }
-  const tags = await trashImage(tx, repository, manifest, trashBatch, suspicions, context)
-  return { kind: 'deleted', digest: wanted, tags, imageDeleted: true }
+  const unit = await collectUnit(tx, manifest)
+  const [image] = await trashUnit(tx, repository, unit, trashing, suspicions, context)
+  return { kind: 'deleted', digest: wanted, tags: image!.tags, imageDeleted: true }
 }
 
 /**
@@ -147,70 +149,4 @@ async function removeTag(
     reason: 'tag deleted',
     now: context.nowMs,
   })
-}
-
-/** Trashes one image: from now on nobody sees it, its tags or what it alone made visible. Returns its tags. */
-async function trashImage(
-  tx: Session,
-  repository: RepositoryRow,
-  manifest: ManifestRow,
-  trashBatch: string,
-  suspicions: Suspicions,
-  context: CommandContext,
-): Promise<Tag[]> {
-  const digest = digestFromBytes(manifest.digest)
-  const now = context.nowMs
-  const tags = await trashManifestRow(tx, manifest.id, {
-    now,
-    purgeAfter: now + trashRetentionMs,
-    by: context.actorArn,
-    batch: trashBatch,
-  })
-  await lowerImageCount(tx, repository.id)
-  for (const name of tags) {
-    await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: manifest.digest })
-  }
-
-  for (const blob of await blobsOfManifest(tx, manifest.id)) {
-    if ((await referencingManifests(tx, repository.id, blob.digest)).length > 0) continue
-    await hideBlob(tx, repository.id, blob.blobId)
-    suspicions.add({ kind: 'blob', repositoryId: 0, subjectId: blob.blobId, reason: 'image deleted', now })
-  }
-  // Children lose a parent and referrers their subject: each may have become garbage by it.
-  const suspects = await childrenOfManifest(tx, manifest.id)
-  for (let after = 0; ; ) {
-    const referrers = await listReferrerRows(tx, {
-      repositoryId: repository.id,
-      subject: digest,
-      artifactTypes: undefined,
-      storageClass: undefined,
-      after,
-      limit: referrerBatch,
-    })
-    suspects.push(...referrers.map(({ id }) => id))
-    after = referrers.at(-1)?.id ?? 0
-    if (referrers.length < referrerBatch) break
-  }
-  for (const subjectId of suspects) {
-    suspicions.add({ kind: 'manifest', repositoryId: repository.id, subjectId, reason: 'image deleted', now })
-  }
-  suspicions.add({
-    kind: 'manifest',
-    repositoryId: repository.id,
-    subjectId: manifest.id,
-    reason: 'image deleted',
-    now,
-    delayMs: trashRetentionMs,
-  })
-
-  for (const tag of tags.length > 0 ? tags : [undefined]) {
-    await imageEvent(tx, context, repository, {
-      action: 'DELETE',
-      digest,
-      tag,
-      mediaType: manifest.media_type,
-      artifactType: manifest.artifact_type ?? undefined,
-    })
-  }
-  return tags as Tag[]
 }

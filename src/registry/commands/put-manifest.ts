@@ -21,6 +21,7 @@ import { digestToBytes, type Digest } from '../../values/index.ts'
 import { audit, imageEvent, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { takeImageRoom, tooManyTagsOfImage } from '../quotas.ts'
+import { restoreCompanions } from './restore-trash.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
 import type { TagMutability } from '../types.ts'
 
@@ -135,7 +136,10 @@ async function hold(
   // From the trash too: what it names may be held otherwise than it was, a foreign layer uploaded since for one.
   await rewriteManifest(tx, existing.id, row, checked.edges)
   await mendPayload(tx, existing.id, input.bytes)
-  if (isTrashed) await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
+  if (isTrashed) {
+    await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
+    await restoreCompanions(tx, repository, existing, input.maxImages, context)
+  }
   return { id: existing.id, mediaType, artifactType }
 }
 

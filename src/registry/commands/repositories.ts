@@ -2,6 +2,7 @@ import { defineCommand } from '../../storage/metadata/command.ts'
 import { advanceIamGeneration } from '../../storage/metadata/stores/access-key-store.ts'
 import { upsertRepositoryPolicy } from '../../storage/metadata/stores/policy-store.ts'
 import {
+  countManifests,
   deleteResourceTag,
   holdsManifests,
   insertRepositoryRow,
@@ -13,8 +14,9 @@ import {
   upsertResourceTag,
   type RepositoryRow,
 } from '../../storage/metadata/stores/repository-store.ts'
+import { recordTrashBatch } from '../../storage/metadata/stores/trash-store.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
-import { audit, lockRepository, trashRetentionMs } from '../change.ts'
+import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { countNewRepository } from '../quotas.ts'
 import { registryForChange } from './registries.ts'
@@ -80,7 +82,7 @@ export const createRepository = defineCommand({
 export const deleteRepository = defineCommand({
   name: 'delete-repository',
   durability: 'durable',
-  async run(tx, input: { name: string; force: boolean; trashBatch: string }, context): Promise<RepositoryRow> {
+  async run(tx, input: { name: string; force: boolean; trashBatch: string; retentionMs: number }, context): Promise<RepositoryRow> {
     const row = await lockRepository(tx, context, input.name)
     if (!input.force && (await holdsManifests(tx, row.id))) {
       throw registryError(
@@ -91,9 +93,22 @@ export const deleteRepository = defineCommand({
     // Trashed whole: its images, tags and settings stay as they are beneath it, out of sight.
     await trashRepositoryRow(tx, row.id, {
       now: context.nowMs,
-      purgeAfter: context.nowMs + trashRetentionMs,
+      purgeAfter: context.nowMs + input.retentionMs,
       by: context.actorArn,
       batch: input.trashBatch,
+    })
+    await recordTrashBatch(tx, {
+      id: input.trashBatch,
+      registry_id: row.registry_id,
+      repository_id: row.id,
+      kind: 'repository',
+      cause: JSON.stringify({ action: 'DeleteRepository', requestId: context.requestId }),
+      is_security: 0,
+      image_count: row.image_count ?? (await countManifests(tx, row.id)),
+      tag_count: 0,
+      created_at: context.nowMs,
+      created_by: context.actorArn,
+      purge_after: context.nowMs + input.retentionMs,
     })
     await lowerRepositoryCount(tx, row.registry_id)
     await suspect(tx, {
@@ -102,9 +117,9 @@ export const deleteRepository = defineCommand({
       subjectId: row.id,
       reason: 'repository deleted',
       now: context.nowMs,
-      delayMs: trashRetentionMs,
+      delayMs: input.retentionMs,
     })
-    await audit(tx, context, input.name, 'DeleteRepository', { force: input.force })
+    await audit(tx, context, input.name, 'DeleteRepository', { force: input.force, trashBatch: input.trashBatch })
     // Its policy and tags say no longer who may use a repository of this name.
     await advanceIamGeneration(tx)
     return row

@@ -215,7 +215,7 @@ interface TrashBatchTable {
   id: string
   registry_id: number
   repository_id: number
-  /** `images`, `repository`, `tag-move` or `tag-delete`. */
+  /** `images` or `repository`. */
   kind: string
   /** JSON: what did it, such as a request, or a run and its rules. */
   cause: Json
@@ -228,16 +228,6 @@ interface TrashBatchTable {
   restored_at: number | null
   restored_by: string | null
   purged_at: number | null
-}
-
-interface TrashedTagChangeTable {
-  batch: string
-  repository_id: number
-  name: string
-  previous_manifest_id: number
-  previous_digest: Bytes
-  /** Where it went; null: it was taken away. */
-  digest: Bytes | null
 }
 
 interface ErasureTable {
@@ -279,7 +269,6 @@ export interface LifecycleSchema {
   digest_use: DigestUseTable
   registry_hold: RegistryHoldTable
   trash_batch: TrashBatchTable
-  trashed_tag_change: TrashedTagChangeTable
   erasure: ErasureTable
   image_retirement: ImageRetirementTable
 }

@@ -130,6 +130,7 @@ interface TagTable {
 interface TrashedTagTable {
   manifest_id: number
   name: string
+  tagged_at: number | null
 }
 
 interface TagHistoryTable {
@@ -140,6 +141,8 @@ interface TagHistoryTable {
   previous_digest: Bytes | null
   changed_at: number
   changed_by: string
+  /** Of the image that it went with; null where the tag alone was changed. */
+  trash_batch: string | null
 }
 
 interface BlobTable {

@@ -215,16 +215,26 @@ const statements = [
   `create index trash_batch_due on trash_batch (purge_after) where purged_at is null and restored_at is null`,
   `create index manifest_trash_batch on manifest (trash_batch) where trash_batch is not null`,
 
-  // Tags that were moved or taken away while their images stayed.
-  `create table trashed_tag_change (
-    batch text not null references trash_batch,
-    repository_id {int} not null references repository,
-    name {name} not null,
-    previous_manifest_id {int} not null,
-    previous_digest {bytes} not null,
-    digest {bytes},
-    primary key (batch, name)
-  ) {endKeyed}`,
+  // Of what earlier versions have deleted; they knew one retention, and no causes.
+  `insert into trash_batch
+    (id, registry_id, repository_id, kind, cause, is_security, image_count, tag_count, created_at, created_by, purge_after)
+    select m.trash_batch, r.registry_id, m.repository_id, 'images', '{"action":"BatchDeleteImage"}', 0, count(*),
+      (select count(*) from trashed_tag t join manifest o on o.id = t.manifest_id where o.trash_batch = m.trash_batch),
+      min(m.trashed_at), min(m.trashed_by), max(m.purge_after)
+    from manifest m join repository r on r.id = m.repository_id
+    where m.trash_batch is not null and m.trashed_at is not null
+    group by m.trash_batch, r.registry_id, m.repository_id`,
+  `insert into trash_batch
+    (id, registry_id, repository_id, kind, cause, is_security, image_count, tag_count, created_at, created_by, purge_after)
+    select r.trash_batch, r.registry_id, r.id, 'repository', '{"action":"DeleteRepository"}', 0, coalesce(r.image_count, 0),
+      0, r.trashed_at, r.trashed_by, r.purge_after
+    from repository r where r.trash_batch is not null and r.trashed_at is not null`,
+
+  // So that a tag comes back as old as it was.
+  `alter table trashed_tag add column tagged_at {int}`,
+  // Set where the tag went with its image; else the change stands for itself, and can be undone by itself.
+  `alter table tag_history add column trash_batch text`,
+  `create index tag_history_repository on tag_history (repository_id, id)`,
 
   // What was erased for good before its time, and for whom.
   `create table erasure (

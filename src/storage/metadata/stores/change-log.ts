@@ -116,6 +116,7 @@ const insertTagHistory = statement<{
   name: string
   digest: Uint8Array | null
   previousDigest: Uint8Array | null
+  trashBatch: string | null
   now: number
   actor: string
 }>()((db, p) =>
@@ -126,14 +127,22 @@ const insertTagHistory = statement<{
     previous_digest: p.previousDigest,
     changed_at: p.now,
     changed_by: p.actor,
+    trash_batch: p.trashBatch,
   }),
 )
 
-/** What a tag pointed at from now on (null: nothing) and until now. */
+/** What a tag points at from now on (null: nothing) and did until now. `trashBatch`: its image went too, in that batch. */
 export async function recordTagChange(
   tx: Session,
   context: CommandContext,
-  change: { repositoryId: number; name: string; digest: Uint8Array | null; previousDigest: Uint8Array | null },
+  change: {
+    repositoryId: number
+    name: string
+    digest: Uint8Array | null
+    previousDigest: Uint8Array | null
+    trashBatch?: string
+  },
 ): Promise<void> {
-  await tx.change(insertTagHistory, { ...change, now: context.nowMs, actor: context.actorArn })
+  const { trashBatch = null, ...rest } = change
+  await tx.change(insertTagHistory, { ...rest, trashBatch, now: context.nowMs, actor: context.actorArn })
 }

@@ -295,8 +295,8 @@ const trash = statement<{ id: number; now: number; purgeAfter: number; by: strin
 const keepTags = statement<{ id: number }>()((db, p) =>
   db
     .insertInto('trashed_tag')
-    .columns(['manifest_id', 'name'])
-    .expression((eb) => eb.selectFrom('tag').select(['manifest_id', 'name']).where('manifest_id', '=', p.id))
+    .columns(['manifest_id', 'name', 'tagged_at'])
+    .expression((eb) => eb.selectFrom('tag').select(['manifest_id', 'name', 'tagged_at']).where('manifest_id', '=', p.id))
     // Left over from a trashing before the last push.
     .onConflict((conflict) => conflict.doNothing()),
 )
@@ -332,29 +332,10 @@ const blobEdges = statement<{ id: number }>()((db, p) =>
     .where('manifest_reference.kind', '!=', 'manifest'),
 )
 
-const childEdges = statement<{ id: number }>()((db, p) =>
-  db
-    .selectFrom('manifest_reference')
-    .innerJoin('manifest', (join) =>
-      join
-        .onRef('manifest.repository_id', '=', 'manifest_reference.repository_id')
-        .onRef('manifest.digest', '=', 'manifest_reference.digest'),
-    )
-    .select('manifest.id')
-    .where('manifest_reference.manifest_id', '=', p.id)
-    .where('manifest_reference.kind', '=', 'manifest')
-    .where('manifest.trashed_at', 'is', null),
-)
-
 /** The blobs a manifest names, of those the domain knows. */
 export async function blobsOfManifest(session: Session, id: number): Promise<{ blobId: number; digest: Digest }[]> {
   const rows = await session.all(blobEdges, { id })
   return rows.map(({ blobId, digest }) => ({ blobId, digest: digestFromBytes(digest) }))
-}
-
-/** Ids of an index's living children. */
-export async function childrenOfManifest(session: Session, id: number): Promise<number[]> {
-  return (await session.all(childEdges, { id })).map((child) => child.id)
 }
 
 export interface KnownManifest {

@@ -1,0 +1,262 @@
+import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
+import type { Session } from '../../storage/metadata/session.ts'
+import { advanceIamGeneration } from '../../storage/metadata/stores/access-key-store.ts'
+import { lockKnownBlobs, showBlob } from '../../storage/metadata/stores/blob-index.ts'
+import { recordEvent, recordTagChange } from '../../storage/metadata/stores/change-log.ts'
+import { childrenOf, referrersOf } from '../../storage/metadata/stores/image-kin.ts'
+import { findLivingManifests, findManifestRow, type ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
+import { findRepositoryRow, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import {
+  endTrashBatch,
+  findTagChange,
+  findTrashBatch,
+  leaveTrashBatch,
+  lockRepositoryRowById,
+  needsOfManifest,
+  putTagBack,
+  tagsHeldInTrash,
+  trashedMembers,
+  untrashManifestRow,
+  untrashRepositoryRow,
+} from '../../storage/metadata/stores/trash-store.ts'
+import { deleteTagRow, findTag, putTag } from '../../storage/metadata/stores/tag-store.ts'
+import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
+import { audit, lockRepository } from '../change.ts'
+import { registryError } from '../errors.ts'
+import { countNewRepository, takeImageRoom } from '../quotas.ts'
+import type { RestoredImage, RestoreOutcome, UnrestoredImage } from '../types.ts'
+
+interface Limits {
+  readonly maxImages: number
+  readonly maxRepositories: number
+}
+
+/**
+ * Brings a batch back, or of its images those of `digests` with what went with them. What has been pushed since is left as it
+ * is, and tags that others have by now stay theirs; the outcome says which. Throws `trash-unknown`, `limit-exceeded`,
+ * `repository-exists`, `repository-trashed`.
+ */
+export const restoreTrash = defineCommand({
+  name: 'restore-trash',
+  durability: 'durable',
+  async run(tx, input: Limits & { batch: string; digests: readonly Digest[] | undefined }, context): Promise<RestoreOutcome> {
+    const batch = await findTrashBatch(tx, context.registryId, input.batch)
+    if (!batch) throw trashUnknown(input.batch)
+    const repository = await lockRepositoryRowById(tx, batch.repository_id)
+    if (!repository) throw trashUnknown(input.batch)
+    if (batch.kind === 'repository') return restoreRepository(tx, repository, input, context)
+    if (repository.trashed_at !== null) {
+      throw registryError(
+        'repository-trashed',
+        `The repository with name '${repository.name}' was itself deleted. Restore it first: its batch is ${repository.trash_batch ?? ''}.`,
+        { repositoryName: repository.name, trashBatch: repository.trash_batch ?? '' },
+      )
+    }
+    const members = await trashedMembers(tx, input.batch, repository.id)
+    const wanted = input.digests === undefined ? members : await withKin(tx, members, input.digests)
+    if (wanted.length === 0) throw trashUnknown(input.batch)
+    return restoreImages(tx, repository, wanted, input, context)
+  },
+})
+
+/** Restores what went to the trash with an image that was just pushed again: its children and referrers, not their tags' takers. */
+export async function restoreCompanions(
+  tx: Session,
+  repository: RepositoryRow,
+  pushed: ManifestRow,
+  maxImages: number,
+  context: CommandContext,
+): Promise<void> {
+  const batch = pushed.trash_batch
+  if (batch === null) return
+  const members = await trashedMembers(tx, batch, repository.id)
+  const related = new Set([...(await childrenOf(tx, [pushed.id])), ...(await referrersOf(tx, [pushed.id]))].map(({ to }) => to))
+  const companions = await withKin(tx, members, members.filter(({ id }) => related.has(id)).map(({ digest }) => digestFromBytes(digest)))
+  if (companions.length > 0) await restoreImages(tx, repository, companions, { batch, maxImages }, context)
+}
+
+/** Of the members those that are named, and what they list and what refers to any of them. */
+async function withKin(tx: Session, members: readonly ManifestRow[], digests: readonly Digest[]): Promise<ManifestRow[]> {
+  const byId = new Map(members.map((member) => [member.id, member]))
+  const named = new Set(digests)
+  const wanted = new Set(members.filter(({ digest }) => named.has(digestFromBytes(digest))).map(({ id }) => id))
+  for (let newest = [...wanted]; newest.length > 0; ) {
+    const kin = [...(await childrenOf(tx, newest)), ...(await referrersOf(tx, newest))].map(({ to }) => to)
+    newest = [...new Set(kin)].filter((id) => byId.has(id) && !wanted.has(id))
+    for (const id of newest) wanted.add(id)
+  }
+  return members.filter(({ id }) => wanted.has(id))
+}
+
+async function restoreImages(
+  tx: Session,
+  repository: RepositoryRow,
+  wanted: readonly ManifestRow[],
+  input: { readonly batch: string; readonly maxImages: number },
+  context: CommandContext,
+): Promise<RestoreOutcome> {
+  const { restorable, broken } = await splitByNeeds(tx, repository, wanted, context)
+  let room = repository
+  const images: RestoredImage[] = []
+  for (const row of restorable) {
+    room = { ...room, image_count: await takeImageRoom(tx, room, input.maxImages, context) }
+    const held = await tagsHeldInTrash(tx, row.id)
+    await untrashManifestRow(tx, row.id)
+    images.push({ digest: digestFromBytes(row.digest), ...(await giveBackTags(tx, repository, row, held, context)) })
+  }
+  const tagCount = images.reduce((sum, { tags, takenTags }) => sum + tags.length + takenTags.length, 0)
+  await leaveTrashBatch(tx, { id: input.batch, images: images.length, tags: tagCount, now: context.nowMs, by: context.actorArn })
+  if (images.length > 0) {
+    const restored = images.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags }))
+    await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, imageIds: restored })
+    for (const { digest, tags } of images) {
+      await recordEvent(tx, context, repository.id, 'Stowage Image Restored', {
+        'repository-name': repository.name,
+        'image-digest': digest,
+        'image-tags': tags,
+        'trash-batch': input.batch,
+      })
+    }
+  }
+  return { batch: input.batch, repositoryName: repository.name, repositoryRestored: false, images, notRestored: broken }
+}
+
+/** Tells those apart that cannot come back because something they name is gone for good, and whatever lists one of those. */
+async function splitByNeeds(
+  tx: Session,
+  repository: RepositoryRow,
+  wanted: readonly ManifestRow[],
+  context: CommandContext,
+): Promise<{ restorable: ManifestRow[]; broken: UnrestoredImage[] }> {
+  const needs = new Map<number, { blobs: Digest[]; children: Digest[] }>()
+  for (const { id } of wanted) {
+    const named = (await needsOfManifest(tx, id)).map(({ digest, kind }) => ({ digest: digestFromBytes(digest), kind }))
+    const ofKind = (kind: string) => named.filter((need) => need.kind === kind).map(({ digest }) => digest)
+    needs.set(id, { blobs: ofKind('blob'), children: ofKind('manifest') })
+  }
+  const blobDigests = [...new Set([...needs.values()].flatMap(({ blobs }) => blobs))]
+  const blobs = new Map((await lockKnownBlobs(tx, repository.domain_id, repository.id, blobDigests)).map((blob) => [blob.digest, blob]))
+  const children = [...new Set([...needs.values()].flatMap((need) => need.children))]
+  const there = new Set((await findLivingManifests(tx, repository.id, children)).map(({ digest }) => digest))
+  for (const { digest } of wanted) there.add(digestFromBytes(digest))
+
+  const broken = new Map<number, UnrestoredImage>()
+  for (let found = true; found; ) {
+    found = false
+    for (const { id, digest } of wanted) {
+      if (broken.has(id)) continue
+      const need = needs.get(id)!
+      const missing = need.blobs.find((blob) => !blobs.has(blob)) ?? need.children.find((child) => !there.has(child))
+      if (missing === undefined) continue
+      const own = digestFromBytes(digest)
+      broken.set(id, { digest: own, reason: `it needs ${missing}, whose bytes are gone or were set aside as damaged: push the image again` })
+      there.delete(own)
+      found = true
+    }
+  }
+  const restorable = wanted.filter(({ id }) => !broken.has(id))
+  for (const { id } of restorable) {
+    for (const digest of needs.get(id)!.blobs) {
+      const blob = blobs.get(digest)!
+      if (blob.visibleSince === null) await showBlob(tx, repository.id, blob.id, context.nowMs)
+    }
+  }
+  return { restorable, broken: [...broken.values()] }
+}
+
+async function giveBackTags(
+  tx: Session,
+  repository: RepositoryRow,
+  row: ManifestRow,
+  held: readonly { readonly name: string; readonly taggedAt: number | null }[],
+  context: CommandContext,
+): Promise<Pick<RestoredImage, 'tags' | 'takenTags'>> {
+  const tags: Tag[] = []
+  const takenTags: RestoredImage['takenTags'][number][] = []
+  for (const { name, taggedAt } of held) {
+    const tag = name as Tag
+    const isBack = await putTagBack(tx, { repositoryId: repository.id, name, manifestId: row.id, taggedAt: taggedAt ?? row.pushed_at })
+    if (isBack) {
+      tags.push(tag)
+      await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: row.digest, previousDigest: null })
+    } else {
+      const taker = await findTag(tx, repository.id, name)
+      if (taker) takenTags.push({ tag, by: taker.digest })
+    }
+  }
+  return { tags, takenTags }
+}
+
+async function restoreRepository(
+  tx: Session,
+  repository: RepositoryRow,
+  input: Limits & { readonly batch: string; readonly digests: readonly Digest[] | undefined },
+  context: CommandContext,
+): Promise<RestoreOutcome> {
+  if (repository.trashed_at === null || repository.trash_batch !== input.batch || input.digests !== undefined) throw trashUnknown(input.batch)
+  if ((await findRepositoryRow(tx, context.registryId, repository.name)) !== undefined) {
+    throw registryError(
+      'repository-exists',
+      `The repository with name '${repository.name}' already exists in the registry with id '${context.accountId}': the deleted one cannot come back beside it`,
+    )
+  }
+  await untrashRepositoryRow(tx, repository.id)
+  await countNewRepository(tx, repository.registry_id, input.maxRepositories, context)
+  await endTrashBatch(tx, { id: input.batch, now: context.nowMs, by: context.actorArn })
+  await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, repositoryRestored: true })
+  await recordEvent(tx, context, repository.id, 'Stowage Repository Restored', {
+    'repository-name': repository.name,
+    'trash-batch': input.batch,
+  })
+  // Its policy and tags say again who may use a repository of this name.
+  await advanceIamGeneration(tx)
+  return { batch: input.batch, repositoryName: repository.name, repositoryRestored: true, images: [], notRestored: [] }
+}
+
+function trashUnknown(batch: string) {
+  return registryError('trash-unknown', `There is nothing in the trash under ${batch}: it was restored or purged, or never there.`, { trashBatch: batch })
+}
+
+/**
+ * Undoes the change of a tag that its image outlived: a push that moved it, or its deletion. Only while the tag still is as
+ * that change left it. Throws `tag-change-unknown`, `tag-changed-since`, `manifest-unknown` when the image is not there any
+ * more (restore it first, where it is in the trash).
+ */
+export const undoTagChange = defineCommand({
+  name: 'undo-tag-change',
+  durability: 'durable',
+  async run(tx, input: { name: string; changeId: number }, context): Promise<{ tag: Tag; digest: Digest | undefined }> {
+    const repository = await lockRepository(tx, context, input.name)
+    const change = await findTagChange(tx, repository.id, input.changeId)
+    if (!change || change.trashBatch !== null) {
+      throw registryError('tag-change-unknown', `The repository has no change ${input.changeId} of a tag alone.`, { changeId: input.changeId })
+    }
+    const tag = change.name as Tag
+    const current = await findTag(tx, repository.id, tag)
+    const left = change.digest === null ? undefined : digestFromBytes(change.digest)
+    if (current?.digest !== left) {
+      throw registryError('tag-changed-since', `The tag '${tag}' was changed again since, and names ${current?.digest ?? 'nothing'} now.`, { tag })
+    }
+    if (change.previousDigest === null) {
+      await deleteTagRow(tx, repository.id, tag)
+    } else {
+      const previous = await findManifestRow(tx, repository.id, digestFromBytes(change.previousDigest))
+      if (previous?.trashed_at !== null) {
+        throw registryError(
+          'manifest-unknown',
+          `The image that '${tag}' named, ${digestFromBytes(change.previousDigest)}, is not in the repository any more. If it is in the trash, restore it first.`,
+        )
+      }
+      await putTag(tx, repository.id, tag, previous.id, context.nowMs)
+    }
+    await recordTagChange(tx, context, {
+      repositoryId: repository.id,
+      name: tag,
+      digest: change.previousDigest,
+      previousDigest: current === undefined ? null : digestToBytes(current.digest),
+    })
+    const digest = change.previousDigest === null ? undefined : digestFromBytes(change.previousDigest)
+    await audit(tx, context, repository.name, 'UndoTagChange', { imageTag: tag, imageDigest: digest ?? null, changeId: input.changeId })
+    return { tag, digest }
+  },
+})

@@ -1,0 +1,241 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { digestOf, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
+import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
+import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
+
+const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: { team: 'a' } } as const
+const dayMs = 24 * 60 * 60 * 1000
+
+describe.each(databases)('the trash on %s', (kind) => {
+  let fixture: RegistryFixture
+  let name: RepositoryName
+  let images: Record<string, KnownImage>
+  let count = 0
+
+  beforeAll(async () => {
+    fixture = await startRegistry(kind)
+  })
+  afterAll(() => fixture.stop())
+  beforeEach(async () => {
+    count += 1
+    const catalogue = catalogueOf(`t${count}`)
+    name = parseRepositoryName(`trash/${kind}${count}`)
+    images = Object.fromEntries(catalogue.images.map((image) => [image.name, image]))
+    await fixture.registry.createRepository(fixture.context, { name, ...settings })
+  })
+
+  async function push(image: KnownImage, tag?: string): Promise<void> {
+    for (const each of withChildren(image).reverse()) {
+      for (const { bytes } of each.blobs) await fixture.upload(name, bytes)
+      const reference = each === image && tag !== undefined ? ({ kind: 'tag', tag: parseTag(tag) } as const) : undefined
+      await fixture.registry.putManifest(fixture.context, name, { bytes: each.bytes, declaredMediaType: each.mediaType, reference, via: 'oci' })
+    }
+  }
+
+  async function listed(): Promise<{ digest: Digest; tags: readonly string[]; pushedAt: number }[]> {
+    const options = { filter: { tagStatus: 'ANY', imageStatus: 'ANY' }, page: { limit: 100 } } as const
+    const { items } = await fixture.registry.describeImages(fixture.context, name, options)
+    return items.map(({ digest, tags, pushedAt }) => ({ digest, tags, pushedAt }))
+  }
+
+  const there = async (): Promise<string[]> => {
+    const digests = new Set((await listed()).map(({ digest }) => digest))
+    return Object.values(images).filter(({ digest }) => digests.has(digest)).map((image) => image.name)
+  }
+
+  const remove = (image: KnownImage) => fixture.registry.deleteImages(fixture.context, name, [{ digest: image.digest }])
+
+  async function batches(): Promise<{ id: string; imageCount: number; tagCount: number; restoredAt: number | null }[]> {
+    const { reader } = fixture.database
+    return reader.query(
+      reader.builder
+        .selectFrom('trash_batch')
+        .innerJoin('repository', 'repository.id', 'trash_batch.repository_id')
+        .select(['trash_batch.id', 'trash_batch.image_count as imageCount', 'tag_count as tagCount', 'restored_at as restoredAt'])
+        .where('repository.name', '=', name)
+        .orderBy('trash_batch.created_at'),
+    )
+  }
+
+  async function readable(image: KnownImage): Promise<boolean> {
+    for (const { digest, bytes } of image.blobs) {
+      const { content } = await fixture.registry.openBlob(fixture.context, name, digest)
+      const chunks: Buffer[] = []
+      for await (const chunk of content.read()) chunks.push(chunk)
+      await content.close()
+      if (digestOf(Buffer.concat(chunks)) !== digestOf(bytes)) return false
+    }
+    return true
+  }
+
+  it('takes an index with its children and their referrers, and gives all of it back as it was', async () => {
+    await push(images.index!, 'latest')
+    await push(images['signature-of-index']!)
+    const before = await listed()
+    fixture.clock.advance(dayMs)
+
+    await remove(images.index!)
+
+    expect(await listed()).toEqual([])
+    const [batch] = await batches()
+    expect(batch).toMatchObject({ imageCount: 4, tagCount: 1, restoredAt: null })
+    const outcome = await fixture.registry.restoreTrash(fixture.context, batch!.id)
+    expect(outcome.images).toHaveLength(4)
+    expect(outcome.notRestored).toEqual([])
+    expect(await listed()).toEqual(before)
+    for (const image of withChildren(images.index!)) expect(await readable(image)).toBe(true)
+    expect((await batches())[0]).toMatchObject({ imageCount: 0, tagCount: 0, restoredAt: fixture.clock.now() })
+  })
+
+  it('leaves a child with a tag of its own, and one that another index lists', async () => {
+    await push(images.one!, 'one')
+    await push(images.index!, 'latest')
+
+    await remove(images.index!)
+
+    expect(await there()).toEqual(['one'])
+  })
+
+  it('counts a child that is named beside its index as deleted', async () => {
+    await push(images.index!, 'latest')
+
+    const outcomes = await fixture.registry.deleteImages(fixture.context, name, [
+      { digest: images.one!.digest },
+      { digest: images.index!.digest },
+      { digest: images.two!.digest },
+    ])
+
+    expect(outcomes.map(({ kind: outcome }) => outcome)).toEqual(['deleted', 'deleted', 'deleted'])
+    expect(await batches()).toHaveLength(1)
+  })
+
+  it('leaves a tag to whoever has taken it since, and says so', async () => {
+    await push(images.one!, 'latest')
+    await push(images.one!, 'v1')
+    await remove(images.one!)
+    await push(images.two!, 'latest')
+
+    const outcome = await fixture.registry.restoreTrash(fixture.context, (await batches())[0]!.id)
+
+    expect(outcome.images).toEqual([{ digest: images.one!.digest, tags: ['v1'], takenTags: [{ tag: 'latest', by: images.two!.digest }] }])
+    expect((await listed()).map(({ digest, tags }) => ({ digest, tags }))).toEqual([
+      { digest: images.one!.digest, tags: ['v1'] },
+      { digest: images.two!.digest, tags: ['latest'] },
+    ])
+  })
+
+  it('gives back one image of a batch, with what refers to it', async () => {
+    await push(images.three!, 'three')
+    await push(images['signature-of-three']!)
+    await push(images.one!, 'one')
+    await fixture.registry.deleteImages(fixture.context, name, [{ digest: images.three!.digest }, { digest: images.one!.digest }])
+    const [batch] = await batches()
+
+    await fixture.registry.restoreTrash(fixture.context, batch!.id, [images.three!.digest])
+
+    expect(await there()).toEqual(['three', 'signature-of-three'])
+    expect((await batches())[0]).toMatchObject({ imageCount: 1, restoredAt: null })
+  })
+
+  it('brings back with a push of a deleted image what refers to it', async () => {
+    await push(images.three!, 'three')
+    await push(images['signature-of-three']!)
+    await remove(images.three!)
+
+    await push(images.three!, 'again')
+
+    expect(await there()).toEqual(['three', 'signature-of-three'])
+  })
+
+  it('does not give back an image whose bytes are gone, nor the index that lists it', async () => {
+    await push(images.index!, 'latest')
+    await remove(images.index!)
+    await fixture.tamper("update blob_location set state = 'quarantined' where blob_id in (select id from blob where digest = ?)", digestBytes(images.one!.blobs[0]!.digest))
+
+    const outcome = await fixture.registry.restoreTrash(fixture.context, (await batches())[0]!.id)
+
+    expect(outcome.images.map(({ digest }) => digest)).toEqual([images.two!.digest])
+    expect(outcome.notRestored.map(({ digest }) => digest).sort()).toEqual([images.one!.digest, images.index!.digest].sort())
+    expect(await there()).toEqual(['two'])
+  })
+
+  it('gives back a repository whole, with its tags and images, unless its name is taken', async () => {
+    await push(images.index!, 'latest')
+    const before = await listed()
+    await fixture.registry.deleteRepository(fixture.context, name, { force: true })
+    await fixture.registry.createRepository(fixture.context, { name, ...settings })
+    const [batch] = await batches()
+
+    await expect(fixture.registry.restoreTrash(fixture.context, batch!.id)).rejects.toMatchObject({ code: 'repository-exists' })
+    await fixture.registry.deleteRepository(fixture.context, name, { force: false })
+    const outcome = await fixture.registry.restoreTrash(fixture.context, batch!.id)
+
+    expect(outcome).toMatchObject({ repositoryName: name, repositoryRestored: true })
+    expect(await listed()).toEqual(before)
+    expect(await fixture.registry.listResourceTags(fixture.context, name)).toEqual({ team: 'a' })
+  })
+
+  it('restores nothing twice, nothing of another registry, and nothing beneath a deleted repository', async () => {
+    await push(images.one!, 'latest')
+    await remove(images.one!)
+    const [batch] = await batches()
+    const foreign = { ...fixture.context, registry: { ...fixture.context.registry, id: 12345 } }
+
+    await expect(fixture.registry.restoreTrash(foreign, batch!.id)).rejects.toMatchObject({ code: 'trash-unknown' })
+    await fixture.registry.deleteRepository(fixture.context, name, { force: true })
+    await expect(fixture.registry.restoreTrash(fixture.context, batch!.id)).rejects.toMatchObject({ code: 'repository-trashed' })
+    await fixture.registry.restoreTrash(fixture.context, (await batches()).find(({ id }) => id !== batch!.id)!.id)
+    await fixture.registry.restoreTrash(fixture.context, batch!.id)
+    await expect(fixture.registry.restoreTrash(fixture.context, batch!.id)).rejects.toMatchObject({ code: 'trash-unknown' })
+  })
+
+  describe('of tags alone', () => {
+    async function changes(): Promise<{ id: number; name: string }[]> {
+      const { reader } = fixture.database
+      return reader.query(
+        reader.builder
+          .selectFrom('tag_history')
+          .innerJoin('repository', 'repository.id', 'tag_history.repository_id')
+          .select(['tag_history.id', 'tag_history.name'])
+          .where('repository.name', '=', name)
+          .orderBy('tag_history.id', 'desc'),
+      )
+    }
+
+    it('moves an overwritten tag back, as long as nobody moved it again', async () => {
+      await push(images.one!, 'latest')
+      await push(images.two!, 'latest')
+      const [move] = await changes()
+
+      expect(await fixture.registry.undoTagChange(fixture.context, name, move!.id)).toEqual({ tag: 'latest', digest: images.one!.digest })
+
+      expect((await listed())[0]).toMatchObject({ digest: images.one!.digest, tags: ['latest'] })
+      await expect(fixture.registry.undoTagChange(fixture.context, name, move!.id)).rejects.toMatchObject({ code: 'tag-changed-since' })
+    })
+
+    it('gives a deleted tag back, unless its image is gone', async () => {
+      await push(images.one!, 'latest')
+      await fixture.registry.deleteTag(fixture.context, name, parseTag('latest'))
+      const [deletion] = await changes()
+      await remove(images.one!)
+
+      await expect(fixture.registry.undoTagChange(fixture.context, name, deletion!.id)).rejects.toMatchObject({ code: 'manifest-unknown' })
+      await fixture.registry.restoreTrash(fixture.context, (await batches())[0]!.id)
+      await fixture.registry.undoTagChange(fixture.context, name, deletion!.id)
+
+      expect((await listed())[0]).toMatchObject({ tags: ['latest'] })
+    })
+
+    it('undoes no change that went with an image', async () => {
+      await push(images.one!, 'latest')
+      await remove(images.one!)
+      const [change] = await changes()
+
+      await expect(fixture.registry.undoTagChange(fixture.context, name, change!.id)).rejects.toMatchObject({ code: 'tag-change-unknown' })
+    })
+  })
+})
+
+function digestBytes(digest: Digest): Uint8Array {
+  return Buffer.concat([Buffer.of(1), Buffer.from(digest.slice('sha256:'.length), 'hex')])
+}
