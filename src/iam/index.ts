@@ -29,6 +29,7 @@ export {
   type User,
 } from './directory/index.ts'
 export { managedPolicies, managedPolicy, type ManagedPolicy } from './managed-policies.ts'
+export { pinPrincipals, showPrincipals, type PinnedPolicy } from './pinned-principals.ts'
 export { encodePolicyDocument } from './policy-documents.ts'
 export { iamQuotas, type IamQuota } from './quotas.ts'
 export { ecrTokenLifetimeMs, EcrTokenReader, issueEcrToken, readEcrToken, type EcrTokenClaims } from './ecr-token.ts'

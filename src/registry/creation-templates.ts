@@ -1,7 +1,8 @@
 import type { Quotas } from '../config/quotas.ts'
-import { serviceRole } from '../iam/index.ts'
+import { serviceRole, showPrincipals } from '../iam/index.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import type { Session } from '../storage/metadata/session.ts'
 import {
   findCreationTemplates,
   listCreationTemplates,
@@ -12,7 +13,7 @@ import * as commands from './commands/creation-templates.ts'
 import { createRepository } from './commands/repositories.ts'
 import { commandContext } from './context.ts'
 import { toPage } from './paging.ts'
-import { checkPolicy } from './policy-rules.ts'
+import { checkPolicy, pinnedPolicy } from './policy-rules.ts'
 import type { CreationTemplate, CreationTemplateChanges, Registry, TagMutability, TemplateUse } from './types.ts'
 
 export type CreationTemplateOperations = Pick<
@@ -35,35 +36,34 @@ export function creationTemplateOperations(deps: {
 }): CreationTemplateOperations {
   const { database, quotas } = deps
 
+  const shown = async (row: CreationTemplateRow): Promise<CreationTemplate> =>
+    toTemplate((await withShownPolicies(database.reader, [row]))[0] ?? row)
+
   return {
     async createCreationTemplate(context, { prefix: writtenPrefix, ...settings }) {
-      checkTemplatePolicy(settings)
-      const input = {
-        prefix: parseRepositoryPrefix(writtenPrefix),
-        writtenPrefix,
-        settings: { ...unsetColumns, ...toColumns(settings) },
-        maxTemplates: quotas.creationTemplates,
-      }
-      return toTemplate(await database.execute(commands.createCreationTemplate, input, commandContext(context)))
+      const prefix = parseRepositoryPrefix(writtenPrefix)
+      const columns = toColumns(await withPinnedPolicy(database.reader, settings))
+      const input = { prefix, writtenPrefix, settings: { ...unsetColumns, ...columns }, maxTemplates: quotas.creationTemplates }
+      return shown(await database.execute(commands.createCreationTemplate, input, commandContext(context)))
     },
 
     async updateCreationTemplate(context, prefix, changes) {
-      checkTemplatePolicy(changes)
-      const input = { prefix, changes: toColumns(changes) }
-      return toTemplate(await database.execute(commands.updateCreationTemplate, input, commandContext(context)))
+      const input = { prefix, changes: toColumns(await withPinnedPolicy(database.reader, changes)) }
+      return shown(await database.execute(commands.updateCreationTemplate, input, commandContext(context)))
     },
 
     async deleteCreationTemplate(context, prefix) {
-      return toTemplate(await database.execute(commands.deleteCreationTemplate, { prefix }, commandContext(context)))
+      return shown(await database.execute(commands.deleteCreationTemplate, { prefix }, commandContext(context)))
     },
 
     async listCreationTemplates(context, page) {
       const rows = await listCreationTemplates(database.reader, context.registry.id, page.after ?? '', page.limit + 1)
-      return toPage(rows, page.limit, toTemplate, (row) => row.prefix)
+      return toPage(await withShownPolicies(database.reader, rows), page.limit, toTemplate, (row) => row.prefix)
     },
 
     async findCreationTemplates(context, prefixes) {
-      return (await findCreationTemplates(database.reader, context.registry.id, prefixes)).map(toTemplate)
+      const rows = await findCreationTemplates(database.reader, context.registry.id, prefixes)
+      return (await withShownPolicies(database.reader, rows)).map(toTemplate)
     },
 
     async createForPush(context, name, mayCreate) {
@@ -106,8 +106,20 @@ async function templateForPush(
   return found && templates.get(found)
 }
 
-function checkTemplatePolicy({ repositoryPolicy }: CreationTemplateChanges): void {
-  if (repositoryPolicy !== undefined && repositoryPolicy !== '') checkPolicy(repositoryPolicy, 'repository', 'RepositoryPolicy')
+/**
+ * The settings with the policy as it is kept, here and in repositories: it means the users and roles that were there when it
+ * was given to the template.
+ */
+async function withPinnedPolicy<Settings extends CreationTemplateChanges>(session: Session, settings: Settings): Promise<Settings> {
+  const { repositoryPolicy } = settings
+  if (repositoryPolicy === undefined || repositoryPolicy === '') return settings
+  checkPolicy(repositoryPolicy, 'repository', 'RepositoryPolicy')
+  return { ...settings, repositoryPolicy: await pinnedPolicy(session, repositoryPolicy, 'RepositoryPolicy') }
+}
+
+async function withShownPolicies(session: Session, rows: readonly CreationTemplateRow[]): Promise<CreationTemplateRow[]> {
+  const policies = await showPrincipals(session, rows.map((row) => row.repository_policy ?? ''))
+  return rows.map((row, index) => (row.repository_policy === null ? row : { ...row, repository_policy: policies[index] ?? row.repository_policy }))
 }
 
 const unsetColumns = {

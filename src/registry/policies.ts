@@ -1,10 +1,11 @@
+import { showPrincipals } from '../iam/index.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findRegistryPolicy, findRepositoryPolicy } from '../storage/metadata/stores/policy-store.ts'
 import { readRepository } from './change.ts'
 import * as commands from './commands/policies.ts'
 import { commandContext } from './context.ts'
 import { parameterInvalid } from './errors.ts'
-import { checkPolicy, registryPolicyUnknown, repositoryPolicyUnknown } from './policy-rules.ts'
+import { checkPolicy, pinnedPolicy, registryPolicyUnknown, repositoryPolicyUnknown } from './policy-rules.ts'
 import { registryOf } from './repositories.ts'
 import type { Registry } from './types.ts'
 
@@ -20,40 +21,45 @@ export type PolicyOperations = Pick<
 
 /** Policies that hang from repositories and registries. Who may what by them is decided by `iam`. */
 export function policyOperations({ database }: { database: MetadataDatabase }): PolicyOperations {
+  const shown = async (document: string): Promise<string> => (await showPrincipals(database.reader, [document]))[0] ?? document
+
   return {
-    async setRepositoryPolicy(context, name, document, { force, mayStillSet }) {
-      checkPolicy(document, 'repository')
+    async setRepositoryPolicy(context, name, policyText, { force, mayStillSet }) {
+      checkPolicy(policyText, 'repository')
       await readRepository(database.reader, registryOf(context), name)
+      const document = await pinnedPolicy(database.reader, policyText)
       if (!force && !(await mayStillSet(document))) {
         throw parameterInvalid(
           'PolicyText',
           'The policy would prevent you from setting another policy in the future: set it with force if that is meant',
         )
       }
-      await database.execute(commands.setRepositoryPolicy, { name, document, force }, commandContext(context))
+      await database.execute(commands.setRepositoryPolicy, { name, policyText, document, force }, commandContext(context))
     },
 
     async getRepositoryPolicy(context, name) {
       const { id } = await readRepository(database.reader, registryOf(context), name)
       const document = await findRepositoryPolicy(database.reader, id)
       if (document === undefined) throw repositoryPolicyUnknown(name, context.registry.accountId)
-      return document
+      return shown(document)
     },
 
-    deleteRepositoryPolicy: (context, name) =>
-      database.execute(commands.deleteRepositoryPolicy, { name }, commandContext(context)),
+    deleteRepositoryPolicy: async (context, name) =>
+      shown(await database.execute(commands.deleteRepositoryPolicy, { name }, commandContext(context))),
 
-    async putRegistryPolicy(context, document) {
-      checkPolicy(document, 'registry')
-      await database.execute(commands.putRegistryPolicy, { document }, commandContext(context))
+    async putRegistryPolicy(context, policyText) {
+      checkPolicy(policyText, 'registry')
+      const document = await pinnedPolicy(database.reader, policyText)
+      await database.execute(commands.putRegistryPolicy, { policyText, document }, commandContext(context))
     },
 
     async getRegistryPolicy(context) {
       const document = await findRegistryPolicy(database.reader, context.registry.id)
       if (document === undefined) throw registryPolicyUnknown(context.registry.accountId)
-      return document
+      return shown(document)
     },
 
-    deleteRegistryPolicy: (context) => database.execute(commands.deleteRegistryPolicy, {}, commandContext(context)),
+    deleteRegistryPolicy: async (context) =>
+      shown(await database.execute(commands.deleteRegistryPolicy, {}, commandContext(context))),
   }
 }

@@ -1,5 +1,7 @@
+import { pinPrincipals } from '../iam/index.ts'
 import { parsePolicy } from '../iam/policy/index.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
+import type { Session } from '../storage/metadata/session.ts'
 import { parameterInvalid, registryError } from './errors.ts'
 
 /** Whose policy a document is to be. */
@@ -30,6 +32,17 @@ export function checkPolicy(document: string, owner: PolicyOwner, field = 'Polic
   }
   const foreign = actionsOf(document).find((action) => action !== '*' && !/^ecr:/i.test(action))
   if (foreign !== undefined) throw refused(`the action ${foreign.slice(0, 128)} is not one of ecr`)
+}
+
+/**
+ * A policy that was checked, as it is kept.
+ *
+ * @throws `parameter-invalid`, in ECR's words, where it names a user or a role that is not there
+ */
+export async function pinnedPolicy(session: Session, document: string, field = 'PolicyText'): Promise<string> {
+  const pinned = await pinPrincipals(session, document)
+  if (pinned.missing !== undefined) throw parameterInvalid(field, 'Principal not found')
+  return pinned.document
 }
 
 /** Every action that a policy names, of a document that has passed the grammar. */

@@ -77,8 +77,8 @@ export function findStructuralProblem(text: string): string | undefined {
   return undefined
 }
 
-/** The position behind the closing quote, or the text's end if there is none. */
-function stringEnd(text: string, start: number): number {
+/** The position behind the closing quote of the JSON string that begins at `start`, or the text's end if there is none. */
+export function stringEnd(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     const unit = text.charCodeAt(at)
     if (unit === quote) return at + 1
@@ -87,7 +87,8 @@ function stringEnd(text: string, start: number): number {
   return text.length
 }
 
-function isBeforeColon(text: string, from: number): boolean {
+/** Whether the string that ends before `from` is a member's name. */
+export function isBeforeColon(text: string, from: number): boolean {
   let at = from
   while (isWhitespace(text.charCodeAt(at))) at++
   return text.charCodeAt(at) === colon

@@ -41,8 +41,9 @@ export async function makeWorld(database: 'sqlite' | 'postgres'): Promise<World>
   const exchange = new Exchange(platform.url, () => clock.now())
   const plane = new ControlPlane(exchange, platform.credentials)
   await plane.createAccount(otherAccount)
-  await makeRepositories(plane, platform)
+  // Before the repositories, whose policies name some of them.
   await makeIdentities(plane)
+  await makeRepositories(plane, platform)
   const ended = await callersWhoseTimeEnds(plane)
   clock.offsetMs = 0
   const present = [...(await callersOfNow(plane)), await webIdentity(plane, issuer)]

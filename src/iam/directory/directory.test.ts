@@ -7,6 +7,7 @@ import type { CommandContext } from '../../storage/metadata/command.ts'
 import { findNamed } from '../../storage/metadata/stores/iam-entity-store.ts'
 import { parseAccountId, parseRegion } from '../../values/index.ts'
 import { AccessKeyClock } from '../access-key-clock.ts'
+import { createRole } from '../commands/roles.ts'
 import { AccessKeys } from '../credentials.ts'
 import { IamGeneration } from '../generation.ts'
 import { failureOf, textKeyring } from '../iam.test-support.ts'
@@ -185,6 +186,32 @@ describe.each(databases)('the directory on %s', (kind) => {
         else expect(session.reason).toMatchObject({ code: 'access-denied' })
       }
     }
+  })
+
+  it('leaves trust policies of earlier versions as they are until they are saved again', async () => {
+    const { entities } = directory
+    const user = await entities.createUser({ name: 'trusted', path: '/', boundaryArn: undefined, tags: [] }, context)
+    const former = trustPolicy.replace('"*"', `"${user.arn}"`)
+    const row = {
+      name: 'former',
+      path: '/',
+      uniqueId: 'AROAFORMERFORMERFORME',
+      description: null,
+      trustPolicy: former,
+      maxSessionSeconds: 3600,
+      boundaryArn: null,
+      tags: [],
+    }
+    await fixture.database.execute(createRole, row, context)
+    const kept = async () => (await findNamed(fixture.database.reader, 'role', own, 'former'))?.trust_policy
+    expect((await entities.getRole(own, 'former')).trustPolicy).toBe(former)
+    await entities.updateRole('former', { action: 'UpdateRole', maxSessionSeconds: 7200 }, context)
+    expect(await kept()).toBe(former)
+
+    await entities.updateRole('former', { action: 'UpdateAssumeRolePolicy', trustPolicy: former }, context)
+
+    expect(await kept()).toBe(trustPolicy.replace('"*"', `"${user.uniqueId}"`))
+    expect((await entities.getRole(own, 'former')).trustPolicy).toBe(former)
   })
 
   async function roleId(name: string): Promise<number> {

@@ -20,7 +20,8 @@ import { tagEntity, untagEntity, type TagOwner } from '../commands/iam-tags.ts'
 import { oidcProviderUnknown } from '../commands/oidc-providers.ts'
 import * as roleCommands from '../commands/roles.ts'
 import * as userCommands from '../commands/users.ts'
-import { parsePolicy, policySize } from '../policy/index.ts'
+import { pinPrincipals, showPrincipals } from '../pinned-principals.ts'
+import { malformed, parsePolicy, policySize } from '../policy/index.ts'
 import { iamQuotas } from '../quotas.ts'
 import { pageOfRows, type DirectoryDependencies, type DirectoryPage, type PageRequest } from './dependencies.ts'
 import { newUniqueId } from './unique-id.ts'
@@ -40,6 +41,7 @@ export interface User extends Entity {
 
 export interface Role extends Entity {
   readonly description: string | undefined
+  /** With the ARNs that the users and roles in it have today. */
   readonly trustPolicy: string
   readonly maxSessionSeconds: number
   readonly boundaryArn: string | undefined
@@ -158,23 +160,24 @@ export class Entities {
     },
     context: CommandContext,
   ): Promise<Role> {
-    checkTrustPolicy(input.trustPolicy)
+    const trustPolicy = await this.#pinnedTrustPolicy(input.trustPolicy)
     const { database, ids } = this.#deps
     const row = await database.execute(
       roleCommands.createRole,
       {
         ...input,
+        trustPolicy,
         uniqueId: newUniqueId('role', ids),
         description: input.description ?? null,
         boundaryArn: input.boundaryArn ?? null,
       },
       context,
     )
-    return toRole(row)
+    return this.#role(row)
   }
 
   async getRole(accountId: AccountId, name: string): Promise<Role> {
-    return toRole(await this.#find('role', accountId, name))
+    return this.#role(await this.#find('role', accountId, name))
   }
 
   /** Changes what is given. `action` is the call's name. Throws `policy-malformed`, too. */
@@ -188,8 +191,8 @@ export class Entities {
     },
     context: CommandContext,
   ): Promise<Role> {
-    if (change.trustPolicy !== undefined) checkTrustPolicy(change.trustPolicy)
-    return toRole(await this.#deps.database.execute(roleCommands.updateRole, { name, ...change }, context))
+    const trustPolicy = change.trustPolicy === undefined ? undefined : await this.#pinnedTrustPolicy(change.trustPolicy)
+    return this.#role(await this.#deps.database.execute(roleCommands.updateRole, { name, ...change, trustPolicy }, context))
   }
 
   /** Throws `entity-in-use` while it has policies. */
@@ -198,7 +201,10 @@ export class Entities {
   }
 
   async listRoles(accountId: AccountId, page: PageRequest & { pathPrefix: string }): Promise<DirectoryPage<Role>> {
-    return pageOfRows(await this.#list('role', accountId, page), page.limit, toRole, (row) => row.name_key)
+    const rows = await this.#list('role', accountId, page)
+    const trustPolicies = await showPrincipals(this.#deps.database.reader, rows.map((row) => row.trust_policy))
+    const shown = rows.map((row, index) => ({ row, trustPolicy: trustPolicies[index] ?? row.trust_policy }))
+    return pageOfRows(shown, page.limit, ({ row, trustPolicy }) => toRole(row, trustPolicy), ({ row }) => row.name_key)
   }
 
   /** In the order of their keys. */
@@ -220,6 +226,19 @@ export class Entities {
   /** `action` is the call's name. Keys that are not there are no error. */
   async untag(owner: TagOwner, keys: readonly string[], action: string, context: CommandContext): Promise<void> {
     await this.#deps.database.execute(untagEntity, { action, owner, keys }, context)
+  }
+
+  /** As it is kept. Throws `policy-malformed`, `iam-limit-exceeded`. */
+  async #pinnedTrustPolicy(document: string): Promise<string> {
+    checkTrustPolicy(document)
+    const pinned = await pinPrincipals(this.#deps.database.reader, document)
+    if (pinned.missing === undefined) return pinned.document
+    throw malformed(`Invalid principal in policy: "AWS":"${pinned.missing}"`, 'There is no such user or role.')
+  }
+
+  async #role(row: RoleRow): Promise<Role> {
+    const [trustPolicy = row.trust_policy] = await showPrincipals(this.#deps.database.reader, [row.trust_policy])
+    return toRole(row, trustPolicy)
   }
 
   async #find<Kind extends NamedKind>(kind: Kind, accountId: AccountId, name: string): Promise<NamedRows[Kind]> {
@@ -260,11 +279,11 @@ function toGroup(row: GroupRow): Group {
   return toEntity('group', row)
 }
 
-function toRole(row: RoleRow): Role {
+function toRole(row: RoleRow, trustPolicy: string): Role {
   return {
     ...toEntity('role', row),
     description: row.description ?? undefined,
-    trustPolicy: row.trust_policy,
+    trustPolicy,
     maxSessionSeconds: row.max_session_seconds,
     boundaryArn: row.boundary_arn ?? undefined,
     lastUsed: row.last_used_at === null ? undefined : { atMs: row.last_used_at, region: row.last_used_region ?? '' },

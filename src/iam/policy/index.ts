@@ -1,5 +1,5 @@
 export type { ConditionContext, ContextValue } from './context.ts'
-export type { PolicyKind } from './document.ts'
+export { malformed, type PolicyKind } from './document.ts'
 export { evaluate, type Evaluation, type PolicyRequest, type PolicySet, type RefusingPolicy } from './evaluate.ts'
 export { maxPolicySize, maxPolicyTextLength, policySize } from './limits.ts'
 export { parsePolicy, type Policy } from './policy.ts'

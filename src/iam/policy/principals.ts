@@ -33,7 +33,8 @@ export type PrincipalEntry =
   | { readonly kind: 'user'; readonly arn: string }
   | { readonly kind: 'role'; readonly arn: string; readonly accountId: string; readonly roleName: string }
   | { readonly kind: 'session'; readonly arn: string }
-  | { readonly kind: 'unique-id'; readonly id: string }
+  /** Of a user or a role; with a session's name, of that session of the role. */
+  | { readonly kind: 'unique-id'; readonly id: string; readonly sessionName: string | undefined }
   | { readonly kind: 'federated'; readonly provider: string }
   /** An AWS service or a canonical user: nobody who sends requests here. */
   | { readonly kind: 'foreign' }
@@ -42,7 +43,8 @@ export type PrincipalEntry =
 export function awsPrincipalEntry(text: string): PrincipalEntry | undefined {
   if (text === '*') return { kind: 'everybody' }
   if (isAccountId(text)) return { kind: 'account', accountId: text }
-  if (/^A(?:IDA|ROA)[A-Z0-9]{12,124}$/.test(text)) return { kind: 'unique-id', id: text }
+  const [, id, sessionName] = /^(AIDA[A-Z0-9]{12,124}|AROA[A-Z0-9]{12,124})(?::([\w+=,.@-]{2,64}))?$/.exec(text) ?? []
+  if (id !== undefined) return id.startsWith('AIDA') && sessionName !== undefined ? undefined : { kind: 'unique-id', id, sessionName }
   if (hasWildcard(text)) return undefined
   const [prefix, partition, service, region, accountId, ...rest] = text.split(':')
   const resource = rest.join(':')
@@ -108,6 +110,7 @@ function namedByEntry(entry: PrincipalEntry, caller: PolicyPrincipal): NamedBy {
     case 'unique-id':
       if (caller.kind === 'user') return caller.userId === entry.id ? namedBy.itself : namedBy.nothing
       if (caller.kind !== 'assumed-role') return namedBy.nothing
+      if (entry.sessionName !== undefined) return caller.userId === `${entry.id}:${entry.sessionName}` ? namedBy.itself : namedBy.nothing
       return caller.userId?.startsWith(`${entry.id}:`) === true ? namedBy.role : namedBy.nothing
     case 'federated':
       return (caller.kind === 'federated' ? caller.arn : caller.session?.provider) === entry.provider

@@ -11,13 +11,15 @@ import { audit, auditRegistry, lockRepository } from '../change.ts'
 import { registryPolicyUnknown, repositoryPolicyUnknown } from '../policy-rules.ts'
 import { registryForChange } from './registries.ts'
 
+/* `policyText` is a policy as somebody wrote it, `document` what is kept of it: with unique ids of users and roles. */
+
 export const setRepositoryPolicy = defineCommand({
   name: 'set-repository-policy',
   durability: 'durable',
-  async run(tx, input: { name: string; document: string; force: boolean }, context): Promise<void> {
+  async run(tx, input: { name: string; policyText: string; document: string; force: boolean }, context): Promise<void> {
     const { id } = await lockRepository(tx, context, input.name)
     await upsertRepositoryPolicy(tx, id, input.document, context.nowMs)
-    await audit(tx, context, input.name, 'SetRepositoryPolicy', { policyText: input.document, force: input.force })
+    await audit(tx, context, input.name, 'SetRepositoryPolicy', { policyText: input.policyText, force: input.force })
     await advanceIamGeneration(tx)
   },
 })
@@ -40,10 +42,10 @@ export const deleteRepositoryPolicy = defineCommand({
 export const putRegistryPolicy = defineCommand({
   name: 'put-registry-policy',
   durability: 'durable',
-  async run(tx, input: { document: string }, context): Promise<void> {
+  async run(tx, input: { policyText: string; document: string }, context): Promise<void> {
     const registryId = await registryForChange(tx, context)
     await upsertRegistryPolicy(tx, registryId, input.document, context.nowMs)
-    await auditRegistry(tx, { ...context, registryId }, 'PutRegistryPolicy', { policyText: input.document })
+    await auditRegistry(tx, { ...context, registryId }, 'PutRegistryPolicy', { policyText: input.policyText })
     await advanceIamGeneration(tx)
   },
 })
