@@ -397,7 +397,7 @@ async function build(
         createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
         createIamService({ directory: iamDirectory }),
         createStsService(securityTokens),
-        createStowageService({ accounts: new Accounts({ database, keyring, ids }), homeAccountId: accountId }),
+        createStowageService({ registry, keyring, accounts: new Accounts({ database, keyring, ids }), homeAccountId: accountId }),
       ],
       credentials,
       throttle,

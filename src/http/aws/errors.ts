@@ -1,11 +1,12 @@
 import type { IamErrorCode } from '../../iam/errors.ts'
 import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
+import type { LifecycleErrorCode } from '../../lifecycle/errors.ts'
 import type { RegistryErrorCode } from '../../registry/errors.ts'
 import type { StorageErrorCode } from '../../storage/errors.ts'
 import type { ValueErrorCode } from '../../values/errors.ts'
 
 /** Everything that can reach an AWS client as an expected failure. */
-export type WireCode = ValueErrorCode | StorageErrorCode | IamErrorCode | RegistryErrorCode
+export type WireCode = ValueErrorCode | StorageErrorCode | IamErrorCode | RegistryErrorCode | LifecycleErrorCode
 
 /** An answer in AWS's terms: what an operation says itself, or what a domain error is translated to. */
 export class AwsError extends Error {
@@ -242,6 +243,13 @@ export const awsErrors = {
   'tag-change-unknown': { type: 'TagChangeNotFoundException', status: 400 },
   'tag-changed-since': { type: 'TagChangedException', status: 400 },
   'hold-unknown': { type: 'HoldNotFoundException', status: 400 },
+
+  'policy-invalid': { type: 'InvalidParameterException', status: 400 },
+  'lifecycle-policy-unknown': { type: 'LifecyclePolicyNotFoundException', status: 400 },
+  'preview-unknown': { type: 'LifecyclePolicyPreviewNotFoundException', status: 400 },
+  'preview-in-progress': { type: 'LifecyclePolicyPreviewInProgressException', status: 400 },
+  'run-unknown': { type: 'LifecycleRunNotFoundException', status: 400 },
+  'run-settled': { type: 'LifecycleRunSettledException', status: 400 },
 } as const satisfies Record<WireCode, AwsErrorForm>
 
 function imageNotFoundText({ digest, tag, repositoryName, registryId }: ErrorDetail): string | undefined {

@@ -1,93 +1,33 @@
-import type { AccountInfo, Accounts } from '../../../../iam/index.ts'
-import { commandContext } from '../../../../registry/context.ts'
-import { parseAccountId, type AccountId } from '../../../../values/index.ts'
-import type { AwsErrorForm, WireCode } from '../../errors.ts'
-import { operation, type AwsService } from '../../service.ts'
-import { integer, invalidParameter, required, simplePattern, string, structure } from '../../shapes.ts'
+import type { Accounts, Keyring } from '../../../../iam/index.ts'
+import type { Registry } from '../../../../registry/index.ts'
+import type { AccountId } from '../../../../values/index.ts'
+import type { AwsService } from '../../service.ts'
+import { accountOf } from '../ecr/target.ts'
+import { accountOperations } from './accounts.ts'
 
 export interface StowageServiceDependencies {
+  readonly registry: Registry
+  /** Seals the positions in lists. */
+  readonly keyring: Keyring
   readonly accounts: Accounts
   /** The account that the installation began with: its principals alone manage accounts. */
   readonly homeAccountId: AccountId
 }
 
-const accountId = string({ pattern: simplePattern(/^[0-9]{12}$/, '[0-9]{12}') })
-
-/** What AWS Organizations takes as the name of an account. */
-const accountName = string({ min: 1, max: 50, pattern: simplePattern(/^[\x20-\x7e]+$/) })
-
-const maxPageSize = 100
-
-const errors: Partial<Record<WireCode, AwsErrorForm>> = {
-  'entity-exists': { type: 'AccountAlreadyExistsException', status: 400 },
-  'entity-unknown': { type: 'AccountNotFoundException', status: 400 },
-}
-
 /**
- * What AWS has no API for, in AWS's manner: AWS JSON 1.1, signed for `stowage`, with IAM actions `stowage:*`. Every
- * resource belongs to the installation's own account, so that no other account's principals reach any of it.
+ * What AWS has no API for, in AWS's manner: AWS JSON 1.1, signed for `stowage`, with IAM actions `stowage:*`. One file of
+ * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
+ * `target.ts` for their resources.
  */
 export function createStowageService({ accounts, homeAccountId }: StowageServiceDependencies): AwsService {
-  const resourceOf = (id: string): string => `arn:aws:stowage::${homeAccountId}:account/${id}`
-
   return {
     name: 'stowage',
     protocol: 'json',
     signingName: 'stowage',
     targetPrefix: 'Stowage_V1',
+    accountOf,
     operations: {
-      CreateAccount: operation({
-        action: 'stowage:CreateAccount',
-        resource: (input) => resourceOf(input.accountId ?? '*'),
-        input: structure({ accountId, name: required(accountName) }),
-        errors,
-        async handler({ context }, input) {
-          const wanted = { accountId: input.accountId === undefined ? undefined : parseAccountId(input.accountId), name: input.name }
-          const { account, rootCredential } = await accounts.create(wanted, commandContext(context))
-          return { account: describe(account), rootCredential }
-        },
-      }),
-
-      DescribeAccount: operation({
-        action: 'stowage:DescribeAccount',
-        resource: (input) => resourceOf(input.accountId),
-        input: structure({ accountId: required(accountId) }),
-        errors,
-        async handler(_, input) {
-          return { account: describe(await accounts.get(parseAccountId(input.accountId))) }
-        },
-      }),
-
-      ListAccounts: operation({
-        action: 'stowage:ListAccounts',
-        resource: () => resourceOf('*'),
-        input: structure({ nextToken: accountId, maxResults: integer({ min: 1, max: maxPageSize }) }),
-        async handler(_, input) {
-          const page = { after: input.nextToken, limit: input.maxResults ?? maxPageSize }
-          const { accounts: found, next } = await accounts.list(page)
-          return { accounts: found.map(describe), nextToken: next }
-        },
-      }),
-
-      ReplaceRootCredential: operation({
-        action: 'stowage:ReplaceRootCredential',
-        resource: (input) => resourceOf(input.accountId),
-        input: structure({ accountId: required(accountId) }),
-        errors,
-        async handler({ context }, input) {
-          const wanted = parseAccountId(input.accountId)
-          if (wanted === homeAccountId) {
-            const constraint = "Member must not be the installation's own account, whose credential is in its settings or its data folder"
-            throw invalidParameter([{ field: 'accountId', constraint }])
-          }
-          const { account, rootCredential } = await accounts.replaceRootCredential(wanted, commandContext(context))
-          return { account: describe(account), rootCredential }
-        },
-      }),
+      ...accountOperations({ accounts, homeAccountId }),
     },
   }
-}
-
-function describe({ accountId: id, name, createdAt }: AccountInfo) {
-  return { accountId: id, name, createdAt: new Date(createdAt) }
 }
