@@ -1,6 +1,7 @@
 import type { AccessRequest, AuthorizationContext } from './access-request.ts'
+import { bothValues, type AmbiguousValue, type ContextValue } from './policy/index.ts'
 
-type Value = string | readonly string[]
+type Value = ContextValue | AmbiguousValue
 
 /** Values by keys in lower case: condition keys, and the keys of tags in them, are the same in any case. */
 export type ConditionValues = ReadonlyMap<string, Value>
@@ -8,12 +9,12 @@ export type ConditionValues = ReadonlyMap<string, Value>
 export const noValues: ConditionValues = new Map()
 
 /** @param prefix put before each key, in lower case */
-export function conditionValues(entries: Iterable<readonly [string, Value]>, prefix = ''): ConditionValues {
+export function conditionValues(entries: Iterable<readonly [string, ContextValue]>, prefix = ''): ConditionValues {
   const values = new Map<string, Value>()
   for (const [key, value] of entries) {
     const lowerCaseKey = prefix + key.toLowerCase()
     const other = values.get(lowerCaseKey)
-    values.set(lowerCaseKey, other === undefined ? value : [other, value].flat())
+    values.set(lowerCaseKey, other === undefined ? value : bothValues(other, value))
   }
   return values
 }

@@ -320,6 +320,23 @@ describe.each(databases)('the authorizer on %s', (kind) => {
     expect(await isAllowed(user, pull, repository(red.name))).toBe(false)
   })
 
+  it('lets a second tag of a repository, whose key differs in case only, open nothing and undo no denial', async () => {
+    const [reader, denied] = [await newUser(), await newUser()]
+    await inline('user', reader.identity.id, policy({ Action: pull, Resource: '*', Condition: { StringEquals: { 'ecr:ResourceTag/team': 'red' } } }))
+    const secret = { Effect: 'Deny' as const, Action: pull, Resource: '*', Condition: { StringEquals: { 'aws:ResourceTag/secret': 'yes' } } }
+    await inline('user', denied.identity.id, policy({ Action: pull, Resource: '*' }, secret))
+    const { name } = await newRepository('team/twice', { team: 'blue', Team: 'red', secret: 'yes', SECRET: 'no' })
+    await settle()
+
+    expect(await isAllowed(reader, pull, repository(name))).toBe(false)
+    expect(await isAllowed(denied, pull, repository(name))).toBe(false)
+
+    await fixture.registry.untagResource(fixture.context, parseRepositoryName(name), ['team', 'secret'])
+    await generation.refresh()
+    expect(await isAllowed(reader, pull, repository(name))).toBe(true)
+    expect(await isAllowed(denied, pull, repository(name))).toBe(true)
+  })
+
   it('knows how a request came, and who sends it', async () => {
     const user = await newUser()
     const role = await newRole()

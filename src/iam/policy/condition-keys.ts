@@ -50,10 +50,13 @@ const suppliedPrefixes: readonly string[] = [
 
 /** Whether requests may have the key, given in lower case. */
 export function isSuppliedKey(lowerCaseKey: string): boolean {
+  return suppliedKeys.has(lowerCaseKey) || isNamedByOthers(lowerCaseKey)
+}
+
+/** Whether the key ends in a name that somebody gave a tag or a claim, so that there may be two that differ in case only. */
+export function isNamedByOthers(lowerCaseKey: string): boolean {
   return (
-    suppliedKeys.has(lowerCaseKey) ||
-    suppliedPrefixes.some((prefix) => lowerCaseKey.length > prefix.length && lowerCaseKey.startsWith(prefix)) ||
-    isIssuerClaim(lowerCaseKey)
+    suppliedPrefixes.some((prefix) => lowerCaseKey.length > prefix.length && lowerCaseKey.startsWith(prefix)) || isIssuerClaim(lowerCaseKey)
   )
 }
 

@@ -25,6 +25,8 @@ type Quantifier = 'none' | 'any' | 'all'
 
 /** One key of one operator of a statement's Condition. */
 export interface Condition {
+  /** In lower case. */
+  readonly key: string
   /** False if no request ever has the key. */
   readonly isKeySupplied: boolean
   /** Templates of its values that have variables. */
@@ -42,7 +44,7 @@ export function compileCondition(operatorName: string, key: string, policyValues
   const { operator, quantifier, ifExists } = readOperator(operatorName)
   const lowerCaseKey = key.toLowerCase()
   const isKeySupplied = isSuppliedKey(lowerCaseKey)
-  if (operator === 'Null') return { isKeySupplied, templates: [], matches: nullTest(lowerCaseKey, policyValues) }
+  if (operator === 'Null') return { key: lowerCaseKey, isKeySupplied, templates: [], matches: nullTest(lowerCaseKey, policyValues) }
 
   const values = policyValues.map((value) => operator.compile(value, variables))
   const tests = values.map(({ test }) => test)
@@ -51,6 +53,7 @@ export function compileCondition(operatorName: string, key: string, policyValues
     tests.some((test) => test(requestValue, valueOf)) !== operator.negated
   const whenAbsent = ifExists || (quantifier === 'none' ? operator.negated : quantifier === 'all')
   return {
+    key: lowerCaseKey,
     isKeySupplied,
     templates,
     matches(context) {

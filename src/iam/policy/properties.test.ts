@@ -20,7 +20,12 @@ const patternText = fc
 
 const actionText = fc.constantFrom('*', 'ecr:*', 'ecr:Put*', 'ecr:?atchGetImage', ...actions)
 const resourceText = fc.oneof(
-  fc.constantFrom('*', 'arn:aws:ecr', 'arn:aws:ecr:*:*:repository/${aws:PrincipalTag/team}/*'),
+  fc.constantFrom(
+    '*',
+    'arn:aws:ecr',
+    'arn:aws:ecr:*:*:repository/${aws:PrincipalTag/team}/*',
+    "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/team, 'team'}/*",
+  ),
   patternText.map((text) => repositoryArnPrefix + text),
 )
 const oneOrSome = (text: fc.Arbitrary<string>) => fc.oneof(text, fc.array(text, { minLength: 1, maxLength: 3 }))
@@ -190,6 +195,39 @@ describe('evaluation', () => {
       }),
       { numRuns },
     )
+  })
+
+  it('allows under tags that differ in case only what it allows with each of them, and denies what it denies with any', () => {
+    const twice = fc.subarray(['aws:PrincipalTag/team', 'aws:ResourceTag/x'], { minLength: 1 })
+    const two = fc.tuple(oneOrSome(fc.constantFrom(...values)), oneOrSome(fc.constantFrom(...values)))
+    let denied = 0
+    fc.assert(
+      fc.property(request, documents, twice, two, two, (asked, set, keys, ...pairs) => {
+        const without = Object.fromEntries(Object.entries(asked.context).filter(([key]) => !keys.includes(key)))
+        const ambiguous = keys.flatMap((key, index) => [[key, pairs[index]![0]], [key.toUpperCase(), pairs[index]![1]]] as const)
+        const result = evaluate({ ...asked, context: { ...without, ...Object.fromEntries(ambiguous) } }, policySet(set))
+        for (const choice of [0, 1, 2, 3]) {
+          const chosen = keys.map((key, index) => [key, pairs[index]![(choice >> index) & 1]!] as const)
+          const one = evaluate({ ...asked, context: { ...without, ...Object.fromEntries(chosen) } }, policySet(set))
+          if (result.allowed) expect(one).toEqual({ allowed: true })
+          if (one.allowed || one.kind !== 'explicit-deny') continue
+          denied += 1
+          expect(result).toMatchObject({ allowed: false, kind: 'explicit-deny' })
+        }
+      }),
+      { numRuns },
+    )
+    expect(denied).toBeGreaterThan(20)
+  })
+
+  it('denies what nobody can say of so many spellings of a tag', () => {
+    const Condition = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((key) => [`aws:ResourceTag/${key}`, 'none']))
+    const policies = [policyOf('identity', [{ Effect: 'Allow', Action: '*', Resource: '*' }, { Effect: 'Deny', Action: '*', Resource: '*', Condition: { StringEquals: Condition } }])]
+    const contextOf = (keys: string): Record<string, string> =>
+      Object.fromEntries([...keys].flatMap((key) => [[`aws:ResourceTag/${key}`, 'one'], [`aws:ResourceTag/${key.toUpperCase()}`, 'two']]))
+    const asked = { principal: user, action: 'ecr:PutImage', resource: '*', accountId: home }
+    expect(evaluate({ ...asked, context: contextOf('abcdef') }, { identity: policies }).allowed).toBe(true)
+    expect(evaluate({ ...asked, context: contextOf('abcdefg') }, { identity: policies }).allowed).toBe(false)
   })
 
   it('bounds: a boundary or a session policy never allows more', () => {

@@ -1,4 +1,5 @@
 import { every, isAlphanumeric } from '../../values/characters.ts'
+import { isNamedByOthers } from './condition-keys.ts'
 import { compileCondition, type Condition } from './conditions.ts'
 import type { ContextReader } from './context.ts'
 import { malformed, type Listed, type PolicyKind, type PolicyLanguage, type PrincipalDocument, type StatementDocument } from './document.ts'
@@ -23,6 +24,9 @@ export interface StatementScope {
   readonly isBounded: boolean
 }
 
+/** Of the values of ambiguous keys, in what denies. Nobody gives tags so many spellings by mistake: beyond, it denies. */
+const mostChoices = 64
+
 /** A statement of a policy, compiled. */
 export class Statement {
   readonly effect: 'Allow' | 'Deny'
@@ -32,6 +36,8 @@ export class Statement {
   readonly #conditions: readonly Condition[]
   /** Of what allows, variables without a value to fall back on: where one has none in the request, nothing is allowed. */
   readonly #requiredKeys: readonly string[]
+  /** Those of its keys that can be ambiguous. */
+  readonly #namedKeys: readonly string[]
   /** False if it allows something under a condition that no request can truly meet. */
   readonly canApply: boolean
 
@@ -54,6 +60,8 @@ export class Statement {
     const required = used.flatMap(({ key, fallback }) => (fallback === undefined ? [key] : []))
     // What denies must not be switched off by a caller that lacks a tag: there, a variable without a value equals nothing.
     this.#requiredKeys = this.effect === 'Allow' ? [...new Set(required)] : []
+    const keys = [...this.#conditions.map(({ key }) => key), ...used.map(({ key }) => key)]
+    this.#namedKeys = [...new Set(keys)].filter(isNamedByOthers)
     this.canApply = this.effect === 'Deny' || this.#conditions.every(({ isKeySupplied }) => isKeySupplied)
   }
 
@@ -75,16 +83,27 @@ export class Statement {
    */
   appliesTo(scope: StatementScope): NamedBy {
     if (!this.canApply) return namedBy.nothing
-    for (const key of this.#requiredKeys) {
-      if (scope.context.single(key) === undefined) return namedBy.nothing
-    }
-    if (this.resources !== undefined && !coversResource(this.resources, scope)) return namedBy.nothing
     const named = this.#namesCaller(scope)
     if (named === namedBy.nothing) return named
-    for (const condition of this.#conditions) {
-      if (!condition.matches(scope.context)) return namedBy.nothing
+    const { resource, context } = scope
+    const isMet = this.#isMet(resource, context)
+    if (this.#namedKeys.length === 0 || isMet === (this.effect === 'Deny')) return isMet ? named : namedBy.nothing
+    const ambiguous = this.#namedKeys.filter((key) => context.isAmbiguous(key))
+    if (ambiguous.length === 0) return isMet ? named : namedBy.nothing
+    if (this.effect === 'Allow') return namedBy.nothing
+    const choices = context.withEachChoice(ambiguous, mostChoices)
+    return choices === undefined || choices.some((choice) => this.#isMet(resource, choice)) ? named : namedBy.nothing
+  }
+
+  #isMet(resource: string, context: ContextReader): boolean {
+    for (const key of this.#requiredKeys) {
+      if (context.single(key) === undefined) return false
     }
-    return named
+    if (this.resources !== undefined && !coversResource(this.resources, resource, context)) return false
+    for (const condition of this.#conditions) {
+      if (!condition.matches(context)) return false
+    }
+    return true
   }
 
   #namesCaller({ principal, isBounded }: StatementScope): NamedBy {
@@ -102,7 +121,7 @@ export class Statement {
   }
 }
 
-function coversResource({ isNot, values }: Listed<readonly Template[]>, { resource, context }: StatementScope): boolean {
+function coversResource({ isNot, values }: Listed<readonly Template[]>, resource: string, context: ContextReader): boolean {
   for (const template of values) {
     if (template.pattern(context.single)?.matches(resource) === true) return !isNot
   }
