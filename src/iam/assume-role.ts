@@ -1,6 +1,7 @@
 import type { Clock } from '../internal/clock.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
+import { iamTags } from '../storage/metadata/stores/iam-tag-store.ts'
 import { findAssumableRole, findOidcProvider, type AssumableRole } from '../storage/metadata/stores/session-store.ts'
 import { arnParts, parseArn, type AccountId } from '../values/index.ts'
 import type { AccessRequest, AuthorizationContext, RequestOrigin } from './access-request.ts'
@@ -91,6 +92,7 @@ export async function assumeRole(
   const role = await findRole(deps, request.roleArn)
   const bounds = sessionBounds(request, caller)
   const conditions = {
+    ...(await roleTags(deps, role)),
     ...requestConditions(request, sourceIdentity),
     ...(request.externalId !== undefined && { 'sts:ExternalId': request.externalId }),
   }
@@ -148,8 +150,9 @@ export async function assumeRoleWithWebIdentity(
     ...requestConditions(requested, sourceIdentity),
     ...identity.conditions,
   }
+  const tagsOfRole = await roleTags(deps, role)
   for (const action of actionsOf('sts:AssumeRoleWithWebIdentity', bounds, sourceIdentity)) {
-    const question = { providerArn, accountId, action, roleArn: role.arn, origin, conditions }
+    const question = { providerArn, accountId, action, roleArn: role.arn, origin, conditions: { ...tagsOfRole, ...conditions } }
     if (role.row === undefined || !trustsWebIdentity(question, role.row.trust_policy)) {
       throw iamError('access-denied', `Not authorized to perform ${action}`, {
         role: role.arn,
@@ -195,6 +198,18 @@ function requestConditions(
     ...(keys.length > 0 && { 'aws:TagKeys': keys }),
     ...(transitiveTagKeys.length > 0 && { 'sts:TransitiveTagKeys': transitiveTagKeys }),
   }
+}
+
+/** `aws:ResourceTag/<key>` and `iam:ResourceTag/<key>` of the role, for its own trust policy and the caller's policies. */
+async function roleTags({ database }: RoleAssumptionDependencies, { row }: NamedRole): Promise<AuthorizationContext> {
+  if (row === undefined) return {}
+  const tags = await iamTags(database.reader, { kind: 'role', id: row.id })
+  return Object.fromEntries(
+    tags.flatMap(({ key, value }) => [
+      [`aws:ResourceTag/${key}`, value],
+      [`iam:ResourceTag/${key}`, value],
+    ]),
+  )
 }
 
 /** Set once, a source identity stays for all roles that are assumed from there on. */

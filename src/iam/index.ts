@@ -26,6 +26,7 @@ export {
   simulate,
   type SimulatedDecision,
   type SimulatedPolicies,
+  type SourcedDocument,
   type User,
 } from './directory/index.ts'
 export { managedPolicies, managedPolicy, type ManagedPolicy } from './managed-policies.ts'

@@ -137,6 +137,29 @@ iamOnEveryDatabase((server) => {
       await iam.deleteUser({ UserName })
     })
 
+    it('go by the tags of the user or role that a call is about, whichever call it is', async () => {
+      const { iam: root, newUser, newRole } = server()
+      const Action = ['iam:ListGroupsForUser', 'iam:ListMFADevices', 'iam:GetLoginProfile', 'iam:GetAccessKeyLastUsed', 'iam:ListInstanceProfilesForRole', 'iam:SimulatePrincipalPolicy']
+      const { iam } = await userWith(server(), { Action, Resource: '*', Condition: { StringEquals: { 'aws:ResourceTag/team': 'a' } } })
+      const [UserName, RoleName] = [await newUser(), await newRole()]
+      const { AccessKey } = await root.createAccessKey({ UserName })
+      const calls = [
+        () => iam.listGroupsForUser({ UserName }),
+        () => iam.listMFADevices({ UserName }),
+        () => iam.getAccessKeyLastUsed({ AccessKeyId: AccessKey?.AccessKeyId }),
+        () => iam.listInstanceProfilesForRole({ RoleName }),
+        () => iam.simulatePrincipalPolicy({ PolicySourceArn: arn(`user/${UserName}`), ActionNames: ['ecr:PutImage'] }),
+        () => iam.simulatePrincipalPolicy({ PolicySourceArn: arn(`role/${RoleName}`), ActionNames: ['ecr:PutImage'] }),
+      ]
+
+      for (const call of calls) expect(await iamFailure(call())).toContain('is not authorized to perform')
+      expect(await iamFailure(iam.getLoginProfile({ UserName }))).toContain('is not authorized to perform')
+      await root.tagUser({ UserName, Tags: [{ Key: 'Team', Value: 'a' }] })
+      await root.tagRole({ RoleName, Tags: [{ Key: 'Team', Value: 'a' }] })
+      for (const call of calls) await call()
+      expect(await iamFailure(iam.getLoginProfile({ UserName }))).toMatch(/^404 NoSuchEntityException/)
+    })
+
     it('need the right to tag, too, where something is made with tags', async () => {
       const { freeName } = server()
       const UserName = freeName('tagged')

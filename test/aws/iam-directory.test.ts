@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { accountId, iamFailure, iamOnEveryDatabase, pullPolicy, trustPolicy } from './iam-under-test.ts'
 
+const statement = (Effect: string, Action: string, Resource: string, more: object = {}): string =>
+  JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect, Action, Resource, ...more }] })
+
 iamOnEveryDatabase((server) => {
   describe('groups', () => {
     it('have members, and go once they have none', async () => {
@@ -308,8 +311,6 @@ iamOnEveryDatabase((server) => {
       const { iam, newUser, freeName } = server()
       const [UserName, GroupName] = [await newUser(), freeName('group')]
       const { User } = await iam.getUser({ UserName })
-      const statement = (Effect: string, Action: string, Resource: string, more: object = {}): string =>
-        JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect, Action, Resource, ...more }] })
       await iam.createGroup({ GroupName })
       await iam.addUserToGroup({ UserName, GroupName })
       await iam.putGroupPolicy({ GroupName, PolicyName: 'g', PolicyDocument: statement('Allow', 'ecr:*', '*') })
@@ -367,6 +368,41 @@ iamOnEveryDatabase((server) => {
       expect(await iamFailure(iam.simulatePrincipalPolicy({ PolicySourceArn: foreign, ActionNames: ['ecr:PutImage'] }))).toMatch(
         /^403 IAMServiceException: .*is not authorized to perform/,
       )
+    })
+
+    it('tells which statements a simulated decision follows from, and where they stand', async () => {
+      const { iam, newUser, freeName } = server()
+      const [UserName, GroupName] = [await newUser(), freeName('simulated')]
+      const { User } = await iam.getUser({ UserName })
+      await iam.createGroup({ GroupName })
+      await iam.addUserToGroup({ GroupName, UserName })
+      const inline = `{\n "Version": "2012-10-17",\n "Statement": [\n  {"Effect":"Allow","Action":"ecr:PutImage","Resource":"*"},\n  {"Effect":"Deny","Action":"ecr:Delete*","Resource":"*"}\n ]\n}`
+      await iam.putUserPolicy({ UserName, PolicyName: 'mine', PolicyDocument: inline })
+      await iam.putGroupPolicy({ GroupName, PolicyName: 'ours', PolicyDocument: statement('Allow', 'ecr:*', '*') })
+      await iam.attachUserPolicy({ UserName, PolicyArn: 'arn:aws:iam::aws:policy/ReadOnlyAccess' })
+      const matched = async (action: string, input: object = {}) => {
+        const { EvaluationResults } = await iam.simulatePrincipalPolicy({ PolicySourceArn: User?.Arn, ActionNames: [action], ...input })
+        return EvaluationResults?.[0]?.MatchedStatements
+      }
+      const ids = async (...asked: Parameters<typeof matched>) => (await matched(...asked))?.map(({ SourcePolicyId }) => SourcePolicyId).toSorted()
+
+      expect(await matched('ecr:DeleteRepository')).toEqual([
+        {
+          SourcePolicyId: `user_${UserName}_mine`,
+          SourcePolicyType: 'IAM Policy',
+          StartPosition: { Line: 4, Column: inline.split('\n')[3]!.length },
+          EndPosition: { Line: 5, Column: inline.split('\n')[4]!.length + 1 },
+        },
+      ])
+      expect(await ids('ecr:PutImage')).toEqual([`group_${GroupName}_ours`, `user_${UserName}_mine`])
+      expect(await ids('ecr:DescribeImages')).toEqual(['ReadOnlyAccess', `group_${GroupName}_ours`])
+      expect(await ids('iam:CreateUser')).toEqual([])
+      expect(await ids('iam:CreateUser', { PolicyInputList: [pullPolicy, statement('Allow', 'iam:*', '*')] })).toEqual(['PolicyInputList.2'])
+      const PermissionsBoundaryPolicyInputList = [statement('Deny', 'ecr:PutImage', '*')]
+      expect(await ids('ecr:PutImage', { PermissionsBoundaryPolicyInputList })).toEqual(['PermissionsBoundaryPolicyInputList.1'])
+      const ResourcePolicy = statement('Allow', 'sqs:SendMessage', '*', { Principal: { AWS: User?.Arn } })
+      const ResourceArns = [`arn:aws:sqs:us-east-1:${accountId}:queue`]
+      expect(await matched('sqs:SendMessage', { ResourcePolicy, ResourceArns })).toMatchObject([{ SourcePolicyId: 'ResourcePolicy', SourcePolicyType: 'Resource Policy' }])
     })
 
     it('has none of what is not there, and says so to who asks before deleting a user', async () => {

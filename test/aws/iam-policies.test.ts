@@ -251,6 +251,18 @@ iamOnEveryDatabase((server) => {
       const second = await attached({ MaxItems: 1, Marker: first.Marker })
       expect([...(first.AttachedPolicies ?? []), ...(second.AttachedPolicies ?? [])]).toEqual(AttachedPolicies)
       expect(second.IsTruncated).toBe(false)
+      const { Policy } = await iam.createPolicy({ PolicyName: 'ReadOnlyAccess', Path: `/${'own/'.repeat(100)}${name}/`, PolicyDocument: pullPolicy })
+      await attach(Policy?.Arn ?? '')
+      const paged: (string | undefined)[] = []
+      let Marker: string | undefined
+      do {
+        const page = await attached({ MaxItems: 1, ...(Marker !== undefined && { Marker }) })
+        paged.push(...(page.AttachedPolicies ?? []).map(({ PolicyArn }) => PolicyArn))
+        Marker = page.Marker
+      } while (Marker !== undefined)
+      expect(paged.toSorted()).toEqual([...arns, Policy?.Arn].toSorted())
+      await detach(Policy?.Arn ?? '')
+      await iam.deletePolicy({ PolicyArn: Policy?.Arn })
       const holders = await iam.listEntitiesForPolicy({ PolicyArn: arns[0] })
       const found = [
         ...(holders.PolicyUsers ?? []).map(({ UserName }) => UserName),

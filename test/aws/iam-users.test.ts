@@ -121,6 +121,26 @@ iamOnEveryDatabase((server) => {
       await iam.deleteUser({ UserName })
     })
 
+    it('are listed with their tags page by page, however long keys are in UTF-8', async () => {
+      const { iam } = server()
+      const { OpenIDConnectProviderArn } = await iam.createOpenIDConnectProvider({ Url: 'https://tags.example.com', ClientIDList: ['a'] })
+      const beginnings = ['😀', '鍵', 'é', 'x'].map((letter) => (/\p{L}/u.test(letter) ? letter : '\u{20000}'))
+      const Tags = beginnings.flatMap((letter) => ['', 'a', 'b'].map((end) => ({ Key: letter.repeat(128 / letter.length - end.length) + end, Value: end })))
+      await iam.tagOpenIDConnectProvider({ OpenIDConnectProviderArn, Tags })
+
+      const found: unknown[] = []
+      let Marker: string | undefined
+      do {
+        const page = await iam.listOpenIDConnectProviderTags({ OpenIDConnectProviderArn, MaxItems: 1, ...(Marker !== undefined && { Marker }) })
+        found.push(...(page.Tags ?? []))
+        Marker = page.Marker
+        if (Marker !== undefined) expect(Marker.length).toBeLessThanOrEqual(320)
+      } while (Marker !== undefined && found.length < 20)
+
+      expect(found).toHaveLength(Tags.length)
+      expect(found).toEqual(expect.arrayContaining(Tags))
+    })
+
     it('have tags whose keys are the same in any spelling', async () => {
       const { iam, newUser } = server()
       const UserName = await newUser()

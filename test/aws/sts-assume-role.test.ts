@@ -131,6 +131,34 @@ describe.each(databases)('AssumeRole on %s', (database) => {
     expect(await refusal(assume(await sessionOf(mayNot), inOther))).toBe(denied(mayNot, inOther))
   })
 
+  it.each(['aws', 'iam'])('goes by the tags of the role: %s:ResourceTag', async (vendor) => {
+    const condition = (team: string): object => ({ Condition: { StringEquals: { [`${vendor}:ResourceTag/Team`]: team } } })
+    const caller = await newRole({ allows: { ...anyRole, ...condition('red') } })
+    const keys = await sessionOf(caller)
+    const root = `arn:aws:iam::${defaultAccountId}:root`
+    const [red, blue, distrustful] = [
+      await newRole({ trust: trusting(root, condition('red')) }),
+      await newRole({ trust: trusting(root) }),
+      await newRole({ trust: trusting(root, condition('blue')) }),
+    ]
+    const tag = (role: string, Value: string) => iam[defaultAccountId]!.tagRole({ RoleName: role.split('/').at(-1)!, Tags: [{ Key: 'team', Value }] })
+    await Promise.all([tag(red, 'red'), tag(blue, 'blue'), tag(distrustful, 'red')])
+
+    await assume(keys, red)
+    expect(await refusal(assume(keys, blue))).toBe(denied(caller, blue))
+    expect(await refusal(assume(keys, distrustful))).toBe(denied(caller, distrustful))
+
+    await tag(red, 'blue')
+    expect(await refusal(assume(keys, red))).toBe(denied(caller, red))
+    // A web identity, which has no policy, by the role's own.
+    const federated = `arn:aws:iam::${defaultAccountId}:oidc-provider/${issuer.url}`
+    const web = { Effect: 'Deny', Principal: { Federated: federated }, Action: 'sts:AssumeRoleWithWebIdentity', ...condition('closed') }
+    const closed = await newRole({ trust: web })
+    await sessionOf(closed)
+    await tag(closed, 'closed')
+    await expect(sessionOf(closed)).rejects.toMatchObject({ name: 'AccessDenied' })
+  })
+
   it('asks for what the trust policy asks for: an external id, a session name', async () => {
     const caller = await newRole({ allows: anyRole })
     const keys = await sessionOf(caller)

@@ -9,6 +9,7 @@ import {
   RepositoryNotFoundException,
   UploadLayerPartCommand,
 } from '@aws-sdk/client-ecr'
+import { IAMClient, ListUsersCommand, ServiceFailureException } from '@aws-sdk/client-iam'
 import { AssumeRoleCommand, GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { PlatformError } from '../../internal/platform-error.ts'
@@ -119,6 +120,23 @@ const sts: AwsService = {
         if (RoleSessionName === 'failing') throw new Error('secret detail')
         return { Credentials: { AccessKeyId: 'ASIA', SecretAccessKey: 's', SessionToken: 't', Expiration: new Date(0) }, AssumedRoleUser: {} }
       },
+    }),
+  },
+}
+
+const iam: AwsService = {
+  name: 'iam',
+  signingName: 'iam',
+  protocol: 'query',
+  apiVersion: '2010-05-08',
+  xmlns: 'https://iam.amazonaws.com/doc/2010-05-08/',
+  serverFault: 'ServiceFailure',
+  operations: {
+    ListUsers: operation({
+      action: 'iam:ListUsers',
+      resource: () => '*',
+      input: structure({}),
+      handler: () => Promise.reject(new Error('secret detail')),
     }),
   },
 }
@@ -282,6 +300,19 @@ describe('the ECR SDK', () => {
     expect(error.message).toMatch(
       `User: arn:aws:iam::${accountId}:root is not authorized to perform: ecr:TagResource on resource: arn:aws:ecr:eu-central-1:210987654321:repository/other`,
     )
+  })
+})
+
+describe('the IAM SDK', () => {
+  it('gets failures of the server by the name that its model has for them', async () => {
+    await using own = await startEndpoint([iam])
+    const client = new IAMClient({ endpoint: own.url, region, credentials, maxAttempts: 1 })
+
+    const error = await failureOf(client.send(new ListUsersCommand({})))
+
+    expect(error).toBeInstanceOf(ServiceFailureException)
+    expect(error).toMatchObject({ Code: 'ServiceFailure', $metadata: { httpStatusCode: 500 } })
+    expect(error.message).not.toContain('secret detail')
   })
 })
 

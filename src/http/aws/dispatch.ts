@@ -349,10 +349,10 @@ export function createAwsHandler(
 
   function failure(exchange: Exchange, error: unknown): WireResponse {
     const { meta, route, operation, facts } = exchange
-    const names = errorNames(route)
-    const failed: FailedOperation = { names, errors: operation?.errors, facts }
+    const serverFault = 'service' in route && typeof route.service === 'object' ? route.service.serverFault : undefined
+    const failed: FailedOperation = { names: errorNames(route), serverFault, errors: operation?.errors, facts }
     const known = toAwsError(error, failed)
-    const answer = known ?? unexpectedError(names, error)
+    const answer = known ?? unexpectedError(failed, error)
     if (answer.status >= 500) {
       logger.error({ err: error, requestId: meta.requestId, operation: meta.operation }, 'an AWS request failed')
     } else if (isPlatformError(error, 'signature-mismatch')) {

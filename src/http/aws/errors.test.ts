@@ -56,7 +56,11 @@ describe('other errors', () => {
   it('that nobody expected are told apart', () => {
     expect(toAwsError(new Error('bug'), { names: 'json' })).toBeUndefined()
     expect(toAwsError(new PlatformError('constructor', 'no code of ours'), { names: 'json' })).toBeUndefined()
-    expect(unexpectedError('json', new Error('bug'))).toMatchObject({ type: 'ServerException', status: 500 })
-    expect(unexpectedError('query', new Error('bug'))).toMatchObject({ type: 'InternalFailure', status: 500 })
+    expect(unexpectedError({ names: 'json' }, new Error('bug'))).toMatchObject({ type: 'ServerException', status: 500 })
+    expect(unexpectedError({ names: 'query' }, new Error('bug'))).toMatchObject({ type: 'InternalFailure', status: 500 })
+    const ofIam = { names: 'query', serverFault: 'ServiceFailure' } as const
+    expect(unexpectedError(ofIam, new Error('bug'))).toMatchObject({ type: 'ServiceFailure', status: 500 })
+    expect(toAwsError(new PlatformError('blob-corrupt', 'own words'), ofIam)).toMatchObject({ type: 'ServiceFailure', status: 500 })
+    expect(toAwsError(new PlatformError('storage-unavailable', ''), ofIam)).toMatchObject({ type: 'ServiceUnavailable', status: 503 })
   })
 })

@@ -53,7 +53,6 @@ const invalidParameter: AwsErrorForm = {
 const serverFault: AwsErrorForm = {
   type: 'ServerException',
   status: 500,
-  message: () => 'The request failed because of an error of the server.',
   query: { type: 'InternalFailure', status: 500 },
 }
 
@@ -284,6 +283,8 @@ export type ErrorNames = 'json' | 'query'
 /** What beside the error itself shapes its answer. */
 export interface FailedOperation {
   readonly names: ErrorNames
+  /** The service's name for a failure of the server, in place of the protocol's. */
+  readonly serverFault?: string | undefined
   /** The operation's own answers. */
   readonly errors?: Partial<Record<WireCode, AwsErrorForm>> | undefined
   /** What the request says about what it works on; the error's own detail comes first. */
@@ -298,6 +299,7 @@ export function toAwsError(error: unknown, failed: FailedOperation): AwsError | 
   if (error instanceof AwsError) return error
   if (!isPlatformError(error) || !isWireCode(error.code)) return undefined
   const form: AwsErrorForm = failed.errors?.[error.code] ?? awsErrors[error.code]
+  if (form === serverFault) return unexpectedError(failed, error)
   const { type, status } = (failed.names === 'query' ? form.query : undefined) ?? form
   const facts = { ...failed.facts, ...error.detail }
   const message = form.message?.(facts) ?? error.message
@@ -305,9 +307,9 @@ export function toAwsError(error: unknown, failed: FailedOperation): AwsError | 
 }
 
 /** The answer to a failure of ours; what it was is in the log, under the request's id. */
-export function unexpectedError(names: ErrorNames, cause: unknown): AwsError {
-  const { type, status } = (names === 'query' ? serverFault.query : undefined) ?? serverFault
-  return new AwsError(type, 'The request failed because of an error of the server.', { status, cause })
+export function unexpectedError(failed: Pick<FailedOperation, 'names' | 'serverFault'>, cause: unknown): AwsError {
+  const { type, status } = (failed.names === 'query' ? serverFault.query : undefined) ?? serverFault
+  return new AwsError(failed.serverFault ?? type, 'The request failed because of an error of the server.', { status, cause })
 }
 
 function isWireCode(code: string): code is WireCode {

@@ -129,6 +129,8 @@ interface ServiceBase {
   readonly accountOf?: (input: unknown) => AccountId | undefined
   /** How a refusal names what an input is about, where its ARN would tell more than the input does. */
   readonly resourceText?: (action: string, resource: string, input: unknown) => string | undefined
+  /** What a failure of the server is called where the service's model has a name of its own for it. */
+  readonly serverFault?: string
   /** How broken constraints are answered; as ECR does where it is absent. */
   readonly invalidInput?: (violations: readonly Violation[]) => AwsError
 }

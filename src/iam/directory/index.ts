@@ -11,7 +11,7 @@ export { pageOfItems, type DirectoryPage, type PageRequest } from './dependencie
 export type { Entity, Group, Role, User } from './entities.ts'
 export { oidcProviderUrlIn, type OidcProvider } from './oidc-providers.ts'
 export type { PolicyHolder } from '../../storage/metadata/stores/iam-policy-store.ts'
-export type { AttachedPolicy, InlinePolicy, Policy, PolicyScope, PolicyVersion } from './policies.ts'
+export type { AttachedPolicy, InlinePolicy, Policy, PolicyScope, PolicyVersion, SourcedDocument } from './policies.ts'
 export { simulate, type SimulatedDecision, type SimulatedPolicies, type SimulatedRequest } from './simulation.ts'
 export type { AccessKeyFacts, LastUse } from './user-keys.ts'
 

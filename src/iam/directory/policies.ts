@@ -58,6 +58,12 @@ export interface InlinePolicy {
   readonly document: string
 }
 
+/** A document with the id under which the policy simulator tells of it. */
+export interface SourcedDocument {
+  readonly source: string
+  readonly document: string
+}
+
 export type PolicyScope = 'All' | 'AWS' | 'Local'
 
 /**
@@ -245,11 +251,14 @@ export class Policies {
   }
 
   /** What a user, group or role itself has: documents in force, in no order. Throws `entity-unknown`. */
-  async documentsOf(accountId: AccountId, owner: PolicyOwner): Promise<string[]> {
-    const documents = (await this.inline(accountId, owner)).map(({ document }) => document)
-    for (const { arn } of await this.attached(accountId, owner, '/')) {
+  async documentsOf(accountId: AccountId, owner: PolicyOwner): Promise<SourcedDocument[]> {
+    const documents: SourcedDocument[] = (await this.inline(accountId, owner)).map(({ name, document }) => ({
+      source: `${owner.kind}_${owner.name}_${name}`,
+      document,
+    }))
+    for (const { arn, name } of await this.attached(accountId, owner, '/')) {
       const document = await this.documentInForce(accountId, arn)
-      if (document !== undefined) documents.push(document)
+      if (document !== undefined) documents.push({ source: name, document })
     }
     return documents
   }

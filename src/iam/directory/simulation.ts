@@ -3,17 +3,28 @@ import type { AccountId } from '../../values/index.ts'
 import type { NamedKind } from '../../storage/metadata/stores/iam-entity-store.ts'
 import { entityUnknown, quotaExceeded } from '../commands/change.ts'
 import { iamError } from '../errors.ts'
-import { evaluate, parsePolicy, policySize, type ContextValue, type Policy, type PolicyPrincipal } from '../policy/index.ts'
+import {
+  decidingStatements,
+  evaluate,
+  parsePolicy,
+  policySize,
+  statementPlaces,
+  type ContextValue,
+  type DecidingStatement,
+  type Policy,
+  type PolicyPrincipal,
+  type StatementPlace,
+} from '../policy/index.ts'
 import { iamQuotas } from '../quotas.ts'
 import type { DirectoryDependencies } from './dependencies.ts'
 import { Entities } from './entities.ts'
-import { Policies } from './policies.ts'
+import { Policies, type SourcedDocument } from './policies.ts'
 
 /** What a simulation asks. Documents are texts. */
 export interface SimulatedRequest {
   readonly questions: readonly { readonly action: string; readonly resource: string }[]
   /** The resource's own policy. */
-  readonly resourcePolicy: string | undefined
+  readonly resourcePolicy: SourcedDocument | undefined
   /** Whose the resources are that do not say so themselves. */
   readonly resourceOwner: AccountId
   /** Who asks, as a resource's policy sees it. */
@@ -24,14 +35,21 @@ export interface SimulatedRequest {
 
 /** In place of a principal's own, or beside them. */
 export interface SimulatedPolicies {
-  readonly identity: readonly string[]
-  readonly boundary: string | undefined
+  readonly identity: readonly SourcedDocument[]
+  readonly boundary: SourcedDocument | undefined
+}
+
+/** A statement that a decision follows from. */
+export interface MatchedStatement extends StatementPlace {
+  readonly source: string
+  readonly isOfResource: boolean
 }
 
 export interface SimulatedDecision {
   readonly action: string
   readonly resource: string
   readonly decision: 'allowed' | 'explicitDeny' | 'implicitDeny'
+  readonly matched: readonly MatchedStatement[]
   /** Undefined where nothing bounds the principal. */
   readonly allowedByBoundary: boolean | undefined
   /** Condition keys, in lower case, that a policy asked for and the context does not have. */
@@ -73,16 +91,32 @@ export class Simulation {
     return { identity: documents.flat(), boundary: await this.#boundary(accountId, boundaryArn) }
   }
 
-  async #boundary(accountId: AccountId, arn: string | undefined): Promise<string | undefined> {
-    return arn === undefined ? undefined : this.#policies.documentInForce(accountId, arn)
+  async #boundary(accountId: AccountId, arn: string | undefined): Promise<SourcedDocument | undefined> {
+    const document = arn === undefined ? undefined : await this.#policies.documentInForce(accountId, arn)
+    return arn === undefined || document === undefined ? undefined : { source: arn.slice(arn.lastIndexOf('/') + 1), document }
   }
 }
 
 /** One decision for each question, in this thread, which does other work between two of them. Throws `policy-malformed`, `iam-limit-exceeded`. */
 export async function simulate(accountId: AccountId, policies: SimulatedPolicies, request: SimulatedRequest): Promise<SimulatedDecision[]> {
-  const identity = policies.identity.map(identityPolicy)
-  const boundary = policies.boundary === undefined ? undefined : identityPolicy(policies.boundary)
-  const resourcePolicy = request.resourcePolicy === undefined ? undefined : parsePolicy(request.resourcePolicy, 'resource')
+  const documents = new Map<Policy, SourcedDocument>()
+  const parsed = (sourced: SourcedDocument, parse: (document: string) => Policy): Policy => {
+    const policy = parse(sourced.document)
+    documents.set(policy, sourced)
+    return policy
+  }
+  const identity = policies.identity.map((each) => parsed(each, identityPolicy))
+  const boundary = policies.boundary && parsed(policies.boundary, identityPolicy)
+  const resourcePolicy = request.resourcePolicy && parsed(request.resourcePolicy, (document) => parsePolicy(document, 'resource'))
+  const places = new Map<Policy, readonly StatementPlace[]>()
+  const matched = ({ policy, index }: DecidingStatement): MatchedStatement[] => {
+    const sourced = documents.get(policy)
+    if (sourced === undefined) return []
+    const placesOfPolicy = places.get(policy) ?? statementPlaces(sourced.document)
+    places.set(policy, placesOfPolicy)
+    const place = placesOfPolicy[index]
+    return place === undefined ? [] : [{ ...place, source: sourced.source, isOfResource: policy === resourcePolicy }]
+  }
   const principal: PolicyPrincipal = {
     arn: request.callerArn ?? `arn:aws:iam::${accountId}:user/simulated`,
     accountId: accountOf(request.callerArn) ?? accountId,
@@ -101,14 +135,18 @@ export async function simulate(accountId: AccountId, policies: SimulatedPolicies
         return value
       },
     }
-    const answer = evaluate(question, { identity, boundary, resource: resourcePolicy })
+    const set = { identity, boundary, resource: resourcePolicy }
+    const answer = evaluate(question, set)
     const withinBoundary = boundary && evaluate({ ...question, accountId: principal.accountId }, { identity: [boundary] })
+    // Before all statements are asked, those that decide nothing included.
+    const missingKeys = [...missing].sort()
     return {
       action,
       resource,
       decision: answer.allowed ? 'allowed' : answer.kind === 'explicit-deny' ? 'explicitDeny' : 'implicitDeny',
+      matched: decidingStatements(question, set, answer).flatMap(matched),
       allowedByBoundary: withinBoundary?.allowed,
-      missingKeys: [...missing].sort(),
+      missingKeys,
     }
   }
   const decisions: SimulatedDecision[] = []

@@ -64,12 +64,7 @@ const allowed: Evaluation = Object.freeze({ allowed: true })
  */
 export function evaluate(request: PolicyRequest, policies: PolicySet): Evaluation {
   const { principal, action } = request
-  const scope: StatementScope = {
-    principal,
-    resource: request.resource,
-    context: new ContextReader(request.context),
-    isBounded: policies.boundary !== undefined,
-  }
+  const scope = scopeOf(request, policies)
   const denying = denyingPolicy(policies, scope, action)
   if (denying !== undefined) return refused(request, 'explicit-deny', denying)
 
@@ -88,6 +83,33 @@ export function evaluate(request: PolicyRequest, policies: PolicySet): Evaluatio
   if (policies.boundary !== undefined && !allows(policies.boundary, scope, action)) return refused(request, 'implicit-deny', 'boundary')
   if (isSessionBound(policies) && !someAllow(policies.session, scope, action)) return refused(request, 'implicit-deny', 'session')
   return missing === undefined ? allowed : refused(request, 'implicit-deny', missing)
+}
+
+/** A statement by its place in its policy. */
+export interface DecidingStatement {
+  readonly policy: Policy
+  readonly index: number
+}
+
+/**
+ * The statements that an evaluation follows from: where one denies, all that do; where it is allowed, those of the identity's and
+ * the resource's policies that allow; else none.
+ */
+export function decidingStatements(request: PolicyRequest, policies: PolicySet, evaluation: Evaluation): DecidingStatement[] {
+  if (!evaluation.allowed && evaluation.kind === 'implicit-deny') return []
+  const scope = scopeOf(request, policies)
+  const { identity, boundary, session = [], resource, registry, trust } = policies
+  const bounds = evaluation.allowed ? [] : [boundary, ...session]
+  return [...identity, ...bounds, resource, registry, trust].flatMap((policy) => {
+    if (policy === undefined) return []
+    const about = policy.concerning(request.action, request.resource)
+    const deciding = (evaluation.allowed ? about.allow : about.deny).filter((statement) => statement.appliesTo(scope) !== namedBy.nothing)
+    return deciding.map((statement) => ({ policy, index: policy.statements.indexOf(statement) }))
+  })
+}
+
+function scopeOf({ principal, resource, context }: PolicyRequest, { boundary }: PolicySet): StatementScope {
+  return { principal, resource, context: new ContextReader(context), isBounded: boundary !== undefined }
 }
 
 function denyingPolicy(policies: PolicySet, scope: StatementScope, action: string): RefusingPolicy | undefined {

@@ -1,26 +1,31 @@
 import { iamError } from '../../../../iam/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { enumeration, structure } from '../../shapes.ts'
-import { accountOf, callingUser, userOrCaller, type IamServiceDependencies } from './calls.ts'
+import { accountOf, callingUser, resourceTagKeys, userOrCaller, type IamServiceDependencies } from './calls.ts'
 import * as shapes from './shapes.ts'
 
 /**
  * Calls about what nobody has here: passwords, MFA devices, certificates, keys for other services, machines. Tools that look
  * over an account, and Terraform before it deletes a user, ask for these, and learn that there are none.
  */
-export function absentOperations({ directory }: IamServiceDependencies): Record<string, AwsOperation> {
-  const { entities } = directory
+export function absentOperations(deps: IamServiceDependencies): Record<string, AwsOperation> {
+  const { entities } = deps.directory
 
   const userResource = (input: { readonly UserName?: string | undefined }, call: AwsCall) => {
     const name = input.UserName ?? callingUser(call)
     return name === undefined ? call.context.actor.arn : entities.arnOf(accountOf(call), 'user', name)
   }
 
+  const tagConditions = async (input: { readonly UserName?: string | undefined }, call: AwsCall) => [
+    await resourceTagKeys(deps, call, { kind: 'user', name: input.UserName ?? callingUser(call) ?? '' }),
+  ]
+
   /** Of one user, who has to be there; a root has none of them either. */
   const noneOfUser = (name: string, member: string): AwsOperation =>
     operation({
       action: `iam:${name}`,
       resource: userResource,
+      conditions: tagConditions,
       input: structure({ UserName: shapes.name, ...shapes.pageMembers }),
       async handler(call, input) {
         const isOfRoot = input.UserName === undefined && call.context.actor.kind === 'root'
@@ -41,6 +46,7 @@ export function absentOperations({ directory }: IamServiceDependencies): Record<
     operation({
       action: `iam:${name}`,
       resource: userResource,
+      conditions: tagConditions,
       input: structure({ UserName: shapes.name }),
       async handler(call, input) {
         const user = await entities.getUser(accountOf(call), userOrCaller(call, input.UserName))

@@ -105,6 +105,10 @@ export function accessKeyOperations(deps: IamServiceDependencies): Record<string
         const owner = await keys.ownerOf(accountOf(call), input.AccessKeyId)
         return owner === undefined ? '*' : entities.arnOf(accountOf(call), 'user', owner)
       },
+      conditions: async (input, call) => {
+        const owner = await keys.ownerOf(accountOf(call), input.AccessKeyId)
+        return owner === undefined ? [{}] : tagConditions(call, owner)
+      },
       input: structure({ AccessKeyId: required(shapes.accessKeyId) }),
       async handler(call, input) {
         const { userName, lastUse } = await keys.lastUse(accountOf(call), input.AccessKeyId)

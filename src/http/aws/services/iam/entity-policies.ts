@@ -1,8 +1,21 @@
-import { encodePolicyDocument, pageOfItems, type AuthorizationContext } from '../../../../iam/index.ts'
+import { hash } from 'node:crypto'
+import { encodePolicyDocument, pageOfItems, type AttachedPolicy, type AuthorizationContext } from '../../../../iam/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { required, structure } from '../../shapes.ts'
 import { accountOf, changeOf, orNone, pageEnd, pageRequest, resourceTagKeys, type IamServiceDependencies } from './calls.ts'
 import * as shapes from './shapes.ts'
+
+/**
+ * By name. The account's own policy and one that every account has may have the same: their ARNs, of which a marker has no room
+ * for a long one, tell them apart.
+ */
+function positionOf({ name, arn }: AttachedPolicy): string {
+  return `${name} ${hash('sha256', arn).slice(0, 16)}`
+}
+
+function byPosition(a: AttachedPolicy, b: AttachedPolicy): number {
+  return positionOf(a) < positionOf(b) ? -1 : 1
+}
 
 const kinds = [
   { kind: 'user', title: 'User', member: 'UserName' },
@@ -68,7 +81,7 @@ function operationsOf({ kind, title, member }: Kind, deps: IamServiceDependencie
       async handler(call, input) {
         const list = `attached-${kind}`
         const attached = await policies.attached(accountOf(call), ownerIn(input), input.PathPrefix ?? '/')
-        const { items, next } = pageOfItems(attached, ({ name }) => name, pageRequest(list, input))
+        const { items, next } = pageOfItems(attached.toSorted(byPosition), positionOf, pageRequest(list, input))
         return {
           AttachedPolicies: items.map(({ name, arn }) => ({ PolicyName: name, PolicyArn: arn })),
           ...pageEnd(list, next),

@@ -1,7 +1,7 @@
 import { pageOfItems, type Group } from '../../../../iam/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { required, structure } from '../../shapes.ts'
-import { accountOf, changeOf, pageEnd, pageRequest, renamedArn, type IamServiceDependencies } from './calls.ts'
+import { accountOf, changeOf, pageEnd, pageRequest, renamedArn, resourceTagKeys, type IamServiceDependencies } from './calls.ts'
 import * as shapes from './shapes.ts'
 import { userMember } from './users.ts'
 
@@ -16,8 +16,8 @@ export function groupMember(group: Group): object {
   }
 }
 
-export function groupOperations({ directory }: IamServiceDependencies): Record<string, AwsOperation> {
-  const { entities } = directory
+export function groupOperations(deps: IamServiceDependencies): Record<string, AwsOperation> {
+  const { entities } = deps.directory
   const arnOf = (call: AwsCall, name: string) => entities.arnOf(accountOf(call), 'group', name)
 
   return {
@@ -96,6 +96,7 @@ export function groupOperations({ directory }: IamServiceDependencies): Record<s
     ListGroupsForUser: operation({
       action: 'iam:ListGroupsForUser',
       resource: (input, call) => entities.arnOf(accountOf(call), 'user', input.UserName),
+      conditions: async (input, call) => [await resourceTagKeys(deps, call, { kind: 'user', name: input.UserName })],
       input: structure({ UserName: required(shapes.name), ...shapes.pageMembers }),
       async handler(call, input) {
         const groups = await entities.groupsOfUser(accountOf(call), input.UserName)

@@ -25,6 +25,7 @@ export function createIamService(deps: IamServiceDependencies): AwsService {
     apiVersion: '2010-05-08',
     xmlns: 'https://iam.amazonaws.com/doc/2010-05-08/',
     invalidInput: validationError('ValidationError'),
+    serverFault: 'ServiceFailure',
     openToSessionTokens: [],
     resourceText,
     operations: {

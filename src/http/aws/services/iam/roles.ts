@@ -157,6 +157,7 @@ export function roleOperations(deps: IamServiceDependencies): Record<string, Aws
     ListInstanceProfilesForRole: operation({
       action: 'iam:ListInstanceProfilesForRole',
       resource: (input, call) => arnOf(call, input.RoleName),
+      conditions: (input, call) => tagConditions(call, input.RoleName),
       input: structure({ RoleName: required(shapes.shortName), ...shapes.pageMembers }),
       async handler(call, input) {
         await entities.getRole(accountOf(call), input.RoleName)

@@ -4,11 +4,12 @@ import {
   simulate,
   type SimulatedDecision,
   type SimulatedPolicies,
+  type SourcedDocument,
 } from '../../../../iam/index.ts'
 import { parseAccountId } from '../../../../values/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { enumeration, list, required, string, structure, type Input } from '../../shapes.ts'
-import { accountOf, pageEnd, pageRequest, type IamServiceDependencies } from './calls.ts'
+import { accountOf, pageEnd, pageRequest, resourceTagKeys, type IamServiceDependencies } from './calls.ts'
 import * as shapes from './shapes.ts'
 
 const mostActions = 100
@@ -68,8 +69,18 @@ const simulationErrors = {
 } as const
 
 /** What would be allowed: https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html */
-export function simulationOperations({ directory }: IamServiceDependencies): Record<string, AwsOperation> {
-  const { simulation } = directory
+export function simulationOperations(deps: IamServiceDependencies): Record<string, AwsOperation> {
+  const { simulation, entities } = deps.directory
+
+  /** Of the user or role whose policies are asked about. */
+  const sourceTags = async ({ PolicySourceArn: arn }: { readonly PolicySourceArn: string }, call: AwsCall) => {
+    const [, kind, name] = /^arn:aws:iam::\d{12}:(user|role)\/(?:.*\/)?([^/]+)$/.exec(arn) ?? []
+    if ((kind !== 'user' && kind !== 'role') || name === undefined) return [{}]
+    // A name may be asked about under a path that is not its own.
+    if ((await entities.arnOf(accountOf(call), kind, name)) !== arn) return [{}]
+    return [await resourceTagKeys(deps, call, { kind, name })]
+  }
+
   return {
     SimulateCustomPolicy: operation({
       action: 'iam:SimulateCustomPolicy',
@@ -77,25 +88,36 @@ export function simulationOperations({ directory }: IamServiceDependencies): Rec
       input: structure({ PolicyInputList: required(documents), ...simulationMembers }),
       errors: simulationErrors,
       handler(call, input) {
-        const [boundary] = input.PermissionsBoundaryPolicyInputList ?? []
-        return answer(call, { identity: input.PolicyInputList, boundary }, input)
+        return answer(call, { identity: sourced('PolicyInputList', input.PolicyInputList), boundary: boundaryIn(input) }, input)
       },
     }),
 
     SimulatePrincipalPolicy: operation({
       action: 'iam:SimulatePrincipalPolicy',
       resource: (input) => input.PolicySourceArn,
+      conditions: sourceTags,
       input: structure({ PolicySourceArn: required(shapes.arn), PolicyInputList: documents, ...simulationMembers }),
       errors: simulationErrors,
       async handler(call, input) {
         const held = await simulation.policiesOf(accountOf(call), input.PolicySourceArn)
-        const [boundary = held.boundary] = input.PermissionsBoundaryPolicyInputList ?? []
-        const policies = { identity: [...held.identity, ...(input.PolicyInputList ?? [])], boundary }
+        const policies = {
+          identity: [...held.identity, ...sourced('PolicyInputList', input.PolicyInputList)],
+          boundary: boundaryIn(input) ?? held.boundary,
+        }
         const caller = /:(user|role)\//.test(input.PolicySourceArn) ? input.PolicySourceArn : undefined
         return answer(call, policies, { ...input, CallerArn: input.CallerArn ?? caller })
       },
     }),
   }
+}
+
+/** The documents of a member, with the ids that IAM gives them. */
+function sourced(member: string, documents: readonly string[] = []): SourcedDocument[] {
+  return documents.map((document, index) => ({ source: `${member}.${index + 1}`, document }))
+}
+
+function boundaryIn({ PermissionsBoundaryPolicyInputList: documents }: Pick<SimulationInput, 'PermissionsBoundaryPolicyInputList'>): SourcedDocument | undefined {
+  return sourced('PermissionsBoundaryPolicyInputList', documents)[0]
 }
 
 async function answer(call: AwsCall, policies: SimulatedPolicies, input: SimulationInput): Promise<object> {
@@ -112,7 +134,7 @@ async function answer(call: AwsCall, policies: SimulatedPolicies, input: Simulat
   const { items, next } = pageOfItems(numbered, ({ position }) => position, { ...page, limit: Math.min(page.limit, mostDecisions) })
   const decisions = await simulate(accountOf(call), policies, {
     questions: items.map(({ question }) => question),
-    resourcePolicy: input.ResourcePolicy,
+    resourcePolicy: input.ResourcePolicy === undefined ? undefined : { source: 'ResourcePolicy', document: input.ResourcePolicy },
     resourceOwner: ownerIn(input.ResourceOwner) ?? accountOf(call),
     callerArn: input.CallerArn,
     context: new Map(entries),
@@ -120,12 +142,18 @@ async function answer(call: AwsCall, policies: SimulatedPolicies, input: Simulat
   return { EvaluationResults: decisions.map(resultMember), ...pageEnd('simulation', next) }
 }
 
-function resultMember({ action, resource, decision, allowedByBoundary, missingKeys }: SimulatedDecision): object {
+function resultMember({ action, resource, decision, matched, allowedByBoundary, missingKeys }: SimulatedDecision): object {
   return {
     EvalActionName: action,
     EvalResourceName: resource,
     EvalDecision: decision,
-    MatchedStatements: [],
+    // The types are those of IAM's answers, which differ from those of its model.
+    MatchedStatements: matched.map(({ source, isOfResource, start, end }) => ({
+      SourcePolicyId: source,
+      SourcePolicyType: isOfResource ? 'Resource Policy' : 'IAM Policy',
+      StartPosition: { Line: start.line, Column: start.column },
+      EndPosition: { Line: end.line, Column: end.column },
+    })),
     MissingContextValues: missingKeys,
     PermissionsBoundaryDecisionDetail:
       allowedByBoundary === undefined ? undefined : { AllowedByPermissionsBoundary: allowedByBoundary },

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { iamError, oidcProviderUrlIn, pageOfItems, type IamDirectory } from '../../../../iam/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { required, structure, type Shape } from '../../shapes.ts'
@@ -13,6 +14,21 @@ import {
   type IamServiceDependencies,
 } from './calls.ts'
 import * as shapes from './shapes.ts'
+
+/** Of a key as a whole, in UTF-8: IAM's markers have 320 characters, and ours write three bytes as four beside the list's name. */
+const longestPosition = 200
+/** Of a longer key; at most four bytes each. */
+const codePointsOfPosition = 40
+
+/** Where a tag stands in the list: its key, or the beginning of a long one with what tells it from others. */
+function positionOf({ key }: { readonly key: string }): string {
+  if (Buffer.byteLength(key) <= longestPosition) return key
+  return `${[...key].slice(0, codePointsOfPosition).join('')} ${hash('sha256', key).slice(0, 16)}`
+}
+
+function byPosition(a: { readonly key: string }, b: { readonly key: string }): number {
+  return positionOf(a) < positionOf(b) ? -1 : 1
+}
 
 type TagOwner = Parameters<IamDirectory['entities']['tagsOf']>[1]
 
@@ -104,7 +120,7 @@ function operationsOf(kind: Kind, deps: IamServiceDependencies): Record<string, 
       async handler(call, input) {
         const list = `tags-${title}`
         const tags = await entities.tagsOf(accountOf(call), await kind.owner(call, valueIn(input)))
-        const { items, next } = pageOfItems(tags, ({ key }) => key, pageRequest(list, input))
+        const { items, next } = pageOfItems(tags.toSorted(byPosition), positionOf, pageRequest(list, input))
         return { Tags: items.map(({ key, value }) => ({ Key: key, Value: value })), ...pageEnd(list, next) }
       },
     }),
