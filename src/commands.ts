@@ -46,6 +46,7 @@ import {
 import { deleteProtection, putProtection } from './registry/commands/protections.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
+import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
 import { restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
 import { ensureRegistry } from './registry/commands/registries.ts'
 import {
@@ -128,6 +129,8 @@ export const commands: readonly AnyCommand[] = [
   deleteImages,
   restoreTrash,
   undoTagChange,
+  setImageRetirement,
+  takeRetirementStep,
   promiseBlob,
   mountBlob,
   deleteBlob,

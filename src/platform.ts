@@ -33,6 +33,7 @@ import {
   verifyLayerUrl,
   type Keyring,
 } from './iam/index.ts'
+import { RetirementSteps } from './lifecycle/retirement-steps.ts'
 import { Scrub, type ScrubDependencies } from './integrity/index.ts'
 import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { Clock } from './internal/clock.ts'
@@ -314,6 +315,21 @@ async function build(
   if (scrub) addScrubMetrics(metrics, scrub.counters)
   scrub?.start()
   releases.push(() => scrub?.stop())
+
+  const retirementSteps = new RetirementSteps({
+    database,
+    ids,
+    trashRetentionMs: config.trashRetentionMs,
+    systemContext,
+    onStep(step) {
+      logger.info(step, 'a step of an image\'s retirement was due')
+    },
+    onError(error) {
+      logger.error({ err: error }, 'the steps of retirements could not be taken')
+    },
+  })
+  retirementSteps.start()
+  releases.push(() => retirementSteps.stop())
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)

@@ -4,6 +4,7 @@ import { addAccount } from './account-command.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { addIam } from './iam-command.ts'
+import { addImage } from './image-command.ts'
 import { addVerify } from './verify-command.ts'
 
 /** The examples are written to it; the same on every terminal, and in the tests. */
@@ -47,6 +48,7 @@ Examples:
   addKeyring(program, io, onExit)
   addIam(program, io, onExit)
   addAccount(program, io, onExit)
+  addImage(program, io, onExit)
   return program
 }
 

@@ -45,6 +45,7 @@ export type RegistryErrorCode =
   | 'repository-trashed'
   | 'tag-change-unknown'
   | 'tag-changed-since'
+  | 'image-blocked'
 
 export function registryError(
   code: RegistryErrorCode,

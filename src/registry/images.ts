@@ -102,7 +102,7 @@ function parsePosition(after: string | undefined): { manifestId: number; tag: st
   return { manifestId: parseIdPosition(after.slice(0, colon)), tag: after.slice(colon + 1) }
 }
 
-function toDetail(row: ImageRow): ImageDetail {
+export function toDetail(row: ImageRow): ImageDetail {
   return {
     digest: row.digest,
     tags: row.tags as Tag[],

@@ -5,6 +5,7 @@ export { deletingAsAllowed } from './delete-as-allowed.ts'
 export { parameterInvalid, registryError, type RegistryErrorCode } from './errors.ts'
 export { createRegistry, type RegistryDependencies } from './registry.ts'
 export { maxManifestBytes } from './manifests.ts'
+export type { NewRetirement, Retirement, RetirementState, RetirementStep } from './retirement-states.ts'
 export type {
   AccountSettingName,
   AppendRequest,
@@ -16,7 +17,9 @@ export type {
   ImageDetail,
   ImageFilter,
   ImageIdentifier,
+  ImageInTrash,
   ImageListing,
+  ImageState,
   ImageStatus,
   ImageToDelete,
   ManifestWithBytes,

@@ -29,6 +29,7 @@ import { statusOf, storageClassOf } from './image-status.ts'
 import { parseIdPosition, toPage } from './paging.ts'
 import type { PullClock } from './pull-clock.ts'
 import { registryOf } from './repositories.ts'
+import { noticeOfRetirement } from './retirement.ts'
 import type { NewManifest, Registry } from './types.ts'
 
 export type ManifestOperations = Pick<
@@ -62,7 +63,7 @@ export function manifestOperations(deps: {
   }
 
   return {
-    async getManifest(context, name, reference) {
+    async getManifest(context, name, reference, options = {}) {
       const found =
         reference.kind === 'tag'
           ? await findPayloadByTag(database.reader, context.registry.id, name, reference.tag)
@@ -72,17 +73,23 @@ export function manifestOperations(deps: {
       if (digestOf(found.bytes, digestAlgorithm(found.digest)) !== found.digest) {
         throw storageError('manifest-corrupt', `The stored bytes of the manifest ${found.digest} are damaged. Push it again.`)
       }
+      if (found.retirement === 0) {
+        pullClock.record(context, found.id)
+        return found
+      }
+      const notice = await noticeOfRetirement(database, context, name, found, options)
       pullClock.record(context, found.id)
-      return found
+      return { ...found, notice }
     },
 
-    async headManifest(context, name, reference) {
+    async headManifest(context, name, reference, options = {}) {
       const found =
         reference.kind === 'tag'
           ? await findPullableByTag(database.reader, context.registry.id, name, reference.tag)
           : await findPullableByDigest(database.reader, context.registry.id, name, reference.digest)
       if (!found) throw await explainAbsence(context, name)
-      return found
+      if (found.retirement === 0) return found
+      return { ...found, notice: await noticeOfRetirement(database, context, name, found, options) }
     },
 
     async putManifest(context, name, input) {

@@ -2,6 +2,7 @@ import { accountSettingOperations } from './account-settings.ts'
 import { blobOperations } from './blobs.ts'
 import { creationTemplateOperations } from './creation-templates.ts'
 import type { DamageWatch } from './damage.ts'
+import { imageStateOperations } from './image-state.ts'
 import { imageOperations } from './images.ts'
 import { manifestOperations } from './manifests.ts'
 import { policyOperations } from './policies.ts'
@@ -9,6 +10,7 @@ import type { PullClock } from './pull-clock.ts'
 import { pullTimeExclusionOperations } from './pull-time-exclusions.ts'
 import { repositoryOperations } from './repositories.ts'
 import { trashOperations } from './trash-operations.ts'
+import { retirementOperations } from './retirement.ts'
 import type { Registry } from './types.ts'
 import { uploadOperations, type UploadDependencies } from './uploads.ts'
 
@@ -29,8 +31,10 @@ export function createRegistry(deps: RegistryDependencies): Registry {
     ...pullTimeExclusionOperations(deps),
     ...manifestOperations(deps),
     ...imageOperations(deps),
+    ...imageStateOperations(deps),
     ...blobOperations(deps),
     ...trashOperations(deps),
+    ...retirementOperations(deps),
     ...uploadOperations(deps),
   }
 }

@@ -6,6 +6,7 @@ import type { Reference, Tag } from '../values/reference.ts'
 import type { RepositoryName } from '../values/repository-name.ts'
 import type { RepositoryPrefix } from '../values/repository-prefix.ts'
 import type { RequestContext } from './context.ts'
+import type { NewRetirement, Retirement } from './retirement-states.ts'
 
 /** A page of a keyset listing: `after` is the last key of the previous page, not necessarily a living one. */
 export interface PageRequest {
@@ -87,6 +88,14 @@ export interface StoredManifest {
   readonly digest: Digest
   readonly mediaType: string
   readonly sizeBytes: number
+  /** What whoever pulls it should know, as a sentence without its full stop: it is retired, why, and what comes next. */
+  readonly notice?: string | undefined
+}
+
+/** Who gets images that are blocked for new deployments, beside those that run them. */
+export interface BlockedPulls {
+  /** Whether the caller has the right to. Asked only where it matters; absent: it has not. */
+  readonly mayPullBlocked?: (() => Promise<boolean>) | undefined
 }
 
 export interface ManifestWithBytes extends StoredManifest {
@@ -145,6 +154,30 @@ export interface ImageDetail {
   readonly status: ImageStatus
   readonly lastArchivedAt: number | undefined
   readonly lastActivatedAt: number | undefined
+}
+
+/** Where an image is on its way to its end. */
+export interface ImageState {
+  readonly image: ImageDetail
+  readonly retirement: Retirement | undefined
+  /** What goes and comes with it, itself included. Of an image in the trash nothing: its batch says it. */
+  readonly unit: readonly Digest[]
+  /** Indexes of the repository that list it: it goes with them only. */
+  readonly listedBy: readonly Digest[]
+  /** Why no rule may remove it now. */
+  readonly vetoes: readonly { readonly kind: string; readonly message: string }[]
+  readonly trash: ImageInTrash | undefined
+}
+
+export interface ImageInTrash {
+  readonly batch: string
+  readonly trashedAt: number
+  readonly trashedBy: string
+  readonly purgeAfter: number
+  /** What did it. */
+  readonly cause: Readonly<Record<string, unknown>>
+  /** The tags that it had. */
+  readonly tags: readonly Tag[]
 }
 
 /** One row of ListImages: a tagged image appears once per tag. */
@@ -324,9 +357,22 @@ export interface Registry {
   deregisterPullTimeExclusion(context: RequestContext, principalArn: string): Promise<void>
   listPullTimeExclusions(context: RequestContext, page: PageRequest): Promise<Page<string>>
 
-  /** Throws `manifest-unknown`. Records the pull. */
-  getManifest(context: RequestContext, name: RepositoryName, reference: Reference): Promise<ManifestWithBytes>
-  headManifest(context: RequestContext, name: RepositoryName, reference: Reference): Promise<StoredManifest>
+  /** Throws `manifest-unknown`, `image-blocked`. Records the pull. */
+  getManifest(context: RequestContext, name: RepositoryName, reference: Reference, options?: BlockedPulls): Promise<ManifestWithBytes>
+  /** Throws `manifest-unknown`, `image-blocked`. */
+  headManifest(context: RequestContext, name: RepositoryName, reference: Reference, options?: BlockedPulls): Promise<StoredManifest>
+  /** Where an image is on its way to its end, in the trash or before it. Throws `manifest-unknown`. */
+  describeImageState(context: RequestContext, name: RepositoryName, image: ImageIdentifier): Promise<ImageState>
+  /**
+   * Retires an image with what it alone lists; without `retirement` takes that back. Steps come in the order of their times.
+   * Throws `manifest-unknown`.
+   */
+  setImageRetirement(
+    context: RequestContext,
+    name: RepositoryName,
+    image: ImageIdentifier,
+    retirement: NewRetirement | undefined,
+  ): Promise<{ digest: Digest; retirement: Retirement | undefined }>
   putManifest(context: RequestContext, name: RepositoryName, input: NewManifest): Promise<PutManifestResult>
   /**
    * Brings a batch back, or of its images those named with what went with them. Throws `trash-unknown`, `limit-exceeded`,

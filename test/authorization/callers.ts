@@ -94,7 +94,7 @@ export const roleRights = {
   deployer: handedOut('deployer', logIn, onTeam(...pulls, 'ecr:PutImage', 'ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages')),
   auditor: handedOut(
     'auditor',
-    onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings'),
+    onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings', 'stowage:DescribeImage'),
     anywhere('ecr:DescribeRegistry', 'ecr:GetRegistryPolicy', 'ecr:GetAccountSetting', 'ecr:DescribeRepositoryCreationTemplates', 'ecr:ListPullTimeUpdateExclusions'),
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
     anywhere('stowage:DescribeAccount', 'stowage:ListAccounts'),

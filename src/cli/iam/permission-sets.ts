@@ -90,6 +90,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
           ...['ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource'],
           ...['ecr:GetRepositoryPolicy', 'ecr:GetLifecyclePolicy', 'ecr:DescribeImageScanFindings'],
           ...['ecr:DescribeImageReplicationStatus', 'ecr:DescribeImageSigningStatus', 'ecr:BatchGetRepositoryScanningConfiguration'],
+          'stowage:DescribeImage',
         ],
         on: 'repositories',
       },

@@ -242,6 +242,7 @@ export const awsErrors = {
   'tag-change-unknown': { type: 'TagChangeNotFoundException', status: 400 },
   'tag-changed-since': { type: 'TagChangedException', status: 400 },
   'hold-unknown': { type: 'HoldNotFoundException', status: 400 },
+  'image-blocked': { type: 'AccessDeniedException', status: 400 },
 
   'policy-invalid': { type: 'InvalidParameterException', status: 400 },
   'lifecycle-policy-unknown': { type: 'LifecyclePolicyNotFoundException', status: 400 },

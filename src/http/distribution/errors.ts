@@ -151,6 +151,7 @@ export const distributionErrors = {
   'tag-change-unknown': { code: 'UNSUPPORTED', status: 400 },
   'tag-changed-since': { code: 'UNSUPPORTED', status: 400 },
   'hold-unknown': { code: 'UNSUPPORTED', status: 400 },
+  'image-blocked': { code: 'DENIED', status: 403 },
 
   'endpoint-unknown': { code: 'UNSUPPORTED', status: 404 },
   'method-not-allowed': { code: 'UNSUPPORTED', status: 405 },

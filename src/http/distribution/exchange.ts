@@ -27,6 +27,8 @@ export interface Exchange extends HttpExchange {
     tags: Readonly<Record<string, string>>,
     role: Principal | undefined,
   ) => Promise<boolean>
+  /** Whether the caller gets an image of the repository that is blocked for new deployments. */
+  readonly mayPullBlocked: (repository: RepositoryName) => Promise<boolean>
   /** The tags for which a deletion by digest was allowed; undefined where the right to it does not depend on tags. */
   readonly knownTags: () => readonly Tag[] | undefined
   /** Asks again for the request's own rights, of what was not there before. @throws `access-denied` */

@@ -16,7 +16,7 @@ import type { Exchange } from './exchange.ts'
 import { answerFailure } from './failure.ts'
 import { runOperation } from './handlers.ts'
 import { createManifestBodies } from './manifest-body.ts'
-import { mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
+import { blockedPullAction, mountSourceAction, operationOf, operations, type OperationName } from './operations.ts'
 import { parseDistributionPath, type DistributionRoute } from './path.ts'
 import type { ListPositions } from './list-positions.ts'
 import { parseQuery, type Query } from './query.ts'
@@ -120,6 +120,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         positions: options.positions,
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
         mayCreate: (repository, tags, role) => rights.mayCreate(repository, tags, role),
+        mayPullBlocked: (repository) => rights.has(blockedPullAction, repository),
         knownTags: () => knownTags,
         requireRightsAnew: async () => {
           // Whoever looks for a key looks at the IAM generation: what was changed a moment ago counts.

@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import { deletingAsAllowed } from '../../registry/delete-as-allowed.ts'
-import type { StoredManifest } from '../../registry/types.ts'
+import type { BlockedPulls, StoredManifest } from '../../registry/types.ts'
 import type { Reference } from '../../values/reference.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import { answer } from './answer.ts'
@@ -15,7 +15,7 @@ import { digestParameter, tagParameters } from './query.ts'
  * would have another digest, and a client that cannot read it says so better than a 406 does.
  */
 export async function getManifest(exchange: Exchange, repository: RepositoryName, reference: Reference): Promise<void> {
-  const manifest = await exchange.registry.getManifest(exchange.context, repository, reference)
+  const manifest = await exchange.registry.getManifest(exchange.context, repository, reference, blockedPulls(exchange, repository))
   if (isNotModified(exchange.request.headers['if-none-match'], manifest.digest)) {
     await answer(exchange, 304, unmodifiedHeaders(manifest))
     return
@@ -24,7 +24,7 @@ export async function getManifest(exchange: Exchange, repository: RepositoryName
 }
 
 export async function headManifest(exchange: Exchange, repository: RepositoryName, reference: Reference): Promise<void> {
-  const manifest = await exchange.registry.headManifest(exchange.context, repository, reference)
+  const manifest = await exchange.registry.headManifest(exchange.context, repository, reference, blockedPulls(exchange, repository))
   if (isNotModified(exchange.request.headers['if-none-match'], manifest.digest)) {
     await answer(exchange, 304, unmodifiedHeaders(manifest))
     return
@@ -73,7 +73,21 @@ export async function deleteManifest(
   await answer(exchange, 202, { 'Content-Length': 0 })
 }
 
-function manifestHeaders({ digest, mediaType, sizeBytes }: StoredManifest): OutgoingHttpHeaders {
+function blockedPulls({ mayPullBlocked }: Exchange, repository: RepositoryName): BlockedPulls {
+  return { mayPullBlocked: () => mayPullBlocked(repository) }
+}
+
+/**
+ * What the image's owner has to say, in the form of OCI distribution-spec 1.1, "Warnings": clients may show it. Anything but
+ * ASCII would be read as something else.
+ */
+function warning(notice: string | undefined): OutgoingHttpHeaders {
+  if (notice === undefined) return {}
+  const text = notice.replaceAll(/[^\x20-\x7e]/gu, '?').replaceAll(/["\\]/gu, (sign) => `\\${sign}`)
+  return { Warning: `299 - "${text}"` }
+}
+
+function manifestHeaders({ digest, mediaType, sizeBytes, notice }: StoredManifest): OutgoingHttpHeaders {
   return {
     'Content-Type': mediaType,
     'Content-Length': sizeBytes,
@@ -82,9 +96,10 @@ function manifestHeaders({ digest, mediaType, sizeBytes }: StoredManifest): Outg
     // The media type is the pusher's choice, `text/html` included: no browser is to show it as a page of this host.
     'X-Content-Type-Options': 'nosniff',
     'Content-Security-Policy': "default-src 'none'; sandbox",
+    ...warning(notice),
   }
 }
 
-function unmodifiedHeaders({ digest }: StoredManifest): OutgoingHttpHeaders {
-  return { 'Docker-Content-Digest': digest, ETag: entityTag(digest) }
+function unmodifiedHeaders({ digest, notice }: StoredManifest): OutgoingHttpHeaders {
+  return { 'Docker-Content-Digest': digest, ETag: entityTag(digest), ...warning(notice) }
 }

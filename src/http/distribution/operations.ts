@@ -69,6 +69,9 @@ export type OperationName = keyof typeof operations
 /** What mounting a blob takes on the repository that it comes from: the right to pull it from there. */
 export const mountSourceAction = 'ecr:GetDownloadUrlForLayer'
 
+/** With it an image that is blocked for new deployments is given all the same. */
+export const blockedPullAction = 'stowage:PullBlockedImage'
+
 /** What a push takes beside its own actions where it makes the repository. */
 export const createAction = 'ecr:CreateRepository'
 

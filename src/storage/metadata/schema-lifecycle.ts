@@ -244,12 +244,20 @@ interface ErasureTable {
   detail: Json
 }
 
+/** One for each member of a retired image: what an index lists is retired with it. Its state is in the manifest's row. */
 interface ImageRetirementTable {
   manifest_id: number
+  /** The image that was named: its own row has what is to come. */
+  image_id: number
   reason: string
   /** A reference to use instead. */
   replaced_by: string | null
-  retires_at: number | null
+  /** JSON: what becomes of it when. */
+  steps: Json
+  /** When the next step is taken, or tried again. Null in the rows of other members, and where nothing is to come. */
+  due_at: number | null
+  /** Why a step that was due has not been taken. */
+  postponed: string | null
   changed_at: number
   changed_by: string
 }

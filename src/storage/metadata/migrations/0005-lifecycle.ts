@@ -254,12 +254,17 @@ const statements = [
   `alter table manifest add column retirement {int} not null default 0`,
   `create table image_retirement (
     manifest_id {int} primary key references manifest,
+    image_id {int} not null,
     reason text not null,
     replaced_by text,
-    retires_at {int},
+    steps text not null,
+    due_at {int},
+    postponed text,
     changed_at {int} not null,
     changed_by text not null
   ) {endKeyed}`,
+  `create index image_retirement_image on image_retirement (image_id)`,
+  `create index image_retirement_due on image_retirement (due_at) where due_at is not null`,
 
   // How many temporary credentials an account has: whoever begins some locks the number, and none costs a count of all.
   `create table sts_session_count (

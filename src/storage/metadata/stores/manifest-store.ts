@@ -18,7 +18,7 @@ interface ByDigest {
   digest: Uint8Array
 }
 
-const headColumns = ['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes'] as const
+const headColumns = ['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes', 'manifest.retirement'] as const
 
 /** The manifest a tag points at; archived and trashed images are not there for a pull. */
 const taggedManifest = (db: QueryBuilder, p: ByTag) =>
@@ -66,6 +66,8 @@ export interface PullableManifest {
   readonly digest: Digest
   readonly mediaType: string
   readonly sizeBytes: number
+  /** 0: none; what `retirement-store.ts` tells more of otherwise. */
+  readonly retirement: number
 }
 
 interface HeadRow {
@@ -73,10 +75,12 @@ interface HeadRow {
   digest: Uint8Array
   media_type: string
   size_bytes: number
+  retirement: number
 }
 
 function pullable(row: HeadRow): PullableManifest {
-  return { id: row.id, digest: digestFromBytes(row.digest), mediaType: row.media_type, sizeBytes: row.size_bytes }
+  const { id, media_type: mediaType, size_bytes: sizeBytes, retirement } = row
+  return { id, digest: digestFromBytes(row.digest), mediaType, sizeBytes, retirement }
 }
 
 function payloadOf(row: HeadRow & { payload: Uint8Array }): PullableManifest & { bytes: Buffer } {

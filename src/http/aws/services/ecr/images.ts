@@ -119,10 +119,11 @@ export function imageOperations(deps: {
         await registry.getRepository(context, name)
         const images: unknown[] = []
         const failures: ImageFailure[] = []
+        const mayPullBlocked = (): Promise<boolean> => call.allows('stowage:PullBlockedImage', repositoryResource(input, call))
         let answeredBytes = 0
         // One after the other: the sum is looked at before the next is read.
         for (const imageId of input.imageIds) {
-          const found = await getImage(registry, context, name, imageId)
+          const found = await getImage(registry, context, name, imageId, mayPullBlocked)
           if ('failureCode' in found) {
             failures.push(found)
             continue
@@ -324,6 +325,7 @@ async function getImage(
   context: RequestContext,
   name: RepositoryName,
   imageId: shapes.BatchImageId,
+  mayPullBlocked: () => Promise<boolean>,
 ): Promise<ManifestWithBytes | ImageFailure> {
   const identifier = parseIdentifier(imageId)
   if ('failureCode' in identifier) return identifier
@@ -331,10 +333,10 @@ async function getImage(
   try {
     if (digest !== undefined && tag !== undefined) {
       // Asked first, so that a name that does not fit counts as no pull of the image.
-      const target = await registry.headManifest(context, name, { kind: 'tag', tag })
+      const target = await registry.headManifest(context, name, { kind: 'tag', tag }, { mayPullBlocked })
       if (target.digest !== digest) return tagMismatch(imageId)
     }
-    const found = await registry.getManifest(context, name, parseReference(digest ?? tag ?? ''))
+    const found = await registry.getManifest(context, name, parseReference(digest ?? tag ?? ''), { mayPullBlocked })
     if (isUtf8(found.bytes)) return found
     return {
       imageId,
@@ -343,6 +345,7 @@ async function getImage(
     }
   } catch (error) {
     if (isPlatformError(error, 'manifest-unknown')) return notFound(imageId)
+    if (isPlatformError(error, 'image-blocked')) return { imageId, failureCode: 'ImageInaccessible', failureReason: error.message }
     throw error
   }
 }

@@ -4,6 +4,7 @@ import type { AccountId } from '../../../../values/index.ts'
 import type { AwsService } from '../../service.ts'
 import { accountOf } from '../ecr/target.ts'
 import { accountOperations } from './accounts.ts'
+import { retirementOperations } from './retirement.ts'
 
 export interface StowageServiceDependencies {
   readonly registry: Registry
@@ -19,7 +20,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ accounts, homeAccountId }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, accounts, homeAccountId }: StowageServiceDependencies): AwsService {
   return {
     name: 'stowage',
     protocol: 'json',
@@ -28,6 +29,7 @@ export function createStowageService({ accounts, homeAccountId }: StowageService
     accountOf,
     operations: {
       ...accountOperations({ accounts, homeAccountId }),
+      ...retirementOperations({ registry }),
     },
   }
 }

@@ -1,0 +1,74 @@
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import type { CommandIo } from './command-io.ts'
+import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
+import type { ImageName } from './image.ts'
+
+interface ImageWords extends AwsWords {
+  readonly json?: boolean
+}
+
+interface RetireWords extends ImageWords {
+  readonly state: 'deprecated' | 'blocked'
+  readonly reason: string
+  readonly replacedBy?: string
+  readonly blockAt?: Date
+  readonly deleteAt?: Date
+}
+
+/** Adds `stowage image`. */
+export function addImage(program: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
+  const image = program
+    .command('image')
+    .description('Where an image is on its way to its end, and its retirement with notice.')
+    .addHelpText(
+      'after',
+      `
+An image is named as <repository>:<tag> or <repository>@<digest>, without the registry's host.
+docs/operations/retirement.md tells what each state means for whoever pulls.
+${awsHelp}
+
+Examples:
+  $ stowage image describe team/app:v1
+  $ stowage image retire team/app:v1 --reason "has CVE-2026-1234" --replaced-by team/app:v2 --delete-at 2027-01-31
+  $ stowage image retire team/app:v1 --state blocked --reason "has CVE-2026-1234"
+  $ stowage image unretire team/app:v1`,
+    )
+  const add = (name: string, description: string): Command =>
+    addAwsOptions(image.command(name).description(description).argument('<image>', '<repository>:<tag> or <repository>@<digest>', parseImageName).option('--json', 'as JSON'))
+
+  add('describe', 'Show the state of an image, living or in the trash, and what holds it.').action(async (name: ImageName, words: ImageWords) => {
+    const { describeImage } = await import('./image.ts')
+    onExit(await describeImage(io, { image: name, ...optionsOf(words) }))
+  })
+  add('retire', 'Deprecate or block an image, and say what becomes of it when.')
+    .addOption(new Option('--state <state>', 'from now on').choices(['deprecated', 'blocked']).default('deprecated'))
+    .requiredOption('--reason <text>', 'why, for whoever pulls it')
+    .option('--replaced-by <reference>', 'what to use instead')
+    .option('--block-at <time>', 'when it is blocked for new deployments', parseTime)
+    .option('--delete-at <time>', 'when it goes to the trash', parseTime)
+    .action(async (name: ImageName, words: RetireWords) => {
+      const { retireImage } = await import('./image.ts')
+      const { state, reason, replacedBy, blockAt, deleteAt } = words
+      onExit(await retireImage(io, { image: name, state, reason, replacedBy, blockAt, deleteAt, ...optionsOf(words) }))
+    })
+  add('unretire', "Take an image's retirement back.").action(async (name: ImageName, words: ImageWords) => {
+    const { unretireImage } = await import('./image.ts')
+    onExit(await unretireImage(io, { image: name, ...optionsOf(words) }))
+  })
+}
+
+function optionsOf({ json, endpointUrl, region, profile }: ImageWords) {
+  return { json: json === true, endpointUrl, region, profile }
+}
+
+function parseImageName(text: string): ImageName {
+  const [, repository, tag, digest] = /^([^:@]+)(?::([^:@]+)|@([^@]+))$/u.exec(text) ?? []
+  if (repository === undefined) throw new InvalidArgumentError('Write <repository>:<tag> or <repository>@<digest>, without the host.')
+  return { repository, tag, digest }
+}
+
+function parseTime(text: string): Date {
+  const time = new Date(text)
+  if (Number.isNaN(time.getTime())) throw new InvalidArgumentError('Write a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z.')
+  return time
+}

@@ -1,0 +1,179 @@
+import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
+import type { Session } from '../../storage/metadata/session.ts'
+import { referencingManifests } from '../../storage/metadata/stores/blob-index.ts'
+import { recordEvent } from '../../storage/metadata/stores/change-log.ts'
+import { findManifestRow, type ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
+import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import {
+  findRetirement,
+  planRetirement,
+  retireManifest,
+  setRetirementState,
+  unretireImage,
+} from '../../storage/metadata/stores/retirement-store.ts'
+import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts'
+import { findTag, tagsOfManifest } from '../../storage/metadata/stores/tag-store.ts'
+import { livingChildrenOf } from '../../storage/metadata/stores/unit-store.ts'
+import { digestFromBytes, type Digest, type Tag } from '../../values/index.ts'
+import { audit, lockRepository } from '../change.ts'
+import { registryError } from '../errors.ts'
+import { collectUnit } from '../image-unit.ts'
+import { findVetoes, vetoText } from '../protection/index.ts'
+import { retirementCode, toRetirement, type NewRetirement, type Retirement, type RetirementStep } from '../retirement-states.ts'
+import { trashUnit } from '../trash.ts'
+
+interface SetInput {
+  readonly name: string
+  readonly image: { readonly digest?: Digest | undefined; readonly tag?: Tag | undefined }
+  /** Absent: it is retired no more. */
+  readonly retirement: NewRetirement | undefined
+}
+
+/**
+ * Retires an image and what it lists that nothing else lists, in the place of what was said of it before; or takes that back.
+ * Throws `manifest-unknown`.
+ */
+export const setImageRetirement = defineCommand({
+  name: 'set-image-retirement',
+  durability: 'durable',
+  async run(tx, { name, image: wanted, retirement }: SetInput, context): Promise<{ digest: Digest; retirement: Retirement | undefined }> {
+    const repository = await lockRepository(tx, context, name)
+    const image = await livingImage(tx, repository, wanted)
+    const digest = digestFromBytes(image.digest)
+    await unretireImage(tx, image.id)
+    let set: Retirement | undefined
+    if (retirement !== undefined) {
+      for (const member of await withOwnChildren(tx, image)) {
+        const isNamed = member.id === image.id
+        await retireManifest(tx, retirementCode(retirement.state), {
+          manifest_id: member.id,
+          image_id: image.id,
+          reason: retirement.reason,
+          replaced_by: retirement.replacedBy ?? null,
+          steps: JSON.stringify(isNamed ? retirement.steps : []),
+          due_at: isNamed ? (retirement.steps[0]?.at ?? null) : null,
+          postponed: null,
+          changed_at: context.nowMs,
+          changed_by: context.actorArn,
+        })
+      }
+      const row = await findRetirement(tx, image.id)
+      if (row === undefined) throw new Error('the image was just retired and is not')
+      set = toRetirement(retirementCode(retirement.state), row)
+    }
+    await tell(tx, repository, digest, await tagsOfManifest(tx, image.id), set, context)
+    return { digest, retirement: set }
+  },
+})
+
+/** What came of looking at a step that was due. */
+export type StepOutcome =
+  | { readonly kind: 'taken'; readonly state: RetirementStep['state'] }
+  | { readonly kind: 'postponed'; readonly reason: string }
+  /** Nothing is due any more: somebody else was quicker, or has changed it. */
+  | { readonly kind: 'none' }
+
+/** A step that something stands against is tried again this much later. */
+const retryMs = 60 * 60 * 1000
+
+/**
+ * Takes the step of an image's retirement that is due: blocks it, or puts it into the trash with its unit unless something
+ * forbids that; then it waits, and says why. Safe to run twice, and beside others that do the same.
+ */
+export const takeRetirementStep = defineCommand({
+  name: 'take-retirement-step',
+  durability: 'durable',
+  async run(tx, input: { name: string; digest: Digest; trashBatch: string; retentionMs: number }, context): Promise<StepOutcome> {
+    const repository = await lockRepository(tx, context, input.name)
+    const image = await findManifestRow(tx, repository.id, input.digest)
+    const row = image?.trashed_at === null ? await findRetirement(tx, image.id) : undefined
+    if (image === undefined || row === undefined || row.due_at === null || row.due_at > context.nowMs) return { kind: 'none' }
+    const [step, ...later] = JSON.parse(row.steps) as RetirementStep[]
+    if (step === undefined) return { kind: 'none' }
+    const taken = { manifestId: image.id, steps: JSON.stringify(later), dueAt: later[0]?.at ?? null, postponed: null }
+    if (step.state === 'blocked') {
+      await setRetirementState(tx, image.id, retirementCode('blocked'))
+      await planRetirement(tx, taken)
+      await tell(tx, repository, input.digest, await tagsOfManifest(tx, image.id), toRetirement(retirementCode('blocked'), { ...row, ...taken }), context)
+      return { kind: 'taken', state: 'blocked' }
+    }
+    const unit = await collectUnit(tx, image)
+    const reason = await whyItMustStay(tx, repository, image, unit, context)
+    if (reason !== undefined) {
+      await planRetirement(tx, { ...taken, steps: row.steps, dueAt: context.nowMs + retryMs, postponed: reason })
+      return { kind: 'postponed', reason }
+    }
+    await planRetirement(tx, taken)
+    const suspicions = collectSuspicions()
+    const cause = { action: 'ImageRetirement', reason: row.reason, retiredBy: row.changed_by }
+    const [trashed] = await trashUnit(tx, repository, unit, { batch: input.trashBatch, retentionMs: input.retentionMs, cause }, suspicions, context)
+    await suspicions.write(tx)
+    const facts = { imageDigest: input.digest, imageTags: trashed?.tags ?? [], state: 'trashed', reason: row.reason, trashBatch: input.trashBatch }
+    await audit(tx, context, repository.name, 'RetireImage', facts)
+    await recordEvent(tx, context, repository.id, 'Stowage Image Retirement', {
+      'repository-name': repository.name,
+      'image-digest': input.digest,
+      'image-tags': facts.imageTags,
+      state: 'TRASHED',
+      reason: row.reason,
+      'trash-batch': input.trashBatch,
+    })
+    return { kind: 'taken', state: 'trashed' }
+  },
+})
+
+async function whyItMustStay(
+  tx: Session,
+  repository: RepositoryRow,
+  image: ManifestRow,
+  unit: readonly ManifestRow[],
+  context: CommandContext,
+): Promise<string | undefined> {
+  const by = await referencingManifests(tx, repository.id, digestFromBytes(image.digest))
+  if (by.length > 0) return `it is listed by ${by.join(', ')}`
+  const vetoes = await findVetoes(tx, repository, unit.map(({ id }) => id), context.nowMs, { mode: 'automatic' })
+  return vetoes.size === 0 ? undefined : vetoText([...vetoes.values()].flat())
+}
+
+async function livingImage(tx: Session, repository: RepositoryRow, { digest, tag }: SetInput['image']): Promise<ManifestRow> {
+  const target = tag === undefined ? undefined : await findTag(tx, repository.id, tag)
+  const wanted = tag === undefined ? digest : target?.digest
+  const row = wanted === undefined || (digest !== undefined && digest !== wanted) ? undefined : await findManifestRow(tx, repository.id, wanted)
+  if (row?.trashed_at !== null) throw registryError('manifest-unknown', 'Requested image not found', { digest, tag })
+  return row
+}
+
+/** The image, and of its unit what it lists: its signatures can be read whatever becomes of it. */
+async function withOwnChildren(tx: Session, image: ManifestRow): Promise<ManifestRow[]> {
+  const unit = new Set((await collectUnit(tx, image)).map(({ id }) => id))
+  const found = new Map<number, ManifestRow>([[image.id, image]])
+  for (let newest = [image.id]; newest.length > 0; ) {
+    const children = (await livingChildrenOf(tx, newest)).filter(({ id }) => unit.has(id) && !found.has(id))
+    for (const child of children) found.set(child.id, child)
+    newest = children.map(({ id }) => id)
+  }
+  return [...found.values()]
+}
+
+async function tell(
+  tx: Session,
+  repository: RepositoryRow,
+  digest: Digest,
+  tags: readonly string[],
+  retirement: Retirement | undefined,
+  context: CommandContext,
+): Promise<void> {
+  const steps = retirement?.steps.map(({ state, at }) => ({ state: state.toUpperCase(), at: new Date(at).toISOString() }))
+  const { reason, replacedBy } = retirement ?? {}
+  const state = retirement?.state.toUpperCase() ?? 'NONE'
+  await audit(tx, context, repository.name, 'SetImageRetirement', { imageDigest: digest, imageTags: tags, state, reason, replacedBy, steps })
+  await recordEvent(tx, context, repository.id, 'Stowage Image Retirement', {
+    'repository-name': repository.name,
+    'image-digest': digest,
+    'image-tags': tags,
+    state,
+    ...(reason !== undefined && { reason }),
+    ...(replacedBy !== undefined && { 'replaced-by': replacedBy }),
+    ...(steps !== undefined && { steps }),
+  })
+}

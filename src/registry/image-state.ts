@@ -1,0 +1,74 @@
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { referencingManifests } from '../storage/metadata/stores/blob-index.ts'
+import { describeImageRows } from '../storage/metadata/stores/image-listing.ts'
+import { findManifestRow, type ManifestRow } from '../storage/metadata/stores/manifest-store.ts'
+import { findRetirement } from '../storage/metadata/stores/retirement-store.ts'
+import { findTag } from '../storage/metadata/stores/tag-store.ts'
+import { findTrashBatch, tagsHeldInTrash } from '../storage/metadata/stores/trash-store.ts'
+import { digestFromBytes, type Tag } from '../values/index.ts'
+import { readRepository } from './change.ts'
+import { registryError } from './errors.ts'
+import { toDetail } from './images.ts'
+import { statusOf } from './image-status.ts'
+import { collectUnit } from './image-unit.ts'
+import { findVetoes } from './protection/index.ts'
+import { registryOf } from './repositories.ts'
+import { toRetirement } from './retirement-states.ts'
+import type { ImageDetail, Registry } from './types.ts'
+
+export function imageStateOperations({ database }: { database: MetadataDatabase }): Pick<Registry, 'describeImageState'> {
+  return {
+    async describeImageState(context, name, { digest, tag }) {
+      const { repository, row, facts } = await database.snapshot(async (session) => {
+        const repository = await readRepository(session, registryOf(context), name)
+        const target = tag === undefined ? undefined : await findTag(session, repository.id, tag)
+        const wanted = tag === undefined ? digest : target?.digest
+        const row = wanted === undefined || (digest !== undefined && digest !== wanted) ? undefined : await findManifestRow(session, repository.id, wanted)
+        if (row === undefined) throw registryError('manifest-unknown', 'Requested image not found', { digest, tag })
+        const isTrashed = row.trashed_at !== null
+        const [described] = isTrashed ? [] : await describeImageRows(session, repository.id, [row.id])
+        const retired = row.retirement === 0 ? undefined : await findRetirement(session, row.id)
+        const batch = row.trash_batch === null ? undefined : await findTrashBatch(session, context.registry.id, row.trash_batch)
+        const held = isTrashed ? await tagsHeldInTrash(session, row.id) : []
+        const facts = {
+          image: described === undefined ? ofTrashed(row) : toDetail(described),
+          retirement: retired && toRetirement(row.retirement, retired),
+          unit: isTrashed ? [] : (await collectUnit(session, row)).map((member) => digestFromBytes(member.digest)),
+          listedBy: isTrashed ? [] : await referencingManifests(session, repository.id, digestFromBytes(row.digest)),
+          trash:
+            row.trashed_at === null
+              ? undefined
+              : {
+                  batch: row.trash_batch ?? '',
+                  trashedAt: row.trashed_at,
+                  trashedBy: row.trashed_by ?? '',
+                  purgeAfter: row.purge_after ?? row.trashed_at,
+                  cause: JSON.parse(batch?.cause ?? '{}') as Record<string, unknown>,
+                  tags: held.map((tagRow) => tagRow.name as Tag),
+                },
+        }
+        return { repository, row, facts }
+      })
+      // Beside the snapshot: on PostgreSQL it shares rows with whoever changes them, which nothing that only reads may.
+      const vetoes = await findVetoes(database.reader, repository, [row.id], context.clock.now(), { mode: 'automatic' })
+      return { ...facts, vetoes: vetoes.get(row.id) ?? [] }
+    },
+  }
+}
+
+/** Of an image in the trash: it has no tags, and nobody pulls it. */
+function ofTrashed(row: ManifestRow): ImageDetail {
+  return {
+    digest: digestFromBytes(row.digest),
+    tags: [],
+    mediaType: row.media_type,
+    artifactType: row.artifact_type ?? undefined,
+    imageSizeBytes: row.image_size_bytes,
+    pushedAt: row.pushed_at,
+    lastPulledAt: undefined,
+    subject: row.subject_digest === null ? undefined : digestFromBytes(row.subject_digest),
+    status: statusOf(row.storage_class),
+    lastArchivedAt: row.last_archived_at ?? undefined,
+    lastActivatedAt: row.last_activated_at ?? undefined,
+  }
+}

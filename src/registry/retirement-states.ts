@@ -1,0 +1,64 @@
+import type { RetirementRow } from '../storage/metadata/stores/retirement-store.ts'
+
+/**
+ * How far an image's retirement has come: `deprecated` warns whoever pulls it, `blocked` gives it only to what runs it already.
+ * What follows, the archive and the trash, are states of every image.
+ */
+export type RetirementState = 'deprecated' | 'blocked'
+
+/** What becomes of a retired image at a time that was told beforehand. */
+export interface RetirementStep {
+  readonly state: 'blocked' | 'trashed'
+  readonly at: number
+}
+
+export interface Retirement {
+  readonly state: RetirementState
+  readonly reason: string
+  /** A reference to use instead. */
+  readonly replacedBy: string | undefined
+  /** What is still to come, the soonest first. */
+  readonly steps: readonly RetirementStep[]
+  /** Why a step that was due has not been taken. */
+  readonly postponed: string | undefined
+  readonly changedAt: number
+  readonly changedBy: string
+}
+
+export interface NewRetirement {
+  readonly state: RetirementState
+  readonly reason: string
+  readonly replacedBy: string | undefined
+  readonly steps: readonly RetirementStep[]
+}
+
+/** The column's values. Others would come from a newer version, and warn at least. */
+const codes = { deprecated: 1, blocked: 2 } as const
+
+export function retirementCode(state: RetirementState): number {
+  return codes[state]
+}
+
+export function retirementState(code: number): RetirementState {
+  return code === codes.blocked ? 'blocked' : 'deprecated'
+}
+
+export function toRetirement(code: number, row: RetirementRow): Retirement {
+  return {
+    state: retirementState(code),
+    reason: row.reason,
+    replacedBy: row.replaced_by ?? undefined,
+    steps: JSON.parse(row.steps) as RetirementStep[],
+    postponed: row.postponed ?? undefined,
+    changedAt: row.changed_at,
+    changedBy: row.changed_by,
+  }
+}
+
+/** What whoever pulls the image is told, without a full stop. */
+export function retirementText({ state, reason, replacedBy, steps }: Retirement): string {
+  const says = state === 'blocked' ? 'this image is blocked for new deployments' : 'this image is deprecated'
+  const instead = replacedBy === undefined ? [] : [`use ${replacedBy} instead`]
+  const next = steps.map(({ state: step, at }) => `it will be ${step === 'trashed' ? 'deleted' : step} at ${new Date(at).toISOString()}`)
+  return [`${says}: ${reason}`, ...instead, ...next].join('; ')
+}
