@@ -105,6 +105,10 @@ const expiryIntervalMs = 60_000
 const requestsOfAccounts = 16
 /** Requests that an account begins before what arrived from others is looked at. With one, looking costs 2 % of its requests. */
 const requestsPerTurn = 1
+/** Chunks of downloads, from the disk to the client's connection: with two accounts each keeps two on their way. */
+const chunksOfAccounts = 4
+/** A client that takes longer over a chunk is slow itself, and keeps no other of its account waiting. */
+const longestChunkMs = 5
 /** Commands under way: what one account wants next shares the next commit with the other's, and half a commit is soon done. */
 const commandsOfAccounts = 16
 /** Commands under way on PostgreSQL, each of which holds one of as many connections. */
@@ -373,6 +377,7 @@ async function build(
   })
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
+  const downloadTurns = new FairShare({ limit: chunksOfAccounts, perTurn: Number.POSITIVE_INFINITY, longestMs: longestChunkMs })
   const rates = config.requestRates ?? {}
   const turns = new FairShare({ limit: requestsOfAccounts, perTurn: requestsPerTurn })
   const admission = new Admission({ rates: new RequestRateLimit({ rates, clock }), turns })
@@ -394,6 +399,7 @@ async function build(
       recordKeyUse: (accessKeyId, use) => accessKeyClock.record(accessKeyId, use),
       authorizer,
       admission,
+      downloadTurns,
       positions: new ListPositions(keyring),
       findRegistry,
       defaultRegion: region,
@@ -401,6 +407,7 @@ async function build(
       registryDomain,
     }),
     layerDownload: createLayerDownloadHandler({
+      downloadTurns,
       clock,
       ids,
       logger,

@@ -10,6 +10,7 @@ const anyClaims: fc.Arbitrary<LayerUrlClaims> = fc.record({
   digest: fc
     .tuple(fc.uint8Array(), fc.constantFrom('sha256' as const, 'sha512' as const))
     .map(([bytes, algorithm]) => digestOf(bytes, algorithm)),
+  accountId: fc.constantFrom('111122223333', ''),
   expiresAt: fc.integer({ min: 1, max: 4e12 }),
 })
 
@@ -17,6 +18,7 @@ const claims: LayerUrlClaims = {
   registryId: 1,
   repositoryId: 42,
   digest: digestOf(Buffer.from('layer')),
+  accountId: '111122223333',
   expiresAt: testStart + 60_000,
 }
 

@@ -7,13 +7,15 @@ export interface LayerUrlClaims {
   readonly registryId: number
   readonly repositoryId: number
   readonly digest: Digest
+  /** Of whoever asked for the link: whose turn a download by it is. Empty in links of earlier versions. */
+  readonly accountId: string
   /** Milliseconds since the Unix epoch. */
   readonly expiresAt: number
 }
 
 const purpose = 'layer-url'
 
-// The longest real one, with two 16-digit ids and a sha512 digest, has 340 characters.
+// The longest real one, with two 16-digit ids and a sha512 digest, has 360 characters.
 const maxTokenLength = 512
 
 const separator = '.'
@@ -23,8 +25,8 @@ const separator = '.'
  * credentials until it expires. Letters, digits, `.`, `-` and `_` only. Signed, not secret: its claims can be read.
  */
 export function signLayerUrl(keyring: Keyring, claims: LayerUrlClaims): string {
-  const { registryId, repositoryId, digest, expiresAt } = claims
-  const payload = Buffer.from(JSON.stringify([registryId, repositoryId, digest, expiresAt])).toString('base64url')
+  const { registryId, repositoryId, digest, expiresAt, accountId } = claims
+  const payload = Buffer.from(JSON.stringify([registryId, repositoryId, digest, expiresAt, accountId])).toString('base64url')
   return payload + separator + keyring.mac(Buffer.from(payload), purpose)
 }
 
@@ -48,9 +50,9 @@ export function verifyLayerUrl(keyring: Keyring, token: string, now: number): La
 
 function readClaims(payload: string): LayerUrlClaims {
   const list: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
-  const [registryId, repositoryId, digest, expiresAt] = list as readonly unknown[]
+  const [registryId, repositoryId, digest, expiresAt, accountId = ''] = list as readonly unknown[]
   if (typeof digest !== 'string' || !isDigest(digest)) throw notSignedHere()
-  return { registryId: Number(registryId), repositoryId: Number(repositoryId), digest, expiresAt: Number(expiresAt) }
+  return { registryId: Number(registryId), repositoryId: Number(repositoryId), digest, accountId: String(accountId), expiresAt: Number(expiresAt) }
 }
 
 function notSignedHere(): Error {

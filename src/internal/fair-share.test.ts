@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { FairShare } from './fair-share.ts'
 
 /** An event loop that turns when it is told, with works that end when they are told. */
@@ -57,6 +57,31 @@ function world(options: { limit?: number; perTurn?: number } = {}) {
 }
 
 describe('FairShare', () => {
+  it('counts a work as ended that takes too long, once', async () => {
+    const share = new FairShare({ limit: 2, perTurn: 1000, longestMs: 1 })
+    const ends: (() => void)[] = []
+    let begun = 0
+    const ask = (): Promise<void> =>
+      share.run('slow', () => {
+        begun += 1
+        return new Promise<void>((resolve) => ends.push(resolve))
+      })
+    await share.run('other', async () => undefined)
+    await share.run('slow', async () => undefined)
+    const all = [ask(), ask(), ask()]
+
+    await vi.waitFor(() => expect(begun).toBe(3))
+    for (const end of ends) end()
+    await Promise.all(all)
+    // What ended by its time and then by itself gave back one place, not two.
+    const more = [ask(), ask(), ask()]
+    await Promise.resolve()
+    expect(begun).toBe(4)
+    await vi.waitFor(() => expect(begun).toBe(6))
+    for (const end of ends) end()
+    await Promise.all(more)
+  })
+
   it('holds nothing back while one key is alone, and needs no turn for it', async () => {
     const { ask, turn, underWayOf } = world({ limit: 2, perTurn: 1 })
 

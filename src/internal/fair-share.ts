@@ -3,11 +3,16 @@ export interface FairShareOptions {
   readonly limit: number
   /** Works of one key begun in one turn of the event loop, while several keys have some. */
   readonly perTurn: number
+  /** A work that takes longer than this counts as ended, so that one at another's slow pace does not keep its key's others waiting. */
+  readonly longestMs?: number
   /** Calls back in the next turn of the event loop, after what has arrived meanwhile was received. */
   readonly nextTurn?: (callback: () => void) => void
   /** Monotonic, in milliseconds. */
   readonly nowMs?: () => number
 }
+
+/** Runs a work when it is somebody's turn. */
+export type Turn = <Result>(work: () => Promise<Result>) => Promise<Result>
 
 /** Whether a work counts as under way until it ends. */
 type Stay = 'until-it-ends' | 'no-longer'
@@ -42,6 +47,7 @@ const memoryMs = 1_000
 export class FairShare {
   readonly #limit: number
   readonly #perTurn: number
+  readonly #longestMs: number | undefined
   readonly #nextTurn: (callback: () => void) => void
   readonly #nowMs: () => number
   readonly #lanes = new Map<string, Lane>()
@@ -56,6 +62,7 @@ export class FairShare {
   constructor(options: FairShareOptions) {
     this.#limit = options.limit
     this.#perTurn = options.perTurn
+    this.#longestMs = options.longestMs
     this.#nextTurn = options.nextTurn ?? setImmediate
     this.#nowMs = options.nowMs ?? (() => performance.now())
   }
@@ -79,10 +86,11 @@ export class FairShare {
     const lane = this.#laneOf(key)
     if (this.#alone !== undefined) return work()
     if (!this.#tryStart(lane, 'until-it-ends')) await this.#wait(lane, 'until-it-ends')
+    const end = this.#endOnce(lane)
     try {
       return await work()
     } finally {
-      this.#end(lane)
+      end()
     }
   }
 
@@ -141,6 +149,20 @@ export class FairShare {
       if (lane.waiting.length === 1) this.#queue.push(lane)
       this.#comeBack()
     })
+  }
+
+  /** What ends a work that has begun; it ends by itself where it takes long. */
+  #endOnce(lane: Lane): () => void {
+    if (this.#longestMs === undefined) return () => this.#end(lane)
+    let timer: NodeJS.Timeout | undefined = setTimeout(() => {
+      timer = undefined
+      this.#end(lane)
+    }, this.#longestMs)
+    return () => {
+      if (timer === undefined) return
+      clearTimeout(timer)
+      this.#end(lane)
+    }
   }
 
   #end(lane: Lane): void {

@@ -89,7 +89,7 @@ export class DamageWatch {
           await parts.return?.()
         }
       },
-      pump: (sink, range, signal) => noticing(() => content.pump(sink, range, signal)),
+      pump: (sink, range, signal, turn) => noticing(() => content.pump(sink, range, signal, turn)),
       close: () => content.close(),
     }
   }

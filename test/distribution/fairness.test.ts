@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { basicAuth, createDistributionClient } from '../support/distribution-client.ts'
-import { buildArtifact, pushImage } from '../support/images.ts'
+import { buildArtifact, digestOf, pushImage, withDigest } from '../support/images.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { startStowage, type RootKeys, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
@@ -98,6 +98,42 @@ describe.each(['sqlite', 'postgres'] as const)('two accounts on %s', (kind) => {
       // Where this process had to wait for a processor between its writes, the server was done with most by then.
       expect(Math.min(...rounds)).toBeLessThan(busyConnections / 3)
       expect(rounds.toSorted((a, b) => a - b)[5]).toBeLessThan((busyConnections * 2) / 3)
+    } finally {
+      for (const socket of [...crowd, one]) socket.destroy()
+    }
+  })
+
+  it('have equal parts of what is downloaded', async () => {
+    const layer = Buffer.alloc(16 * 1024 * 1024, 'layer')
+    const request: string[] = []
+    for (const { keys } of [busy, quiet]) {
+      const auth = { username: keys.accessKeyId, password: keys.secretAccessKey }
+      const client = createDistributionClient(stowage.url, auth)
+      const { headers } = await client.request('POST', `/v2/${repository}/blobs/uploads/`)
+      expect((await client.request('PUT', withDigest(headers.location!, digestOf(layer)), { body: layer })).status).toBe(201)
+      client.close()
+      const blob = `/v2/${repository}/blobs/${digestOf(layer)}`
+      request.push(`GET ${blob} HTTP/1.1\r\nHost: ${stowage.registryHost}\r\nAuthorization: ${basicAuth(auth)}\r\n\r\n`)
+    }
+    const crowd = await Promise.all(Array.from({ length: 40 }, open))
+    const one = await open()
+    let crowdBytes = 0
+    let oneBytes = 0
+    for (const socket of crowd) socket.on('data', (data: Buffer) => void (crowdBytes += data.length))
+    one.on('data', (data: Buffer) => void (oneBytes += data.length))
+    try {
+      const rounds: number[] = []
+      for (let n = 0; n < 8; n += 1) {
+        const [crowdBefore, oneBefore] = [crowdBytes, oneBytes]
+        for (const socket of crowd) socket.write(request[0]!)
+        one.write(request[1]!)
+        await expect.poll(() => oneBytes - oneBefore, { interval: 1, timeout: 30_000 }).toBeGreaterThan(layer.length)
+        rounds.push((crowdBytes - crowdBefore) / layer.length)
+        await expect.poll(() => crowdBytes - crowdBefore, { timeout: 30_000 }).toBeGreaterThan(crowd.length * layer.length)
+      }
+
+      // The bytes that the crowd had when the one was done, in layers: about all forty where each connection counts.
+      expect(Math.min(...rounds)).toBeLessThan(12)
     } finally {
       for (const socket of [...crowd, one]) socket.destroy()
     }

@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import { registryError } from '../../registry/errors.ts'
 import type { BlobInfo, Registry } from '../../registry/types.ts'
 import type { Digest } from '../../values/digest.ts'
+import type { Turn } from '../../internal/fair-share.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import { answer, apiVersion, type HttpExchange } from './answer.ts'
@@ -13,11 +14,16 @@ import type { Exchange } from './exchange.ts'
 /** A blob that was opened for a download. */
 export type OpenedBlob = Awaited<ReturnType<Registry['openBlob']>>
 
+/** What sending takes. */
+interface Download extends HttpExchange {
+  readonly chunkTurn: Turn
+}
+
 const blobMediaType = 'application/octet-stream'
 
 export async function getBlob(exchange: Exchange, repository: RepositoryName, digest: Digest): Promise<void> {
   const blob = await exchange.registry.openBlob(exchange.context, repository, digest)
-  await sendBlob(exchange, blob, exchange.ids)
+  await sendBlob(exchange, blob, exchange.ids, exchange.chunkTurn)
 }
 
 export async function headBlob(exchange: Exchange, repository: RepositoryName, digest: Digest): Promise<void> {
@@ -39,9 +45,11 @@ export async function deleteBlob(exchange: Exchange, repository: RepositoryName,
  * Sends a blob, or the ranges of it that the request asks for, and closes it. The bytes go out as they are stored: no
  * `Content-Encoding` is ever applied, since digest and ranges are those of the stored bytes.
  *
+ * @param chunkTurn what each chunk waits for
  * @throws `range-unsatisfiable`, `ranges-excessive`; while sending, what the blob's `pump` throws
  */
-export async function sendBlob(exchange: HttpExchange, blob: OpenedBlob, ids: IdSource): Promise<void> {
+export async function sendBlob(http: HttpExchange, blob: OpenedBlob, ids: IdSource, chunkTurn: Turn): Promise<void> {
+  const exchange = { ...http, chunkTurn }
   try {
     const { headers, method } = exchange.request
     if (isNotModified(headers['if-none-match'], blob.digest)) {
@@ -72,11 +80,11 @@ export async function sendBlob(exchange: HttpExchange, blob: OpenedBlob, ids: Id
   }
 }
 
-async function sendWhole(exchange: HttpExchange, blob: OpenedBlob): Promise<void> {
+async function sendWhole(exchange: Download, blob: OpenedBlob): Promise<void> {
   await sendParts(exchange, blob, 200, wholeHeaders(blob), [{ start: 0, endExclusive: blob.sizeBytes }])
 }
 
-async function sendRange(exchange: HttpExchange, blob: OpenedBlob, range: ByteRange): Promise<void> {
+async function sendRange(exchange: Download, blob: OpenedBlob, range: ByteRange): Promise<void> {
   await sendParts(
     exchange,
     blob,
@@ -93,7 +101,7 @@ async function sendRange(exchange: HttpExchange, blob: OpenedBlob, range: ByteRa
 
 /** RFC 9110 §15.3.7.2: the ranges in the order they were asked for, as parts of one multipart body. */
 async function sendRanges(
-  exchange: HttpExchange,
+  exchange: Download,
   blob: OpenedBlob,
   ranges: readonly ByteRange[],
   ids: IdSource,
@@ -126,7 +134,7 @@ interface Part extends ByteRange {
 }
 
 async function sendParts(
-  { response }: HttpExchange,
+  { response, chunkTurn }: Download,
   blob: OpenedBlob,
   status: number,
   headers: OutgoingHttpHeaders,
@@ -139,7 +147,7 @@ async function sendParts(
   const { signal } = new AbortController()
   for (const { head, start, endExclusive } of parts) {
     if (head !== undefined) response.write(head)
-    if (endExclusive > start) await blob.content.pump(response, { start, endExclusive }, signal)
+    if (endExclusive > start) await blob.content.pump(response, { start, endExclusive }, signal, chunkTurn)
   }
   response.end(tail)
 }

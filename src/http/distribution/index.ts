@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { Authorizer } from '../../iam/index.ts'
+import type { FairShare } from '../../internal/fair-share.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { RegistryRef, RequestContext } from '../../registry/context.ts'
 import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
@@ -35,6 +36,8 @@ export interface DistributionOptions extends Authentication {
   readonly authorizer: Pick<Authorizer, 'authorize' | 'visibleRepositories'>
   readonly positions: ListPositions
   readonly admission: Pick<Admission, 'run'>
+  /** Of the accounts that download, chunk by chunk. */
+  readonly downloadTurns: Pick<FairShare, 'run'>
   /** Told of every request with valid credentials. */
   readonly recordKeyUse: (accessKeyId: string, use: { service: string; region: string; atMs: number }) => void
   /** The region of logins with an access key at a host that names none. */
@@ -121,6 +124,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
         mayCreate: (repository, tags, role) => rights.mayCreate(repository, tags, role),
         mayPullBlocked: (repository) => rights.has(blockedPullAction, repository),
+        chunkTurn: (work) => options.downloadTurns.run(caller.principal.accountId, work),
         knownTags: () => knownTags,
         requireRightsAnew: async () => {
           // Whoever looks for a key looks at the IAM generation: what was changed a moment ago counts.

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { LayerUrlClaims } from '../../iam/index.ts'
 import type { Clock } from '../../internal/clock.ts'
+import type { FairShare } from '../../internal/fair-share.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { EdgeHandler, RequestMeta } from '../request-meta.ts'
 import { sendBlob, type OpenedBlob } from './blobs.ts'
@@ -13,6 +14,8 @@ export interface LayerDownloadOptions {
   readonly clock: Clock
   readonly ids: IdSource
   readonly logger: Logger
+  /** Of the accounts that download, chunk by chunk. */
+  readonly downloadTurns: Pick<FairShare, 'run'>
   /** Throws `token-invalid`, `token-expired`. */
   readonly verifyLayerUrl: (token: string, nowMs: number) => LayerUrlClaims
   /**
@@ -35,7 +38,7 @@ export function createLayerDownloadHandler(options: LayerDownloadOptions): EdgeH
     meta.operation = 'downloadLayer'
     try {
       const claims = options.verifyLayerUrl(tokenOf(request.url ?? ''), clock.now())
-      await sendBlob(exchange, await options.openLayer(claims, meta), ids)
+      await sendBlob(exchange, await options.openLayer(claims, meta), ids, (work) => options.downloadTurns.run(claims.accountId, work))
     } catch (error) {
       await answerFailure(exchange, error, { requestId: meta.requestId, realm: undefined }, logger)
     }

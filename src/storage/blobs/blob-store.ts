@@ -1,5 +1,6 @@
 import type { Hash } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
+import type { Turn } from '../../internal/fair-share.ts'
 import type { Digest, DigestAlgorithm } from '../../values/digest.ts'
 import type { BlockChecksums } from './block-checksums.ts'
 
@@ -24,8 +25,10 @@ export interface OpenBlob {
    * the last byte. The sink must be done with a buffer when it calls a write back, since the memory is then used again:
    * sockets and HTTP responses are, a `PassThrough` is not (`read` gives buffers that may be kept). Throws `body-aborted` as soon as the sink is closed or fails or `signal` fires; whatever it
    * throws, the blob is closed by then and no memory is held.
+   *
+   * @param turn whose turn each chunk waits for before it is read; at once where absent
    */
-  pump(sink: Writable, range: BlobRange, signal: AbortSignal): Promise<void>
+  pump(sink: Writable, range: BlobRange, signal: AbortSignal, turn?: Turn): Promise<void>
   /** Waits for reads under way. May be repeated. */
   close(): Promise<void>
 }

@@ -562,6 +562,27 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         await blob.close()
       })
 
+      it('reads and sends each chunk in its turn', async () => {
+        const blob = await store.open(await blobOf(bytes))
+        const { sink, bytes: pumped } = collector()
+        const sent: number[] = []
+        const turn = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+          const before = pumped().length
+          await Promise.resolve()
+          expect(pumped().length).toBe(before)
+          const result = await work()
+          sent.push(pumped().length - before)
+          return result
+        }
+
+        await blob.pump(sink, { start: 0, endExclusive: sizeBytes }, noSignal, turn)
+
+        expect(pumped().equals(bytes)).toBe(true)
+        expect(sent.reduce((sum, one) => sum + one, 0)).toBe(sizeBytes)
+        expect(Math.max(...sent)).toBeLessThanOrEqual(mebibyte)
+        await blob.close()
+      })
+
       it('reads an empty blob', async () => {
         expect(await contentOf(await blobOf(Buffer.alloc(0)))).toEqual(Buffer.alloc(0))
       })

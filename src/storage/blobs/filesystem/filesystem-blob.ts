@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { BytesInFlight, ChunkLease } from '../../../internal/bytes-in-flight.ts'
+import type { Turn } from '../../../internal/fair-share.ts'
 import { storageError } from '../../errors.ts'
 import type { BlobRange, OpenBlob } from '../blob-store.ts'
 import { blockEnd, blockStart, BlockVerifier, type BlockMarks } from '../block-checksums.ts'
@@ -58,22 +59,27 @@ export class FilesystemBlob implements OpenBlob {
     }
   }
 
-  async pump(target: Writable, range: BlobRange, signal: AbortSignal): Promise<void> {
+  async pump(target: Writable, range: BlobRange, signal: AbortSignal, turn?: Turn): Promise<void> {
     const sink = new Sink(target, signal)
     try {
       const reading = await this.#startReading(range)
-      for (;;) {
-        sink.throwIfGone()
-        const chunk = await this.#next(reading)
-        if (chunk === undefined) return
-        await writeChunk(sink, chunk)
-      }
+      const pumpChunk = (): Promise<boolean> => this.#pumpChunk(reading, sink)
+      while (await (turn === undefined ? pumpChunk() : turn(pumpChunk)));
     } catch (error) {
       await this.close().catch(() => undefined)
       throw error
     } finally {
       sink.leave()
     }
+  }
+
+  /** False at the end of the range. */
+  async #pumpChunk(reading: Reading, sink: Sink): Promise<boolean> {
+    sink.throwIfGone()
+    const chunk = await this.#next(reading)
+    if (chunk === undefined) return false
+    await writeChunk(sink, chunk)
+    return true
   }
 
   close(): Promise<void> {

@@ -157,7 +157,8 @@ export function layerOperations(deps: {
           )
         }
         const expiresAt = clock.now() + downloadUrlLifetimeMs
-        const token = signLayerUrl(keyring, { registryId: context.registry.id, repositoryId, digest, expiresAt })
+        const { accountId } = context.actor
+        const token = signLayerUrl(keyring, { registryId: context.registry.id, repositoryId, digest, accountId, expiresAt })
         return { downloadUrl: addresses.linkOrigin(call) + downloadPath + token, layerDigest: digest }
       },
     }),
