@@ -43,7 +43,10 @@ import {
   deregisterPullTimeExclusion,
   registerPullTimeExclusion,
 } from './registry/commands/pull-time-exclusions.ts'
+import { compareWithLastStart, noteDoubtedSources, placeHold, raiseClockHold, recordClock, releaseHold } from './registry/commands/holds.ts'
 import { deleteProtection, putProtection } from './registry/commands/protections.ts'
+import { acceptUsageSnapshot, beginUsageSnapshot, completeUsageSnapshot, putUsageLeases } from './registry/commands/usage-snapshots.ts'
+import { decommissionUsageSource, registerUsageSource, updateUsageSource } from './registry/commands/usage-sources.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
@@ -145,6 +148,19 @@ export const commands: readonly AnyCommand[] = [
   recordPulls,
   putProtection,
   deleteProtection,
+  registerUsageSource,
+  updateUsageSource,
+  decommissionUsageSource,
+  beginUsageSnapshot,
+  putUsageLeases,
+  completeUsageSnapshot,
+  acceptUsageSnapshot,
+  placeHold,
+  releaseHold,
+  compareWithLastStart,
+  raiseClockHold,
+  recordClock,
+  noteDoubtedSources,
   quarantineBlob,
   reinstateBlob,
   claimScrub,

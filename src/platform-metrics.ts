@@ -77,3 +77,16 @@ export function addScrubMetrics({ registry }: PlatformMetrics, scrub: Readonly<S
     },
   })
 }
+
+/** Adds the holds of registries, by cause. */
+export function addHoldMetrics({ registry }: PlatformMetrics, openHolds: ReadonlyMap<string, number>): void {
+  new Gauge({
+    name: 'stowage_registry_holds',
+    help: 'Holds that are not released, by cause: while a registry has one, nothing is removed from it automatically',
+    labelNames: ['cause'],
+    registers: [registry],
+    collect() {
+      for (const cause of ['operator', 'restore', 'migration', 'clock', 'source']) this.set({ cause }, openHolds.get(cause) ?? 0)
+    },
+  })
+}

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { uptime } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
@@ -40,12 +41,15 @@ import type { Clock } from './internal/clock.ts'
 import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
-import { addScrubMetrics, platformMetrics } from './platform-metrics.ts'
+import { addHoldMetrics, addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
 import { createRegistry, systemActorArn, type RegistryRef, type RequestContext } from './registry/index.ts'
 import { DamageWatch } from './registry/damage.ts'
 import { PullClock } from './registry/pull-clock.ts'
+import { GuardWatch } from './registry/protection/guard-watch.ts'
+import { createProtections } from './registry/protection/protections.ts'
+import { createUsageSources } from './registry/usage/usage-sources.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
@@ -56,7 +60,7 @@ import type { DatabaseCounters } from './storage/metadata/database.ts'
 import { fairDatabase } from './storage/metadata/fair-database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
-import { planMigrations, refuseNewerDatabase, type MigrationPlan } from './storage/metadata/migration-plan.ts'
+import { newestMigration, planMigrations, refuseNewerDatabase, type MigrationPlan } from './storage/metadata/migration-plan.ts'
 import { metadataFile, openMetadata } from './storage/metadata/open.ts'
 import { holdsAccessKeys } from './storage/metadata/stores/access-key-store.ts'
 import { holdsLocations, isKeyLocated } from './storage/metadata/stores/blob-index.ts'
@@ -257,13 +261,14 @@ async function build(
       logger.error(notice, 'the stored bytes of a blob are damaged and were set aside: push an image that has it again')
     },
   })
+  const bootId = await readBootId(ids)
   const registryDependencies = {
     database,
     blobStore,
     ids,
     pullClock,
     damageWatch,
-    bootId: await readBootId(ids),
+    bootId,
     uploadLifetimeMs: config.uploadExpiryMs,
     trashRetentionMs: config.trashRetentionMs,
     quotas: config.quotas,
@@ -319,6 +324,22 @@ async function build(
   if (scrub) addScrubMetrics(metrics, scrub.counters)
   scrub?.start()
   releases.push(() => scrub?.stop())
+
+  const guardWatch = new GuardWatch({
+    database,
+    readClocks: () => ({ wallMs: clock.now(), uptimeMs: uptime() * 1000, bootId }),
+    systemContext,
+    onHold(notice) {
+      logger.warn(notice, 'automatic removal was put on hold: see stowage hold list')
+    },
+    onError(error) {
+      logger.error({ err: error }, 'clocks and usage sources could not be looked at')
+    },
+  })
+  const holds = await guardWatch.start(newestMigration())
+  if (holds.size > 0) logger.warn({ holds: Object.fromEntries(holds) }, 'automatic removal is on hold: see stowage hold list')
+  addHoldMetrics(metrics, guardWatch.openHolds)
+  releases.push(() => guardWatch.stop())
 
   const retirementSteps = new RetirementSteps({
     database,
@@ -420,7 +441,14 @@ async function build(
         createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
         createIamService({ directory: iamDirectory }),
         createStsService(securityTokens),
-        createStowageService({ registry, keyring, accounts: new Accounts({ database, keyring, ids }), homeAccountId: accountId }),
+        createStowageService({
+          registry,
+          keyring,
+          accounts: new Accounts({ database, keyring, ids }),
+          homeAccountId: accountId,
+          protections: createProtections({ database }),
+          usageSources: createUsageSources({ database }),
+        }),
       ],
       credentials,
       throttle,

@@ -7,6 +7,7 @@ import type { Clock } from '../internal/clock.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { Pace } from '../internal/pace.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
+import { restoredMark } from '../registry/commands/holds.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
 import {
@@ -295,6 +296,7 @@ async function bringBackMetadata(
       const file = files.get(name)
       if (file === undefined) throw new Error(`the point has no table ${name}`)
       const table = await readTable(dir, file)
+      if (name === 'setting') return { ...table, batches: withRestoredMark(table, `the backup of ${point.takenAt}`) }
       if (name === 'access_key') return { ...table, batches: withKnownKeys(table, available, dropped) }
       // Temporary credentials are left out too, and not told of: whoever had them asks for others.
       return name === 'sts_session' ? { ...table, batches: withKnownKeys(table, available, []) } : table
@@ -302,6 +304,16 @@ async function bringBackMetadata(
   })
   await exchange.install()
   return dropped
+}
+
+/** The server that starts on it learns where it comes from, and removes nothing by itself until somebody has looked. */
+async function* withRestoredMark(
+  { columns, batches }: { columns: readonly string[]; batches: AsyncIterable<readonly RawRow[]> },
+  origin: string,
+): AsyncGenerator<RawRow[], void, undefined> {
+  const nameAt = columns.indexOf('name')
+  for await (const batch of batches) yield batch.filter((row) => row[nameAt] !== restoredMark)
+  yield [columns.map((column) => (column === 'name' ? restoredMark : origin))]
 }
 
 async function* withKnownKeys(

@@ -39,7 +39,7 @@ interface QuickstartWords extends AwsWords {
 }
 
 /** Repeated here, so that help loads no policy; a test compares. */
-const setNames: readonly PermissionSetName[] = ['ci-pusher', 'puller', 'deployer', 'auditor']
+const setNames: readonly PermissionSetName[] = ['ci-pusher', 'puller', 'deployer', 'auditor', 'usage-reporter']
 
 /** Adds `stowage iam`. */
 export function addIam(program: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
@@ -104,7 +104,9 @@ Examples:
       if (form === 'user' && (workload !== undefined || words.trust !== undefined)) {
         quickstart.error(`error: ${workload === undefined ? '--trust is' : 'a workload is'} for a role: leave --as user out, or write --as role`)
       }
-      if (words.tagPattern !== undefined && set === 'auditor') quickstart.error('error: an auditor reads no tags that --tag-pattern could narrow')
+      if (words.tagPattern !== undefined && (set === 'auditor' || set === 'usage-reporter')) {
+        quickstart.error(`error: ${set === 'auditor' ? 'an auditor' : 'a usage reporter'} reads no tags that --tag-pattern could narrow`)
+      }
       onExit(
         await run(io, {
           set,

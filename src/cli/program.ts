@@ -3,8 +3,11 @@ import { exitCodes } from '../config/exit-codes.ts'
 import { addAccount } from './account-command.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
+import { addHold } from './hold-command.ts'
 import { addIam } from './iam-command.ts'
 import { addImage } from './image-command.ts'
+import { addProtect } from './protect-command.ts'
+import { addUsage } from './usage-command.ts'
 import { addVerify } from './verify-command.ts'
 
 /** The examples are written to it; the same on every terminal, and in the tests. */
@@ -49,6 +52,9 @@ Examples:
   addIam(program, io, onExit)
   addAccount(program, io, onExit)
   addImage(program, io, onExit)
+  addProtect(program, io, onExit)
+  addUsage(program, io, onExit)
+  addHold(program, io, onExit)
   return program
 }
 

@@ -139,6 +139,7 @@ export function manifestOperations(deps: {
           { by: outcome.by },
         )
       }
+      if (outcome?.kind === 'vetoed') throw registryError('image-protected', outcome.reason)
       if (outcome?.kind !== 'deleted') throw registryError('manifest-unknown', 'Requested image not found')
     },
 

@@ -94,10 +94,10 @@ export const roleRights = {
   deployer: handedOut('deployer', logIn, onTeam(...pulls, 'ecr:PutImage', 'ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages')),
   auditor: handedOut(
     'auditor',
-    onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings', 'stowage:DescribeImage'),
+    onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings', 'stowage:DescribeImage', 'stowage:ListProtections'),
     anywhere('ecr:DescribeRegistry', 'ecr:GetRegistryPolicy', 'ecr:GetAccountSetting', 'ecr:DescribeRepositoryCreationTemplates', 'ecr:ListPullTimeUpdateExclusions'),
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
-    anywhere('stowage:DescribeAccount', 'stowage:ListAccounts'),
+    anywhere('stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'),
   ),
   /** Makes and sets up repositories, and does nothing with images. */
   curator: rights([

@@ -54,6 +54,10 @@ export class ControlPlane {
     return this.call(ecrRequest(operation, input), login)
   }
 
+  stowage(operation: string, input: object, login: Login): Promise<Answer> {
+    return this.call({ protocol: 'json', service: 'stowage', target: `Stowage_V1.${operation}`, input }, login)
+  }
+
   iam(action: string, parameters: Readonly<Record<string, string>>, accountId: string = homeAccount): Promise<Answer> {
     return this.call(queryRequest('iam', action, parameters), this.root(accountId))
   }

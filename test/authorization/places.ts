@@ -67,6 +67,9 @@ export const presentPath = '/hidden/'
 /** The prefix of a creation template that both accounts have; no push that the matrix makes is below it. */
 export const presentTemplate = 'team/templated'
 
+/** A usage source that both accounts have. */
+export const presentSource = 'cluster'
+
 /** Whose pulls do not count, in both accounts. */
 export function excludedArn(accountId: string): string {
   return `arn:aws:iam::${accountId}:role/excluded`

@@ -1,5 +1,5 @@
 import type { Entry, EntryTable } from './entry.ts'
-import { absentDigest, homeAccount, otherAccount, type Place } from './places.ts'
+import { absentDigest, homeAccount, otherAccount, presentSource, type Place } from './places.ts'
 
 /** An operation on the accounts of the installation; they belong to its own account, whoever asks. */
 function entry(operation: string, granted: string, inputOf: (place: Place) => object): Entry {
@@ -29,6 +29,31 @@ function onRepository(operation: string, { input, ...call }: Call): Entry {
   }
 }
 
+/** An operation on something else of the caller's own registry. */
+function onOwn(operation: string, resource: string, { input, ...call }: Call): Entry {
+  return {
+    subject: 'own account',
+    needs: [`stowage:${operation}`],
+    resource,
+    ...call,
+    request: () => ({ protocol: 'json', service: 'stowage', target: `Stowage_V1.${operation}`, input: { ...input } }),
+  }
+}
+
+const absentSource = 'nobody'
+
+function onSource(operation: string, call: Call): Entry {
+  return onOwn(operation, `arn:aws:stowage:us-east-1:{account}:usage-source/${absentSource}`, { ...call, input: { sourceName: absentSource, ...call.input } })
+}
+
+/** Reporting is one right. */
+const reports = { needs: ['stowage:PutUsageLeases'], granted: 'UsageSourceNotFoundException' } as const
+const snapshot = { snapshotNumber: 1, writer: 'matrix' }
+
+function onOwnRegistry(operation: string, call: Call): Entry {
+  return onOwn(operation, 'arn:aws:ecr:us-east-1:{account}:*', call)
+}
+
 export const stowageEntries: EntryTable = {
   'stowage:CreateAccount': entry('CreateAccount', 'AccountAlreadyExistsException', () => ({ accountId: otherAccount, name: 'again' })),
   'stowage:DescribeAccount': entry('DescribeAccount', 'AccountNotFoundException', ({ repository }) => ({ accountId: repository })),
@@ -40,4 +65,26 @@ export const stowageEntries: EntryTable = {
     input: { imageId: { imageDigest: absentDigest }, state: 'DEPRECATED', reason: 'matrix' },
     granted: 'ImageNotFoundException',
   }),
+  // An end that is past: whoever may protect is told so, and nothing changes.
+  'stowage:PutProtection': onRepository('PutProtection', { input: { imageTag: 'v1', reason: 'matrix', endsAt: 1 }, granted: 'InvalidParameterException' }),
+  'stowage:DeleteProtection': onRepository('DeleteProtection', { input: { imageTag: 'unprotected' }, granted: 'ProtectionNotFoundException' }),
+  'stowage:ListProtections': onRepository('ListProtections', { granted: '200' }),
+
+  'stowage:RegisterUsageSource': onSource('RegisterUsageSource', {
+    input: { sourceName: presentSource, principalArn: `arn:aws:iam::${homeAccount}:root`, environment: 'matrix', scope: ['nothing'], intervalSeconds: 60 },
+    granted: 'UsageSourceAlreadyExistsException',
+  }),
+  'stowage:UpdateUsageSource': onSource('UpdateUsageSource', { granted: 'UsageSourceNotFoundException' }),
+  'stowage:DescribeUsageSources': onSource('DescribeUsageSources', { input: { sourceName: undefined }, granted: '200' }),
+  'stowage:DescribeUsageSources by name': onSource('DescribeUsageSources', { granted: 'UsageSourceNotFoundException' }),
+  'stowage:DecommissionUsageSource': onSource('DecommissionUsageSource', { input: { reason: 'matrix' }, granted: 'UsageSourceNotFoundException' }),
+  'stowage:BeginUsageSnapshot': onSource('BeginUsageSnapshot', { ...reports, input: snapshot }),
+  'stowage:PutUsageLeases': onSource('PutUsageLeases', { ...reports, input: { ...snapshot, leases: [{ imageDigest: absentDigest, workload: 'matrix' }] } }),
+  'stowage:CompleteUsageSnapshot': onSource('CompleteUsageSnapshot', { ...reports, input: { ...snapshot, expectedCount: 0 } }),
+  'stowage:AcceptUsageSnapshot': onSource('AcceptUsageSnapshot', { input: { snapshotNumber: 1 }, granted: 'UsageSourceNotFoundException' }),
+  'stowage:ListUsageLeases': onSource('ListUsageLeases', { granted: 'UsageSourceNotFoundException' }),
+
+  'stowage:PlaceHold': onOwnRegistry('PlaceHold', { input: { reason: 'matrix' }, granted: '200', changes: true }),
+  'stowage:ReleaseHold': onOwnRegistry('ReleaseHold', { input: { holdId: 999_999_999, reason: 'matrix' }, granted: 'HoldNotFoundException' }),
+  'stowage:ListHolds': onOwnRegistry('ListHolds', { granted: '200' }),
 }

@@ -4,7 +4,7 @@ import { startTestPlatform } from '../support/platform.ts'
 import { callers, roleRights, type CallerName, type CallerWithLogins, type Unknown } from './callers.ts'
 import { ControlPlane, keysOf, signedBy, type Keys } from './control-plane.ts'
 import { Exchange, type Login } from './exchange.ts'
-import { accountArn, excludedArn, guestName, homeAccount, image, otherAccount, presentName, presentPath, presentTemplate, region, repositoryPlaces, type RepositoryPlace, type ResourcePolicy } from './places.ts'
+import { accountArn, excludedArn, guestName, homeAccount, image, otherAccount, presentName, presentPath, presentSource, presentTemplate, region, repositoryPlaces, type RepositoryPlace, type ResourcePolicy } from './places.ts'
 import { splitCallers } from './split-callers.ts'
 import { distrustfulRole, roleArn, trustingRole } from './sts-entries.ts'
 
@@ -75,6 +75,8 @@ async function makeRepositories(plane: ControlPlane, server: { readonly url: str
   for (const accountId of [homeAccount, otherAccount]) {
     await plane.ecr('RegisterPullTimeUpdateExclusion', { principalArn: excludedArn(accountId) }, plane.root(accountId))
     await plane.ecr('CreateRepositoryCreationTemplate', { prefix: presentTemplate, appliedFor: ['REPLICATION'] }, plane.root(accountId))
+    const source = { sourceName: presentSource, principalArn: accountArn(accountId), environment: 'matrix', scope: ['nothing'], intervalSeconds: 60 }
+    await plane.stowage('RegisterUsageSource', source, plane.root(accountId))
   }
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createDistributionClient } from '../support/distribution-client.ts'
+import { callStowage } from '../support/identities.ts'
 import type { Image } from '../support/images.ts'
 import { databases, type DatabaseKind } from '../support/registry.ts'
 import type { Stowage } from '../support/start-stowage.ts'
@@ -89,6 +90,8 @@ describe.each(databases)('a backup of a running server on %s', (kind) => {
       expect(restored).toMatchObject({ findingCount: 0, missing: [], unnamedBlobs: { count: 0 } })
       expect(restored.copiedBlobs).toBe(restored.blobs)
       const again = await startAt(place)
+      const { body } = await callStowage(again.url, again.keys, 'ListHolds', {})
+      expect((body['holds'] as { cause: string }[]).map(({ cause }) => cause)).toEqual(['restore'])
       for (const image of before) await expectWhole(again, repository, image)
       const tags = await followTags(again, repository)
       for (const [n, image] of before.entries()) expect(tags.get(`kept-${n}`)).toBe(image.manifest.digest)

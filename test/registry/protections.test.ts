@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { commandContext } from '../../src/registry/index.ts'
 import { deleteProtection, putProtection, type ProtectionTarget } from '../../src/registry/commands/protections.ts'
-import { findRepositoryVetoes, findTagVetoes, findVetoes, vetoText } from '../../src/registry/protection/index.ts'
+import { findRepositoryVetoes, findVetoes, openVetoes, vetoText } from '../../src/registry/protection/index.ts'
 import { findManifestRow } from '../../src/storage/metadata/stores/manifest-store.ts'
 import { findRepositoryRow, type RepositoryRow } from '../../src/storage/metadata/stores/repository-store.ts'
 import { digestOf, mediaTypes, parseRepositoryName, parseTag, type Digest } from '../../src/values/index.ts'
@@ -53,6 +53,8 @@ describe.each(databases)('protections on %s', (kind) => {
     return vetoText(vetoes.get(row.id) ?? [])
   }
 
+  const tagVetoes = async (tag: string) => (await openVetoes(fixture.database.reader, repository, fixture.clock.now(), { mode: 'by-hand' })).ofTag(tag)
+
   it('hold an image by its digest until their end, and name who, why and until when', async () => {
     const digest = await push(image())
     const endsAt = fixture.clock.now() + 60_000
@@ -83,8 +85,8 @@ describe.each(databases)('protections on %s', (kind) => {
     const before = await push(image(), 'prod')
     await put({ kind: 'tag', value: 'prod' })
     expect(await vetoesOf(before)).toContain("the tag 'prod' is protected")
-    expect(await findTagVetoes(fixture.database.reader, repository, 'prod', fixture.clock.now())).toHaveLength(1)
-    expect(await findTagVetoes(fixture.database.reader, repository, 'other', fixture.clock.now())).toHaveLength(0)
+    expect(await tagVetoes('prod')).toHaveLength(1)
+    expect(await tagVetoes('other')).toHaveLength(0)
     const after = await push(image(), 'prod')
     expect(await vetoesOf(before)).toBe('')
     expect(await vetoesOf(after)).toContain("the tag 'prod' is protected")
@@ -96,7 +98,7 @@ describe.each(databases)('protections on %s', (kind) => {
     const digest = await push(image(), 'anything')
     await put({ kind: 'repository', value: '' })
     expect(await vetoesOf(digest)).toContain('the repository is protected by compliance')
-    expect(await findTagVetoes(fixture.database.reader, repository, 'anything', fixture.clock.now())).toHaveLength(1)
+    expect(await tagVetoes('anything')).toHaveLength(1)
     await drop({ kind: 'repository', value: '' })
     expect(await findRepositoryVetoes(fixture.database.reader, repository, fixture.clock.now(), { mode: 'automatic' })).toEqual([])
   })

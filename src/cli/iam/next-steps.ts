@@ -46,6 +46,8 @@ function firstUse({ target: { set }, repositoryPrefix }: NextStepFacts, host: st
       return ['aws ecr describe-repositories', login, `docker pull ${image}`]
     case 'auditor':
       return ['aws ecr describe-repositories', 'stowage iam stale']
+    case 'usage-reporter':
+      return ['kubectl get pods --all-namespaces --output json | stowage usage report SOURCE --from -']
   }
 }
 

@@ -17,7 +17,7 @@ function allows(set: PermissionSetName, action: string, repository: string, tag?
 const writes = ['ecr:PutImage', 'ecr:BatchDeleteImage', 'ecr:CreateRepository', 'ecr:DeleteRepository', 'ecr:SetRepositoryPolicy', 'ecr:InitiateLayerUpload', 'ecr:TagResource', 'iam:CreateUser', 'iam:PutUserPolicy', 'sts:AssumeRole', 'stowage:CreateAccount']
 
 describe('a ready set of permissions', () => {
-  it.each(permissionSetNames)('%s ends at its repositories and its region', (set) => {
+  it.each(permissionSetNames.filter((set) => set !== 'usage-reporter'))('%s ends at its repositories and its region', (set) => {
     const actions = permissionSets[set].parts.filter(({ on }) => on === 'repositories').flatMap((part) => part.actions)
     expect(actions.length).toBeGreaterThan(0)
     for (const action of actions) {
@@ -33,6 +33,7 @@ describe('a ready set of permissions', () => {
     ['puller', []],
     ['deployer', ['ecr:PutImage']],
     ['auditor', []],
+    ['usage-reporter', []],
   ] as const)('%s may change %j and nothing else', (set, expected) => {
     expect(writes.filter((action) => allows(set, action, 'team-a/app'))).toEqual(expected)
   })
@@ -47,6 +48,11 @@ describe('a ready set of permissions', () => {
     expect(allows(set, action, 'team-a/app', 'prod-7')).toBe(false)
     expect(allows(set, action, 'team-a/app', 'pr-12')).toBe(false)
     expect(allows(set, action, 'team-a/app')).toBe(true)
+  })
+
+  it('lets a reporter report, and nothing else', () => {
+    const { Statement } = policyOf('usage-reporter', scope)
+    expect(Statement).toEqual([{ Sid: 'Report', Effect: 'Allow', Action: ['stowage:PutUsageLeases'], Resource: `arn:aws:stowage:us-east-1:${accountId}:usage-source/*` }])
   })
 
   it('lets an auditor read no image', () => {

@@ -3,7 +3,7 @@
  * generated from here: `make docs`.
  */
 
-export const permissionSetNames = ['ci-pusher', 'puller', 'deployer', 'auditor'] as const
+export const permissionSetNames = ['ci-pusher', 'puller', 'deployer', 'auditor', 'usage-reporter'] as const
 
 export type PermissionSetName = (typeof permissionSetNames)[number]
 
@@ -41,8 +41,11 @@ export interface PermissionSet {
 interface StatementPart {
   readonly sid: string
   readonly actions: readonly string[]
-  /** `repositories`: those of the scope. `all`: actions that AWS knows no resource for, or that are of the account. */
-  readonly on: 'repositories' | 'all'
+  /**
+   * `repositories`: those of the scope. `usage-sources`: each takes reports from its own principal alone. `all`: actions that
+   * AWS knows no resource for, or that are of the account.
+   */
+  readonly on: 'repositories' | 'usage-sources' | 'all'
   readonly onlyTags?: true
 }
 
@@ -91,6 +94,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
           ...['ecr:GetRepositoryPolicy', 'ecr:GetLifecyclePolicy', 'ecr:DescribeImageScanFindings'],
           ...['ecr:DescribeImageReplicationStatus', 'ecr:DescribeImageSigningStatus', 'ecr:BatchGetRepositoryScanningConfiguration'],
           'stowage:DescribeImage',
+          'stowage:ListProtections',
         ],
         on: 'repositories',
       },
@@ -105,7 +109,13 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
       },
       { sid: 'LookAtAccess', actions: ['iam:Get*', 'iam:List*', 'iam:GenerateCredentialReport'], on: 'all' },
       { sid: 'LookAtAccounts', actions: ['stowage:DescribeAccount', 'stowage:ListAccounts'], on: 'all' },
+      { sid: 'LookAtProtection', actions: ['stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'], on: 'all' },
     ],
+  },
+  'usage-reporter': {
+    summary: 'report what runs, for the usage sources that name it, as a job beside a cluster does; see, read and change nothing else',
+    narrowedByTags: undefined,
+    parts: [{ sid: 'Report', actions: ['stowage:PutUsageLeases'], on: 'usage-sources' }],
   },
 }
 
@@ -114,14 +124,18 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
  * an image for several platforms have digests only.
  */
 export function policyOf(name: PermissionSetName, scope: PermissionScope): PolicyDocument {
-  const repositories = `arn:aws:ecr:${scope.region}:${scope.accountId}:repository/${scope.repositoryPrefix}*`
+  const resources: Readonly<Record<StatementPart['on'], string>> = {
+    repositories: `arn:aws:ecr:${scope.region}:${scope.accountId}:repository/${scope.repositoryPrefix}*`,
+    'usage-sources': `arn:aws:stowage:${scope.region}:${scope.accountId}:usage-source/*`,
+    all: '*',
+  }
   return {
     Version: '2012-10-17',
     Statement: permissionSets[name].parts.map((part) => ({
       Sid: part.sid,
       Effect: 'Allow',
       Action: part.actions,
-      Resource: part.on === 'repositories' ? repositories : '*',
+      Resource: resources[part.on],
       ...(part.onlyTags === true &&
         scope.tagPatterns.length > 0 && { Condition: { StringLikeIfExists: { 'stowage:ImageTag': scope.tagPatterns } } }),
     })),

@@ -9,6 +9,7 @@ import { deleteTagRow, findTag, tagsOfManifest } from '../../storage/metadata/st
 import { digestToBytes, type Digest } from '../../values/index.ts'
 import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
+import { openVetoes, vetoCode, vetoText, type OpenVetoes, type Veto } from '../protection/vetoes.ts'
 import { collectUnit } from '../image-unit.ts'
 import { trashUnit, type Trashing } from '../trash.ts'
 import type { DeleteImageOutcome, ImageToDelete } from '../types.ts'
@@ -21,6 +22,8 @@ export const deleteTag = defineCommand({
     const repository = await lockRepository(tx, context, input.name)
     const target = await findTag(tx, repository.id, input.tag)
     if (!target) throw registryError('tag-unknown', 'Requested image not found', { tag: input.tag })
+    const vetoes = (await openVetoes(tx, repository, context.nowMs, { mode: 'by-hand' })).ofTag(input.tag)
+    if (vetoes.length > 0) throw registryError('image-protected', refusalText(vetoes))
     const suspicions = collectSuspicions()
     await removeTag(tx, repository, input.tag, target, suspicions, context)
     await suspicions.write(tx)
@@ -49,6 +52,7 @@ export const deleteImages = defineCommand({
     const { trashBatch: batch, retentionMs } = input
     const trashing: Trashing = { batch, retentionMs, cause: { action: 'BatchDeleteImage', requestId: context.requestId } }
     const repository = await lockRepository(tx, context, input.name)
+    const vetoes = await openVetoes(tx, repository, context.nowMs, { mode: 'by-hand' })
     const outcomes = new Map<number, DeleteImageOutcome>()
     const suspicions = collectSuspicions()
     let waiting = input.identifiers.map((identifier, position) => ({ identifier, position }))
@@ -58,7 +62,7 @@ export const deleteImages = defineCommand({
       progress = false
       const referenced: typeof waiting = []
       for (const turn of waiting) {
-        const outcome = await deleteOne(tx, repository, turn.identifier, trashing, suspicions, context)
+        const outcome = await deleteOne(tx, repository, turn.identifier, trashing, vetoes, suspicions, context)
         outcomes.set(turn.position, outcome)
         if (outcome.kind === 'referenced') referenced.push(turn)
         else if (outcome.kind === 'deleted') progress = true
@@ -83,6 +87,7 @@ async function deleteOne(
   repository: RepositoryRow,
   identifier: ImageToDelete,
   trashing: Trashing,
+  vetoes: OpenVetoes,
   suspicions: Suspicions,
   context: CommandContext,
 ): Promise<DeleteImageOutcome> {
@@ -104,6 +109,8 @@ async function deleteOne(
     const others = (await tagsOfManifest(tx, manifest.id)).filter((name) => name !== tag)
     // Naming one of several tags, alone or with its digest, takes only that tag.
     if (others.length > 0) {
+      const ofTag = vetoes.ofTag(tag)
+      if (ofTag.length > 0) return vetoed(ofTag)
       await removeTag(tx, repository, tag, target, suspicions, context)
       return { kind: 'deleted', digest: wanted, tags: [tag], imageDeleted: false }
     }
@@ -112,6 +119,8 @@ async function deleteOne(
   }
   const by = await referencingManifests(tx, repository.id, wanted)
   if (by.length > 0) return { kind: 'referenced', by }
+  const ofImage = (await vetoes.ofManifests([manifest.id])).get(manifest.id)
+  if (ofImage !== undefined) return vetoed(ofImage)
   const unit = await collectUnit(tx, manifest)
   const [image] = await trashUnit(tx, repository, unit, trashing, suspicions, context)
   return { kind: 'deleted', digest: wanted, tags: image!.tags, imageDeleted: true }
@@ -125,6 +134,14 @@ async function deleteOne(
 function requireKnownTags(digest: Digest, tags: readonly string[], knownTags: readonly string[]): void {
   if (tags.length === 0 ? knownTags.length === 0 : tags.every((tag) => knownTags.includes(tag))) return
   throw registryError('tags-changed', `The tags of the image ${digest} were changed while it was to be deleted. Try again.`)
+}
+
+function vetoed(vetoes: readonly Veto[]): DeleteImageOutcome {
+  return { kind: 'vetoed', code: vetoCode(vetoes), reason: refusalText(vetoes) }
+}
+
+function refusalText(vetoes: readonly Veto[]): string {
+  return `Requested image must not be deleted: ${vetoText(vetoes)}`
 }
 
 async function removeTag(

@@ -18,6 +18,7 @@ import { recordTrashBatch } from '../../storage/metadata/stores/trash-store.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
+import { findRepositoryVetoes, vetoText } from '../protection/vetoes.ts'
 import { countNewRepository } from '../quotas.ts'
 import { registryForChange } from './registries.ts'
 
@@ -88,6 +89,13 @@ export const deleteRepository = defineCommand({
       throw registryError(
         'repository-not-empty',
         `The repository with name '${input.name}' in registry with id '${context.accountId}' cannot be deleted because it still contains images`,
+      )
+    }
+    const vetoes = await findRepositoryVetoes(tx, row, context.nowMs, { mode: 'by-hand' })
+    if (vetoes.length > 0) {
+      throw registryError(
+        'repository-protected',
+        `The repository with name '${input.name}' in registry with id '${context.accountId}' cannot be deleted because of what it contains: ${vetoText(vetoes)}`,
       )
     }
     // Trashed whole: its images, tags and settings stay as they are beneath it, out of sight.

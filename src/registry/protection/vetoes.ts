@@ -2,7 +2,7 @@ import type { Session } from '../../storage/metadata/session.ts'
 import { guardsOf } from '../../storage/metadata/stores/guard-store.ts'
 import { keepHoldsAsTheyAre, openHolds, type OpenHoldRow } from '../../storage/metadata/stores/hold-store.ts'
 import { protectionsInForce, type ProtectionRow } from '../../storage/metadata/stores/protection-store.ts'
-import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { lockRegistryRow, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { leasesOn, leasesWithin, shareActiveSources, type HeldDigest, type UsageSourceRow } from '../../storage/metadata/stores/usage-store.ts'
 import type { Digest } from '../../values/index.ts'
 import { doubtOf, doubtText, isInScope, scopeOf } from '../usage/source-health.ts'
@@ -23,42 +23,53 @@ export interface RemovalMode {
 
 type GuardedRepository = Pick<RepositoryRow, 'id' | 'name' | 'registry_id'>
 
+/** What forbids to remove things of one repository, looked up once for all that a command removes of it. */
+export interface OpenVetoes {
+  /**
+   * Against removing manifests, trashed ones too, by the manifest's number; none for those that may go. A manifest is held by
+   * whatever holds one of its kin (`kinOf`): the index by a lease of its child, the image by one of its config, the signature by
+   * a protection of what it signs.
+   */
+  ofManifests(manifestIds: readonly number[]): Promise<Map<number, Veto[]>>
+  /** Against taking a tag away while its image stays: its protection, or the repository's. */
+  ofTag(tag: string): Veto[]
+}
+
 /**
- * The vetoes against removing manifests of a repository, trashed ones too, by the manifest's number; none for those that may
- * go. A manifest is held by whatever holds one of its kin (`kinOf`): the index by a lease of its child, the image by one of its
- * config, the signature by a protection of what it signs.
- *
  * The caller holds the repository's lock. Until its command ends no source takes leases in or away and, with `automatic`,
  * nobody puts the registry on hold: what was committed before counts, what comes after finds the removal done.
  *
- * One statement where the registry has no source and no hold and the repository no protection; a dozen otherwise.
+ * One statement where the registry has no source and no hold and the repository no protection, and none for what is then
+ * asked; a dozen otherwise, however many manifests are asked about at once.
  */
+export async function openVetoes(tx: Session, repository: GuardedRepository, nowMs: number, { mode }: RemovalMode): Promise<OpenVetoes> {
+  const guards = await loadGuards(tx, repository, nowMs, mode)
+  return {
+    async ofManifests(manifestIds) {
+      const vetoes = new Map<number, Veto[]>()
+      if (guards === undefined || manifestIds.length === 0) return vetoes
+      const ofAll = guards.againstAll()
+      const kin = guards.asksForKin ? await kinOf(tx, manifestIds) : new Map<number, Kin>()
+      const leases = guards.asksForLeases ? await leasesByDigest(tx, repository.registry_id, kin) : new Map<Digest, HeldDigest[]>()
+      for (const id of manifestIds) {
+        const found = [...ofAll, ...guards.againstImage(kin.get(id), leases)]
+        if (found.length > 0) vetoes.set(id, found)
+      }
+      return vetoes
+    },
+    ofTag: (tag) => guards?.againstTag(tag) ?? [],
+  }
+}
+
+/** `openVetoes`, for one question. */
 export async function findVetoes(
   tx: Session,
   repository: GuardedRepository,
   manifestIds: readonly number[],
   nowMs: number,
-  { mode }: RemovalMode,
+  mode: RemovalMode,
 ): Promise<Map<number, Veto[]>> {
-  const vetoes = new Map<number, Veto[]>()
-  if (manifestIds.length === 0) return vetoes
-  const guards = await loadGuards(tx, repository, nowMs, mode)
-  if (guards === undefined) return vetoes
-
-  const ofAll = guards.againstAll()
-  const kin = guards.asksForKin ? await kinOf(tx, manifestIds) : new Map<number, Kin>()
-  const leases = guards.asksForLeases ? await leasesByDigest(tx, repository.registry_id, kin) : new Map<Digest, HeldDigest[]>()
-  for (const id of manifestIds) {
-    const found = [...ofAll, ...guards.againstImage(kin.get(id), leases)]
-    if (found.length > 0) vetoes.set(id, found)
-  }
-  return vetoes
-}
-
-/** The vetoes against taking a tag away while its image stays: its protection, or the repository's. */
-export async function findTagVetoes(tx: Session, repository: GuardedRepository, tag: string, nowMs: number): Promise<Veto[]> {
-  const protections = await protectionsInForce(tx, repository.id, nowMs)
-  return protections.filter(({ kind, target }) => kind === 'repository' || (kind === 'tag' && target === tag)).map(protectionVeto)
+  return (await openVetoes(tx, repository, nowMs, mode)).ofManifests(manifestIds)
 }
 
 /** The vetoes against removing a repository whole: everything that holds it, or anything in it. Of leases some examples. */
@@ -68,8 +79,15 @@ export async function findRepositoryVetoes(
   nowMs: number,
   { mode }: RemovalMode,
 ): Promise<Veto[]> {
+  // Its row is changed by the removal of a repository, and sources are locked after it.
+  if (tx.dialect === 'postgres') await lockRegistryRow(tx, repository.registry_id)
   const guards = await loadGuards(tx, repository, nowMs, mode)
   return guards === undefined ? [] : guards.againstRepository(tx)
+}
+
+/** How a call that answers for each image names what holds one: a workload that has it, or somebody's word. */
+export function vetoCode(vetoes: readonly Veto[]): 'ImageInUse' | 'ImageProtected' {
+  return vetoes.some(({ kind }) => kind !== 'lease') ? 'ImageProtected' : 'ImageInUse'
 }
 
 /** The messages of vetoes as one. */
@@ -148,6 +166,10 @@ class Guards {
       if (doubt !== undefined && source.waived_at === null) vetoes.push({ kind: 'source-doubted', message: doubtText(source.name, doubt) })
     }
     return vetoes
+  }
+
+  againstTag(tag: string): Veto[] {
+    return this.#protections.filter(({ kind, target }) => kind === 'repository' || (kind === 'tag' && target === tag)).map(protectionVeto)
   }
 
   againstImage(kin: Kin | undefined, leases: ReadonlyMap<Digest, readonly HeldDigest[]>): Veto[] {

@@ -16,7 +16,7 @@ export function doubtOf(
   nowMs: number,
 ): SourceDoubt | undefined {
   if (source.believed_at === null) return 'unreported'
-  if (source.doubt === 'shrunken' || source.doubt === 'incomplete') return source.doubt
+  if (source.doubt !== null) return source.doubt as 'shrunken' | 'incomplete'
   return nowMs - source.believed_at > silentAfterIntervals * source.interval_ms ? 'silent' : undefined
 }
 

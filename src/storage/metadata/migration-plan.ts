@@ -35,6 +35,13 @@ const rowsWithin: readonly (readonly [maxRows: number, MigrationDuration])[] = [
   [60_000_000, 'minutes'],
 ]
 
+/** The name of the newest migration of this program: what form it brings a database to. */
+export function newestMigration(): string {
+  const newest = Object.keys(migrations('sqlite')).at(-1)
+  if (newest === undefined) throw new Error('there are no migrations')
+  return newest
+}
+
 /**
  * Reads, and changes nothing: no file is made or written, no row, no table. Works beside running servers.
  *

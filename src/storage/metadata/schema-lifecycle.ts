@@ -134,7 +134,7 @@ interface UsageSourceTable {
   shrink_percent: number
   /** `active` or `decommissioned`. */
   status: string
-  /** `silent`, `shrunken` or `incomplete`; null: none was noticed. One that is silent may not have been noticed yet. */
+  /** `shrunken` or `incomplete`; null: neither. Whether it is silent is told from the time. */
   doubt: string | null
   doubt_since: number | null
   /** Leases of the last shrunken snapshot, and how many complete ones since have agreed with it, the last of them when. */

@@ -1,7 +1,7 @@
 import type { Selectable } from 'kysely'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
-import { statement } from '../statement.ts'
+import { statement, type QueryBuilder } from '../statement.ts'
 
 export type HoldRow = Selectable<Schema['registry_hold']>
 
@@ -74,7 +74,13 @@ export async function releaseHoldRow(tx: Session, id: number, now: number, by: s
   return (await tx.change(release, { id, now, by, reason })) > 0
 }
 
-const page = statement<{ registryId: number; before: number; limit: number }>()((db, p) =>
+interface HoldPage {
+  readonly registryId: number
+  readonly before: number
+  readonly limit: number
+}
+
+const pageOf = (db: QueryBuilder, p: HoldPage) =>
   db
     .selectFrom('registry_hold')
     .leftJoin('usage_source', 'usage_source.id', 'registry_hold.source_id')
@@ -83,12 +89,18 @@ const page = statement<{ registryId: number; before: number; limit: number }>()(
     .where('registry_hold.registry_id', '=', p.registryId)
     .where('registry_hold.id', '<', p.before)
     .orderBy('registry_hold.id', 'desc')
-    .limit(p.limit),
-)
+    .limit(p.limit)
 
-/** Released ones too, the newest first. */
-export function listHoldRows(session: Session, registryId: number, before: number, limit: number): Promise<OpenHoldRow[]> {
-  return session.all(page, { registryId, before, limit })
+const page = statement<HoldPage>()((db, p) => pageOf(db, p))
+const openPage = statement<HoldPage>()((db, p) => pageOf(db, p).where('registry_hold.released_at', 'is', null))
+
+/** Those that are not released, or with `released` all of them; the newest first. */
+export function listHoldRows(
+  session: Session,
+  registryId: number,
+  { before, limit, released }: { before: number; limit: number; released: boolean },
+): Promise<OpenHoldRow[]> {
+  return session.all(released ? page : openPage, { registryId, before, limit })
 }
 
 const registries = statement<{ after: number; limit: number }>()((db, p) =>

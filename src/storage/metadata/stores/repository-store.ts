@@ -215,6 +215,13 @@ export async function holdsManifests(session: Session, repositoryId: number): Pr
   return (await session.first(anyManifest, { repositoryId })) !== undefined
 }
 
+const anyRepository = statement()((db) => db.selectFrom('repository').select('id').where('id', '>', 0).limit(1))
+
+/** True when somebody has ever made a repository, in whichever registry. */
+export async function holdsRepositories(session: Session): Promise<boolean> {
+  return (await session.first(anyRepository, {})) !== undefined
+}
+
 const manifestCount = statement<{ repositoryId: number }>()((db, p) =>
   db
     .selectFrom('manifest')

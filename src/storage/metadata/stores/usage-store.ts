@@ -64,6 +64,12 @@ export function lockSourceRow(tx: Session, registryId: number, name: string): Pr
   return tx.first(namedLocked, { registryId, name })
 }
 
+const byId = statement<{ id: number }>()((db, p) => db.selectFrom('usage_source').selectAll().where('id', '=', p.id))
+
+export function findSourceRowById(session: Session, id: number): Promise<UsageSourceRow | undefined> {
+  return session.first(byId, { id })
+}
+
 const insertSource = statement<Pick<UsageSourceRow, 'registry_id' | 'name' | 'principal_arn' | 'kind' | 'environment' | 'scope' | 'interval_ms' | 'shrink_percent' | 'created_at' | 'created_by'>>()(
   (db, p) =>
     db
@@ -238,7 +244,7 @@ const remember = statement<{ sourceId: number; snapshot: number; now: number }>(
     .expression((eb) =>
       eb
         .selectFrom('usage_lease')
-        .select(['registry_id', 'repository', 'digest', eb.val(p.now).$castTo<number>().as('last_used_at')])
+        .select(['registry_id', 'repository', 'digest', eb.cast<number>(eb.val(p.now), 'bigint').as('last_used_at')])
         .distinct()
         .where('source_id', '=', p.sourceId)
         .where('snapshot', '=', p.snapshot),

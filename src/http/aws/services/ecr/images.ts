@@ -403,6 +403,8 @@ function deletionFailure(
         failureCode: 'ImageReferencedByManifestList',
         failureReason: `Requested image referenced by manifest list: [${outcome.by.join(', ')}]`,
       }
+    case 'vetoed':
+      return { imageId, failureCode: outcome.code, failureReason: outcome.reason }
     case 'tag-digest-mismatch':
       return tagMismatch(imageId)
     case 'not-found':

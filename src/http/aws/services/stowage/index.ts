@@ -1,10 +1,15 @@
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
+import type { Protections } from '../../../../registry/protection/protections.ts'
+import type { UsageSources } from '../../../../registry/usage/usage-sources.ts'
 import type { AccountId } from '../../../../values/index.ts'
 import type { AwsService } from '../../service.ts'
 import { accountOf } from '../ecr/target.ts'
 import { accountOperations } from './accounts.ts'
 import { retirementOperations } from './retirement.ts'
+import { holdOperations } from './holds.ts'
+import { protectionOperations } from './protections.ts'
+import { usageOperations } from './usage.ts'
 
 export interface StowageServiceDependencies {
   readonly registry: Registry
@@ -13,6 +18,8 @@ export interface StowageServiceDependencies {
   readonly accounts: Accounts
   /** The account that the installation began with: its principals alone manage accounts. */
   readonly homeAccountId: AccountId
+  readonly protections: Protections
+  readonly usageSources: UsageSources
 }
 
 /**
@@ -20,7 +27,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, accounts, homeAccountId }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, accounts, homeAccountId, protections, usageSources }: StowageServiceDependencies): AwsService {
   return {
     name: 'stowage',
     protocol: 'json',
@@ -30,6 +37,9 @@ export function createStowageService({ registry, accounts, homeAccountId }: Stow
     operations: {
       ...accountOperations({ accounts, homeAccountId }),
       ...retirementOperations({ registry }),
+      ...protectionOperations({ protections }),
+      ...usageOperations({ usageSources }),
+      ...holdOperations({ protections }),
     },
   }
 }
