@@ -40,6 +40,7 @@ export default defineConfig({
       project('protocol', 1, protocolTimeoutMs, [
         'test/storage/**/*.test.ts',
         'test/registry/**/*.test.ts',
+        'test/lifecycle/**/*.test.ts',
         'test/upgrade/**/*.test.ts',
         'test/integrity/**/*.test.ts',
         'test/distribution/**/*.test.ts',

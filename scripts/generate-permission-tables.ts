@@ -123,7 +123,7 @@ async function servedServices(): Promise<readonly AwsService[]> {
     ids: systemIds,
   })
   const services: readonly AwsService[] = [
-    createEcrService({ registry: {} as never, keyring, clock: systemClock }),
+    createEcrService({ registry: {} as never, lifecycle: {} as never, keyring, clock: systemClock }),
     createIamService({ directory: {} as never }),
     createStsService({} as never),
     createStowageService({} as never),

@@ -51,6 +51,19 @@ import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
 import { restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
+import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
+import { deleteLifecyclePolicy, putLifecyclePolicy } from './lifecycle/commands/policies.ts'
+import {
+  applyLifecycle,
+  beginRun,
+  claimLifecycle,
+  finishLifecycle,
+  noteRun,
+  planLifecycle,
+  releaseLifecycle,
+  settleRun,
+} from './lifecycle/commands/runs.ts'
+import { askVetoes } from './lifecycle/commands/vetoes.ts'
 import { ensureRegistry } from './registry/commands/registries.ts'
 import {
   createRepository,
@@ -161,6 +174,20 @@ export const commands: readonly AnyCommand[] = [
   raiseClockHold,
   recordClock,
   noteDoubtedSources,
+  putLifecyclePolicy,
+  deleteLifecyclePolicy,
+  beginPreview,
+  savePreviewPage,
+  finishPreview,
+  claimLifecycle,
+  releaseLifecycle,
+  finishLifecycle,
+  planLifecycle,
+  beginRun,
+  noteRun,
+  settleRun,
+  applyLifecycle,
+  askVetoes,
   quarantineBlob,
   reinstateBlob,
   claimScrub,

@@ -44,6 +44,7 @@ import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import { addHoldMetrics, addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
+import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner } from './lifecycle/index.ts'
 import { createRegistry, systemActorArn, type RegistryRef, type RequestContext } from './registry/index.ts'
 import { DamageWatch } from './registry/damage.ts'
 import { PullClock } from './registry/pull-clock.ts'
@@ -396,6 +397,27 @@ async function build(
       return { nowMs: clock.now(), actorArn, registryId, accountId: account, region, requestId, sourceIp, userAgent, protocol: 'sts' }
     },
   })
+  const lifecyclePolicies = new LifecyclePolicies(database, { strict: config.strictEcr, intervalMs: config.lifecycleIntervalMs })
+  const processId = ids.uuid()
+  const lifecyclePreviews = new LifecyclePreviews({ database, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
+  releases.push(() => lifecyclePreviews.stop())
+  const lifecycleRunner = new LifecycleRunner(
+    {
+      database,
+      ids,
+      clock,
+      logger,
+      owner: processId,
+      contextOf: ({ id, accountId: owner, region: place }) => ({ ...systemContext(), registryId: id, accountId: owner, region: place }),
+    },
+    {
+      intervalMs: config.lifecycleIntervalMs,
+      trashRetentionMs: config.trashRetentionMs,
+      caution: { isOn: config.lifecycleConfirmation && !config.strictEcr, maxSharePercent: 50, alwaysAllowed: 10 },
+    },
+  )
+  if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
+  releases.push(() => lifecycleRunner.stop())
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
   const downloadTurns = new FairShare({ limit: chunksOfAccounts, perTurn: Number.POSITIVE_INFINITY, longestMs: longestChunkMs })
@@ -438,7 +460,7 @@ async function build(
     }),
     aws: createAwsHandler({
       services: [
-        createEcrService({ registry, keyring, clock, publicUrl, registryDomain }),
+        createEcrService({ registry, keyring, clock, lifecycle: { policies: lifecyclePolicies, previews: lifecyclePreviews }, publicUrl, registryDomain }),
         createIamService({ directory: iamDirectory }),
         createStsService(securityTokens),
         createStowageService({
@@ -448,6 +470,7 @@ async function build(
           homeAccountId: accountId,
           protections: createProtections({ database }),
           usageSources: createUsageSources({ database }),
+          lifecycle: { runner: lifecycleRunner, explain: (context, name, image) => explainImage(database, context, name, image) },
         }),
       ],
       credentials,
@@ -485,6 +508,9 @@ async function requireAuthorities(file: string | undefined): Promise<void> {
     throw configError('config-invalid', `STOWAGE_OIDC_CA_FILE: ${file} ${reason}`, { cause: error })
   }
 }
+
+/** Repositories whose lifecycle policies are due are looked for this often. */
+const lookForDueMs = 60_000
 
 /** More than this in transfers means that clients are at work: a few chunks, or many small ones. */
 const busyBytes = 4 * 1024 * 1024

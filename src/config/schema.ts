@@ -387,6 +387,27 @@ export const settings = z.object({
     description:
       'Deleted images and repositories can be brought back for this long; their bytes stay as long. 0 keeps nothing, as ECR does.',
   }),
+  lifecycleIntervalMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('3600000').register(settingNotes, {
+    env: 'STOWAGE_LIFECYCLE_INTERVAL_MS',
+    group: 'Operation',
+    form: 'milliseconds',
+    description:
+      'A repository whose lifecycle policy or images were changed is evaluated this long after it, and acted on. 0: only when asked to.',
+  }),
+  lifecycleConfirmation: flag.prefault('true').register(settingNotes, {
+    env: 'STOWAGE_LIFECYCLE_CONFIRMATION',
+    group: 'Operation',
+    form: '`true` or `false`',
+    description:
+      'Whether a lifecycle run waits for somebody where it would remove all images of a repository, more than half of them (and more than ten), or, after its policy was changed, images that the policy before had left alone.',
+  }),
+  strictEcr: flag.prefault('false').register(settingNotes, {
+    env: 'STOWAGE_STRICT_ECR',
+    group: 'Operation',
+    form: '`true` or `false`',
+    description:
+      'Take only what ECR takes: lifecycle policies in other spellings are refused with its error, and runs never wait for confirmation.',
+  }),
   scrubIntervalDays: wholeNumber(0, 3650, 'days').prefault('30').register(settingNotes, {
     env: 'STOWAGE_SCRUB_INTERVAL_DAYS',
     group: 'Operation',

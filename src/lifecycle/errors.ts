@@ -5,6 +5,7 @@ import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
  * - `policy-invalid`: the text is no policy of its grammar; the message says where, for ECR's grammar in ECR's words.
  * - `lifecycle-policy-unknown`: there is no such policy.
  * - `preview-unknown`, `preview-in-progress`: nobody started a preview, or one is still running.
+ * - `image-unknown`: the repository has no such image.
  * - `run-unknown`: there is no run of this id.
  * - `run-settled`: the run is not in a state in which it could be confirmed or cancelled.
  */
@@ -13,6 +14,7 @@ export type LifecycleErrorCode =
   | 'lifecycle-policy-unknown'
   | 'preview-unknown'
   | 'preview-in-progress'
+  | 'image-unknown'
   | 'run-unknown'
   | 'run-settled'
 

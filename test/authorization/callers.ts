@@ -95,6 +95,7 @@ export const roleRights = {
   auditor: handedOut(
     'auditor',
     onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings', 'stowage:DescribeImage', 'stowage:ListProtections'),
+    onTeam('ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'stowage:ExplainImage', 'stowage:ListLifecycleRuns'),
     anywhere('ecr:DescribeRegistry', 'ecr:GetRegistryPolicy', 'ecr:GetAccountSetting', 'ecr:DescribeRepositoryCreationTemplates', 'ecr:ListPullTimeUpdateExclusions'),
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
     anywhere('stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'),

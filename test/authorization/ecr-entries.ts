@@ -109,6 +109,12 @@ export const ecrEntries: EntryTable = {
     granted: '200',
   }),
 
+  'ecr:PutLifecyclePolicy': onRepository('PutLifecyclePolicy', { input: { lifecyclePolicyText: '{"rules":[]}' }, granted: 'InvalidParameterException' }),
+  'ecr:GetLifecyclePolicy': onRepository('GetLifecyclePolicy', { granted: 'LifecyclePolicyNotFoundException' }),
+  'ecr:DeleteLifecyclePolicy': onRepository('DeleteLifecyclePolicy', { granted: 'LifecyclePolicyNotFoundException' }),
+  'ecr:StartLifecyclePolicyPreview': onRepository('StartLifecyclePolicyPreview', { granted: 'LifecyclePolicyNotFoundException' }),
+  'ecr:GetLifecyclePolicyPreview': onRepository('GetLifecyclePolicyPreview', { granted: 'LifecyclePolicyPreviewNotFoundException' }),
+
   // No scanner is there, and none is claimed: whoever may ask is told so.
   'ecr:StartImageScan': onRepository('StartImageScan', { input: { imageId: { imageTag: 'v1' } }, granted: 'ValidationException' }),
   'ecr:DescribeImageScanFindings': onRepository('DescribeImageScanFindings', { input: { imageId: { imageTag: 'v1' } }, granted: 'ScanNotFoundException' }),

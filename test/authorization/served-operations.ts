@@ -23,9 +23,9 @@ export async function servedOperations(): Promise<string[]> {
   // Only names are asked for; what would do the work is never called.
   const none = {} as never
   const services: readonly AwsService[] = [
-    createEcrService({ registry: none, keyring, clock: systemClock }),
+    createEcrService({ registry: none, lifecycle: none, keyring, clock: systemClock }),
     createStsService(none),
-    createStowageService({ registry: none, keyring, accounts: none, homeAccountId: none, protections: none, usageSources: none }),
+    createStowageService({ registry: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, usageSources: none }),
     createIamService({ directory: { entities: none, policies: none, keys: none, account: none, providers: none } as never }),
   ]
   const folders = readdirSync(join(projectDir, 'src/http/aws/services'))

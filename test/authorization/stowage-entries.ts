@@ -53,6 +53,7 @@ const snapshot = { snapshotNumber: 1, writer: 'matrix' }
 function onOwnRegistry(operation: string, call: Call): Entry {
   return onOwn(operation, 'arn:aws:ecr:us-east-1:{account}:*', call)
 }
+const absentRun = { runId: '00000000-0000-4000-8000-000000000000' }
 
 export const stowageEntries: EntryTable = {
   'stowage:CreateAccount': entry('CreateAccount', 'AccountAlreadyExistsException', () => ({ accountId: otherAccount, name: 'again' })),
@@ -87,4 +88,10 @@ export const stowageEntries: EntryTable = {
   'stowage:PlaceHold': onOwnRegistry('PlaceHold', { input: { reason: 'matrix' }, granted: '200', changes: true }),
   'stowage:ReleaseHold': onOwnRegistry('ReleaseHold', { input: { holdId: 999_999_999, reason: 'matrix' }, granted: 'HoldNotFoundException' }),
   'stowage:ListHolds': onOwnRegistry('ListHolds', { granted: '200' }),
+  'stowage:ExplainImage': onRepository('ExplainImage', { input: { imageTag: 'absent' }, granted: 'ImageNotFoundException' }),
+  'stowage:StartLifecycleRun': onRepository('StartLifecycleRun', { granted: '200' }),
+  'stowage:ListLifecycleRuns': onRepository('ListLifecycleRuns', { granted: '200' }),
+  'stowage:DescribeLifecycleRun': onOwnRegistry('DescribeLifecycleRun', { input: absentRun, granted: 'LifecycleRunNotFoundException' }),
+  'stowage:ConfirmLifecycleRun': onOwnRegistry('ConfirmLifecycleRun', { input: absentRun, granted: 'LifecycleRunNotFoundException' }),
+  'stowage:CancelLifecycleRun': onOwnRegistry('CancelLifecycleRun', { input: absentRun, granted: 'LifecycleRunNotFoundException' }),
 }

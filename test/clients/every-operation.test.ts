@@ -116,7 +116,7 @@ describe('against a server', () => {
 
   test.concurrent.each(Object.entries(clients))('%s makes every call, and has every refusal as its own exception', async (client, runClient) => {
     const stowage = await startStowage({
-      env: { ...ecrQuotas, STOWAGE_OIDC_PRIVATE_HOSTS: `${issuer.host},${silentIssuer}`, STOWAGE_OIDC_CA_FILE: issuer.caFile },
+      env: { ...ecrQuotas, STOWAGE_LIFECYCLE_INTERVAL_MS: '1000', STOWAGE_OIDC_PRIVATE_HOSTS: `${issuer.host},${silentIssuer}`, STOWAGE_OIDC_CA_FILE: issuer.caFile },
     })
     try {
       const report = await runClient(stowage)

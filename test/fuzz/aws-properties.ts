@@ -27,7 +27,7 @@ const keyring = await openKeyring({
   ids: systemIds,
 })
 // Only their shapes are asked for; what would do the work is never called.
-const services = [createEcrService({ registry: {} as never, keyring, clock: systemClock }), createStsService({} as never)]
+const services = [createEcrService({ registry: {} as never, lifecycle: {} as never, keyring, clock: systemClock }), createStsService({} as never)]
 const inputs = services.flatMap((service) => Object.values(service.operations).map((operation) => operation.input))
 
 const nowMs = Date.UTC(2026, 0, 1)

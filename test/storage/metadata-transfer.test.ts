@@ -167,7 +167,7 @@ async function fillProtection(): Promise<void> {
   )
   await fixture.tamper(`insert into digest_use (registry_id, repository, digest, last_used_at) select id, '', ?, 1 from registry`, Buffer.from([1, 2, 255]))
   for (const statement of endOfLife) await fixture.tamper(statement)
-  await fixture.tamper(`insert into lifecycle_preview_page (preview_id, page, results) select id, 0, ? from lifecycle_preview`, Buffer.from([1, 2, 255]))
+  await fixture.tamper(`insert into lifecycle_preview_page (preview_id, first_manifest_id, results) select id, 1, ? from lifecycle_preview`, Buffer.from([1, 2, 255]))
   await fixture.tamper(`insert into registry_hold (registry_id, cause, source_id, reason, raised_at, raised_by) select registry_id, ?, id, 'why', 1, 'arn' from usage_source`, 'source')
 }
 
@@ -177,8 +177,8 @@ const endOfLife = [
    select registry_id, 'ecr', 'repository', '1', id, '{}', 2, 1, 'arn' from repository where trashed_at is null limit 1`,
   `insert into lifecycle_policy_version (policy_id, version, document, changed_at, changed_by) select id, 1, null, 1, 'arn' from lifecycle_policy`,
   `insert into lifecycle_state (repository_id, due_at) select repository_id, 5 from lifecycle_policy`,
-  `insert into lifecycle_preview (repository_id, grammar, document, status, started_at, started_by, expires_at)
-   select repository_id, 'ecr', '{}', 'COMPLETE', 1, 'arn', 2 from lifecycle_policy`,
+  `insert into lifecycle_preview (repository_id, document, status, started_at, started_by)
+   select repository_id, '{}', 'COMPLETE', 1, 'arn' from lifecycle_policy`,
   `insert into lifecycle_run (id, repository_id, cause, policies, status, summary, started_at, started_by)
    select 'run', repository_id, 'schedule', '[]', 'done', '{}', 1, 'arn' from lifecycle_policy`,
   `insert into manifest_label (manifest_id, labels, annotations) select id, '{}', '{}' from manifest limit 1`,

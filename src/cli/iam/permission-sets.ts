@@ -91,7 +91,8 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
         sid: 'LookAtRepositories',
         actions: [
           ...['ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource'],
-          ...['ecr:GetRepositoryPolicy', 'ecr:GetLifecyclePolicy', 'ecr:DescribeImageScanFindings'],
+          ...['ecr:GetRepositoryPolicy', 'ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'ecr:DescribeImageScanFindings'],
+          ...['stowage:ExplainImage', 'stowage:ListLifecycleRuns'],
           ...['ecr:DescribeImageReplicationStatus', 'ecr:DescribeImageSigningStatus', 'ecr:BatchGetRepositoryScanningConfiguration'],
           'stowage:DescribeImage',
           'stowage:ListProtections',

@@ -248,6 +248,7 @@ export const awsErrors = {
   'lifecycle-policy-unknown': { type: 'LifecyclePolicyNotFoundException', status: 400 },
   'preview-unknown': { type: 'LifecyclePolicyPreviewNotFoundException', status: 400 },
   'preview-in-progress': { type: 'LifecyclePolicyPreviewInProgressException', status: 400 },
+  'image-unknown': { type: 'ImageNotFoundException', status: 400 },
   'run-unknown': { type: 'LifecycleRunNotFoundException', status: 400 },
   'run-settled': { type: 'LifecycleRunSettledException', status: 400 },
 } as const satisfies Record<WireCode, AwsErrorForm>

@@ -49,10 +49,11 @@ interface LifecycleStateTable {
   leased_until: number | null
 }
 
+/** The last preview of a repository. */
 interface LifecyclePreviewTable {
   id: Id
   repository_id: number
-  grammar: string
+  /** As it was sent. */
   document: Json
   /** `IN_PROGRESS`, `COMPLETE` or `FAILED`. */
   status: string
@@ -61,7 +62,6 @@ interface LifecyclePreviewTable {
   started_at: number
   started_by: string
   finished_at: number | null
-  expires_at: number
   leased_by: string | null
   leased_until: number | null
 }
@@ -69,7 +69,7 @@ interface LifecyclePreviewTable {
 /** Results by the thousand: a row for each would cost more than the evaluation. */
 interface LifecyclePreviewPageTable {
   preview_id: number
-  page: number
+  first_manifest_id: number
   results: Bytes
 }
 

@@ -182,7 +182,7 @@ def wait(waiting):
         waiter.wait(**absent, WaiterConfig=patience)
         problems.append(f"{waiting['waiter']}: waited for nothing")
     except WaiterError as error:
-        if "Max attempts exceeded" not in str(error):
+        if waiting.get("refusal", "Max attempts exceeded") not in str(error):
             problems.append(f"{waiting['waiter']}: {error}")
 
 

@@ -227,6 +227,31 @@ const imageSteps: Step[] = [
   ...repositoryCall(ecr('ListImageReferrers', { ...first, subjectId: { imageDigest: digestOf(Buffer.from(subject)) } })),
 ]
 
+const lifecyclePolicyText = JSON.stringify({
+  rules: [
+    {
+      rulePriority: 1,
+      description: 'all but the newest image, whatever it is called',
+      selection: { tagStatus: 'any', countType: 'imageCountMoreThan', countNumber: 1 },
+      action: { type: 'expire' },
+    },
+  ],
+})
+const preview = ecr('StartLifecyclePolicyPreview', { ...first, lifecyclePolicyText })
+
+const lifecycleSteps: Step[] = [
+  ecr('GetLifecyclePolicy', first, { error: 'LifecyclePolicyNotFoundException' }),
+  ecr('DeleteLifecyclePolicy', first, { error: 'LifecyclePolicyNotFoundException' }),
+  ecr('StartLifecyclePolicyPreview', first, { error: 'LifecyclePolicyNotFoundException' }),
+  ecr('GetLifecyclePolicyPreview', first, { error: 'LifecyclePolicyPreviewNotFoundException' }),
+  ...repositoryCall(preview),
+  ...repositoryCall(ecr('GetLifecyclePolicyPreview', first, { until: 'previewResults[].imagePushedAt' })),
+  ...repositoryCall(ecr('PutLifecyclePolicy', { ...second, lifecyclePolicyText })),
+  // It is carried out within a second here: what was evaluated has a time.
+  ...repositoryCall(ecr('GetLifecyclePolicy', second, { until: 'lastEvaluatedAt' })),
+  ...repositoryCall(ecr('DeleteLifecyclePolicy', second)),
+]
+
 const cleaning: Step[] = [
   ecr('DeleteRepository', first, { error: 'RepositoryNotEmptyException' }),
   ...repositoryCall(ecr('DeleteRepository', { ...first, force: true })),
@@ -240,13 +265,14 @@ const cleaning: Step[] = [
 ]
 
 export const ecrScenario: Scenario = {
-  steps: [...registrySteps, ...templateSteps, ...repositorySteps, ...layerSteps, ...imageSteps],
+  steps: [...registrySteps, ...templateSteps, ...repositorySteps, ...layerSteps, ...imageSteps, ...lifecycleSteps],
   lists: [
     { service: 'ecr', operation: 'DescribeRepositories', input: {} },
     { service: 'ecr', operation: 'DescribeImages', input: first },
     { service: 'ecr', operation: 'ListImages', input: first },
+    { service: 'ecr', operation: 'GetLifecyclePolicyPreview', input: first, pages: 2 },
     { service: 'ecr', operation: 'DescribeRepositoryCreationTemplates', input: {} },
   ],
-  waits: [],
+  waits: [{ service: 'ecr', waiter: 'LifecyclePolicyPreviewComplete', input: first, refusal: 'RepositoryNotFoundException' }],
   cleaning,
 }

@@ -39,6 +39,7 @@ export const notRaised: readonly Reason[] = [
     operations: /^ecr\.StartImageScan$/,
     why: 'there is no scanner',
   },
+  { errors: ['LifecyclePolicyPreviewInProgressException'], why: 'a preview of a few images is over before anybody can ask again' },
   { errors: ['ConcurrentModificationException'], why: 'changes wait for each other' },
   {
     errors: ['UnmodifiableEntityException', 'EntityTemporarilyUnmodifiableException', 'PolicyNotAttachableException'],

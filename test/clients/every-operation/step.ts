@@ -35,6 +35,8 @@ export interface Wait {
   readonly service: Service
   readonly waiter: string
   readonly input: Readonly<Record<string, unknown>>
+  /** What boto3 hears at once of what is not there; other clients go on waiting, as all do without it. */
+  readonly refusal?: string
 }
 
 export interface Scenario {

@@ -33,6 +33,9 @@ const statements = [
     primary key (policy_id, version)
   ) {endKeyed}`,
 
+  // Indexes of a repository, without a look at everything else in it.
+  `create index manifest_indexes on manifest (repository_id, id) where kind = 'index' and trashed_at is null`,
+
   `create table lifecycle_state (
     repository_id {int} primary key references repository,
     evaluated_at {int},
@@ -42,12 +45,11 @@ const statements = [
     leased_by text,
     leased_until {int}
   ) {endKeyed}`,
-  `create index lifecycle_state_due on lifecycle_state (due_at)`,
 
+  // The last one of each repository.
   `create table lifecycle_preview (
     id {id},
-    repository_id {int} not null references repository,
-    grammar text not null,
+    repository_id {int} not null unique references repository,
     document text not null,
     status text not null,
     failure text,
@@ -55,17 +57,16 @@ const statements = [
     started_at {int} not null,
     started_by text not null,
     finished_at {int},
-    expires_at {int} not null,
     leased_by text,
     leased_until {int}
   ) {end}`,
-  `create unique index lifecycle_preview_repository on lifecycle_preview (repository_id, id)`,
 
+  // Results by the thousand, named by the number of the first one's manifest.
   `create table lifecycle_preview_page (
     preview_id {int} not null references lifecycle_preview,
-    page {int} not null,
+    first_manifest_id {int} not null,
     results {bytes} not null,
-    primary key (preview_id, page)
+    primary key (preview_id, first_manifest_id)
   ) {endKeyed}`,
 
   `create table lifecycle_run (

@@ -32,6 +32,15 @@ export async function findRegistryId(session: Session, accountId: string, region
   return (await session.first(ofRegistry, { accountId, region }))?.id
 }
 
+const registryById = statement<{ id: number }>()((db, p) =>
+  db.selectFrom('registry').select(['id', 'account_id as accountId', 'region']).where('id', '=', p.id),
+)
+
+/** A registry by its number: whose it is, and where. */
+export function findRegistryOf(session: Session, id: number): Promise<{ id: number; accountId: string; region: string } | undefined> {
+  return session.first(registryById, { id })
+}
+
 export async function accountExists(session: Session, accountId: string): Promise<boolean> {
   return (await session.first(accountOf, { accountId })) !== undefined
 }

@@ -82,6 +82,40 @@ export function livingParentsOf(session: Session, ids: readonly number[]): Promi
   )
 }
 
+/** Of the manifests those that refer to a living one. */
+export async function livingSubjectsOf(session: Session, ids: readonly number[]): Promise<Set<number>> {
+  const rows = await inChunks(ids, (chunk) =>
+    session.query(
+      session.builder
+        .selectFrom('manifest as referrer')
+        .innerJoin('manifest as subject', (join) =>
+          join.onRef('subject.repository_id', '=', 'referrer.repository_id').onRef('subject.digest', '=', 'referrer.subject_digest'),
+        )
+        .select('referrer.id')
+        .where('referrer.id', 'in', chunk)
+        .where('subject.trashed_at', 'is', null),
+    ),
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
+/** Manifests by their numbers, with when they were last pulled. */
+export function manifestsById(
+  session: Session,
+  ids: readonly number[],
+): Promise<(Selectable<Schema['manifest']> & { readonly lastPulledAt: number | null })[]> {
+  return inChunks(ids, (chunk) =>
+    session.query(
+      session.builder
+        .selectFrom('manifest')
+        .leftJoin('manifest_pull', 'manifest_pull.manifest_id', 'manifest.id')
+        .selectAll('manifest')
+        .select('manifest_pull.last_pulled_at as lastPulledAt')
+        .where('manifest.id', 'in', chunk),
+    ),
+  )
+}
+
 function toMember({ tag, ...row }: Selectable<Schema['manifest']> & { tag: string | null }): UnitMemberRow {
   return { ...row, isTagged: tag !== null }
 }

@@ -9,7 +9,7 @@ import { createEcrService } from './index.ts'
 const clock = new SteppedClock(testStart)
 // What is asked here is settled before a registry is: none is needed.
 const registry = {} as Registry
-const { operations, accountOf } = createEcrService({ registry, keyring: await textKeyring(), clock })
+const { operations, accountOf } = createEcrService({ registry, lifecycle: {} as never, keyring: await textKeyring(), clock })
 
 const accountId = parseAccountId('111122223333')
 const region = parseRegion('eu-west-1')

@@ -1,5 +1,6 @@
 import type { Keyring } from '../../../../iam/index.ts'
 import type { Clock } from '../../../../internal/clock.ts'
+import type { LifecyclePolicies, LifecyclePreviews } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
 import type { AwsService } from '../../service.ts'
 import { accountSettingOperations } from './account-settings.ts'
@@ -7,6 +8,7 @@ import { createAddresses, type AddressSettings } from './addresses.ts'
 import { authorizationOperations } from './authorization.ts'
 import { creationTemplateOperations } from './creation-templates.ts'
 import { imageOperations } from './images.ts'
+import { lifecycleOperations } from './lifecycle.ts'
 import { layerOperations } from './layers.ts'
 import { PageTokens } from './page-token.ts'
 import { referrerOperations } from './referrers.ts'
@@ -22,6 +24,7 @@ export interface EcrServiceDependencies extends AddressSettings {
   readonly registry: Registry
   readonly keyring: Keyring
   readonly clock: Clock
+  readonly lifecycle: { readonly policies: LifecyclePolicies; readonly previews: LifecyclePreviews }
   /** How long a layer's download link is good for; an hour without it, as with ECR. */
   readonly downloadUrlLifetimeMs?: number | undefined
 }
@@ -48,6 +51,7 @@ export function createEcrService(deps: EcrServiceDependencies): AwsService {
       ...pullTimeExclusionOperations({ registry, pageTokens }),
       ...scanningOperations({ registry }),
       ...imageOperations({ registry, pageTokens }),
+      ...lifecycleOperations({ ...deps.lifecycle, pageTokens }),
       ...referrerOperations({ registry, pageTokens }),
       ...layerOperations({ registry, keyring, clock, addresses, downloadUrlLifetimeMs }),
     },

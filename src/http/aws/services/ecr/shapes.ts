@@ -117,8 +117,10 @@ export const imageId = structure({ imageDigest: digest, imageTag })
 /** Of a repository or a registry. What is wrong with one is told by whoever checks the document. */
 export const policyText = string({ max: 10_240 })
 
-/** ECR has no member for a template's lifecycle policy without lifecycle policies: this one is for the refusal. */
-export const lifecyclePolicyText = string({ max: 30_720 })
+/** What is wrong with one, its length too, is told by whoever reads it. */
+export const lifecyclePolicyText = string()
+
+export const lifecyclePreviewFilter = structure({ tagStatus: enumeration(['TAGGED', 'UNTAGGED', 'ANY']) })
 
 export const templatePrefix = string({
   min: 1,

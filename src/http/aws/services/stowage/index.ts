@@ -1,10 +1,13 @@
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
+import type { LifecycleRunner } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
 import type { Protections } from '../../../../registry/protection/protections.ts'
 import type { UsageSources } from '../../../../registry/usage/usage-sources.ts'
 import type { AccountId } from '../../../../values/index.ts'
 import type { AwsService } from '../../service.ts'
 import { accountOf } from '../ecr/target.ts'
+import { PageTokens } from '../ecr/page-token.ts'
+import { lifecycleOperations, type ExplainImage } from './lifecycle.ts'
 import { accountOperations } from './accounts.ts'
 import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
@@ -16,6 +19,7 @@ export interface StowageServiceDependencies {
   /** Seals the positions in lists. */
   readonly keyring: Keyring
   readonly accounts: Accounts
+  readonly lifecycle: { readonly runner: LifecycleRunner; readonly explain: ExplainImage }
   /** The account that the installation began with: its principals alone manage accounts. */
   readonly homeAccountId: AccountId
   readonly protections: Protections
@@ -27,7 +31,8 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, accounts, homeAccountId, protections, usageSources }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
+  const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
     protocol: 'json',
@@ -40,6 +45,7 @@ export function createStowageService({ registry, accounts, homeAccountId, protec
       ...protectionOperations({ protections }),
       ...usageOperations({ usageSources }),
       ...holdOperations({ protections }),
+      ...lifecycleOperations({ ...lifecycle, pageTokens }),
     },
   }
 }

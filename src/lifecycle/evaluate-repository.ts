@@ -1,0 +1,182 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Session } from '../storage/metadata/session.ts'
+import {
+  childrenOfIndexes,
+  configTypesOfWindow,
+  factWindow,
+  pullsOfWindow,
+  tagsOfWindow,
+  usesOfWindow,
+  type FactRow,
+} from '../storage/metadata/stores/lifecycle-facts.ts'
+import { findLivingManifests } from '../storage/metadata/stores/manifest-store.ts'
+import { digestFromBytes, type Digest } from '../values/index.ts'
+import { artifactClassOf, Evaluation, type CompiledPolicy, type Decisions, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
+import { fingerprintOf } from './fingerprint.ts'
+
+/**
+ * Images read in one step. On SQLite a step runs on the server's own thread: this many take it about two milliseconds, after
+ * which requests have their turn.
+ */
+const windowSize = 400
+
+export interface EvaluatedRepository {
+  readonly decisions: Decisions
+  /** Of each image in the order of their numbers, which is the order of the decisions: what is looked at again before it goes. */
+  readonly ids: Float64Array
+  readonly fingerprints: Uint32Array
+}
+
+export interface EvaluationRequest {
+  readonly repositoryId: number
+  readonly policies: readonly CompiledPolicy[]
+  readonly nowMs: number
+  /** Images of which `why` will be asked. */
+  readonly watch?: ReadonlySet<number>
+  /** Ends the reading; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * What policies come to for the images of a repository as they are now. Reads them in small steps, without holding anything up:
+ * what changes meanwhile may or may not be seen, which is why whoever acts on it looks at each image again.
+ */
+export async function evaluateRepository(session: Session, request: EvaluationRequest): Promise<EvaluatedRepository> {
+  const { repositoryId, policies, nowMs, watch, signal } = request
+  const needs = needsOf(policies)
+  const evaluation = new Evaluation(policies, nowMs, watch === undefined ? {} : { watch })
+  const indexes = await readIndexes(session, repositoryId, needs, signal)
+  const ids: number[] = []
+  const fingerprints: number[] = []
+  for (let after = 0; ; ) {
+    signal?.throwIfAborted()
+    const rows = await factWindow(session, { repositoryId, after, limit: windowSize })
+    if (rows.length === 0) break
+    for (const facts of await factsOf(session, repositoryId, rows, needs, indexes)) {
+      evaluation.add(facts)
+      ids.push(facts.manifestId)
+      fingerprints.push(fingerprintOf(facts))
+    }
+    after = rows.at(-1)!.id
+    await nextTurn()
+  }
+  return { decisions: evaluation.decide(), ids: Float64Array.from(ids), fingerprints: Uint32Array.from(fingerprints) }
+}
+
+/** What the policies ask of images together. Only those of the second grammar tell classes apart. */
+interface Needs extends FactNeeds {
+  readonly classes: boolean
+}
+
+function needsOf(policies: readonly CompiledPolicy[]): Needs {
+  const any = (ask: (policy: CompiledPolicy) => boolean): boolean => policies.some(ask)
+  return {
+    labels: any(({ needs }) => needs.labels),
+    annotations: any(({ needs }) => needs.annotations),
+    tagTimes: any(({ needs }) => needs.tagTimes),
+    pulls: any(({ needs }) => needs.pulls),
+    uses: any(({ needs }) => needs.uses),
+    classes: any(({ grammar }) => grammar === 'retention'),
+  }
+}
+
+/** What the living indexes of a repository tell of other images. */
+interface IndexFacts {
+  /** Listed by one of them. */
+  readonly listed: ReadonlySet<number>
+  /** The latest pull and use of what an index lists, by the index. */
+  readonly pulls: ReadonlyMap<number, number>
+  readonly uses: ReadonlyMap<number, number>
+  /** Indexes that list no manifest. */
+  readonly ofBlobs: ReadonlySet<number>
+}
+
+async function readIndexes(session: Session, repositoryId: number, needs: Needs, signal: AbortSignal | undefined): Promise<IndexFacts> {
+  const listed = new Set<number>()
+  const pulls = new Map<number, number>()
+  const uses = new Map<number, number>()
+  const ofBlobs = new Set<number>()
+  for (let after = 0; ; ) {
+    signal?.throwIfAborted()
+    const page = await childrenOfIndexes(session, { repositoryId, after, limit: windowSize })
+    if (page === undefined) return { listed, pulls, uses, ofBlobs }
+    const withManifests = new Set<number>()
+    for (const { indexId, childId, lastPulledAt, lastUsedAt } of page.children) {
+      if (childId === null) continue
+      listed.add(childId)
+      withManifests.add(indexId)
+      if (needs.pulls || needs.uses) raise(pulls, indexId, lastPulledAt)
+      if (needs.uses) raise(uses, indexId, lastUsedAt)
+    }
+    if (needs.classes) for (const { indexId } of page.children) if (!withManifests.has(indexId)) ofBlobs.add(indexId)
+    after = page.lastId
+    await nextTurn()
+  }
+}
+
+function raise(times: Map<number, number>, id: number, time: number | null): void {
+  if (time !== null && time > (times.get(id) ?? 0)) times.set(id, time)
+}
+
+/** The facts of a window's images. */
+async function factsOf(
+  session: Session,
+  repositoryId: number,
+  rows: readonly FactRow[],
+  needs: Needs,
+  indexes: IndexFacts,
+): Promise<ImageFacts[]> {
+  const span = { repositoryId, from: rows[0]!.id, to: rows.at(-1)!.id }
+  const tags = new Map<number, TagFact[]>()
+  for (const { manifestId, name, taggedAt } of await tagsOfWindow(session, span)) {
+    const held = tags.get(manifestId)
+    if (held) held.push({ name, taggedAt })
+    else tags.set(manifestId, [{ name, taggedAt }])
+  }
+  // A rule by use looks at pulls as well.
+  const pulls = byId(needs.pulls || needs.uses ? await pullsOfWindow(session, span) : [], ({ lastPulledAt }) => lastPulledAt)
+  const uses = byId(needs.uses ? await usesOfWindow(session, span) : [], ({ lastUsedAt }) => lastUsedAt)
+  const configs = byId(needs.classes ? await configTypesOfWindow(session, span) : [], ({ mediaType }) => mediaType)
+  const subjects = await livingSubjects(session, repositoryId, rows)
+  return rows.map((row) => {
+    const held = tags.get(row.id) ?? []
+    return {
+      manifestId: row.id,
+      digest: digestFromBytes(row.digest),
+      tags: held,
+      storageClass: row.storageClass as ImageFacts['storageClass'],
+      pushedAt: row.pushedAt,
+      lastPulledAt: later(pulls.get(row.id), indexes.pulls.get(row.id)),
+      lastUsedAt: later(uses.get(row.id), indexes.uses.get(row.id)),
+      lastActivatedAt: row.lastActivatedAt ?? undefined,
+      lastArchivedAt: row.lastArchivedAt ?? undefined,
+      artifactClass: needs.classes
+        ? artifactClassOf({
+            kind: row.kind as 'image' | 'index' | 'other',
+            mediaType: row.mediaType,
+            artifactType: row.artifactType ?? undefined,
+            configMediaType: configs.get(row.id),
+            tags: held.map(({ name }) => name),
+            listsOnlyBlobs: indexes.ofBlobs.has(row.id),
+          })
+        : 'image',
+      isPartOfUnit: indexes.listed.has(row.id) || (row.subject !== null && subjects.has(digestFromBytes(row.subject))),
+    }
+  })
+}
+
+/** Of the digests that the rows refer to those that are living images of the repository. */
+async function livingSubjects(session: Session, repositoryId: number, rows: readonly FactRow[]): Promise<ReadonlySet<Digest>> {
+  const named = [...new Set(rows.flatMap(({ subject }) => (subject === null ? [] : [digestFromBytes(subject)])))]
+  if (named.length === 0) return new Set()
+  return new Set((await findLivingManifests(session, repositoryId, named)).map(({ digest }) => digest))
+}
+
+function byId<Row extends { readonly manifestId: number }, Value>(rows: readonly Row[], valueOf: (row: Row) => Value): Map<number, Value> {
+  return new Map(rows.map((row) => [row.manifestId, valueOf(row)]))
+}
+
+function later(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined) return other
+  return other === undefined || one > other ? one : other
+}

@@ -1,0 +1,75 @@
+import { readRepository } from '../registry/change.ts'
+import { commandContext, type RequestContext } from '../registry/context.ts'
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
+import { findTag } from '../storage/metadata/stores/tag-store.ts'
+import { findTrashBatch } from '../storage/metadata/stores/trash-store.ts'
+import type { Digest, RepositoryName, Tag } from '../values/index.ts'
+import { askVetoes } from './commands/vetoes.ts'
+import { lifecycleError } from './errors.ts'
+import { evaluateRepository } from './evaluate-repository.ts'
+import { policiesOf } from './policies.ts'
+import type { RuleVerdict } from './policy/index.ts'
+
+/** Why an image is there, or is not any more, and what becomes of it. Times are milliseconds since 1970. */
+export interface ImageExplanation {
+  readonly digest: Digest
+  readonly state: 'kept' | 'expires' | 'archives' | 'trashed'
+  /** The whole in a sentence or two. */
+  readonly text: string
+  /** What each rule says, with the policy that it is of. */
+  readonly verdicts: readonly (RuleVerdict & { readonly policyFrom: string })[]
+  /** What forbids its removal, whatever the rules say. */
+  readonly vetoes: readonly string[]
+  /** Of what is in the trash. */
+  readonly trash: { readonly batch: string; readonly since: number; readonly by: string; readonly until: number; readonly cause: unknown } | undefined
+}
+
+/**
+ * Explains an image by the evaluation that decides about it. Its cost is that of an evaluation of the whole repository.
+ * Throws `repository-unknown`, `image-unknown`.
+ */
+export async function explainImage(
+  database: MetadataDatabase,
+  context: RequestContext,
+  name: RepositoryName,
+  image: { readonly digest?: Digest | undefined; readonly tag?: Tag | undefined },
+): Promise<ImageExplanation> {
+  const { reader } = database
+  const registry = { registryId: context.registry.id, accountId: context.registry.accountId }
+  const repository = await readRepository(reader, registry, name)
+  const digest = image.digest ?? (image.tag === undefined ? undefined : (await findTag(reader, repository.id, image.tag))?.digest)
+  const row = digest === undefined ? undefined : await findManifestRow(reader, repository.id, digest)
+  if (digest === undefined || !row) {
+    const wanted = image.digest ?? `tag '${image.tag ?? ''}'`
+    throw lifecycleError('image-unknown', `The repository with name '${name}' has no image ${wanted}, living or in the trash.`)
+  }
+  if (row.trashed_at !== null) {
+    const batch = row.trash_batch ?? ''
+    const cause: unknown = JSON.parse((await findTrashBatch(reader, context.registry.id, batch))?.cause ?? '{}')
+    const trash = { batch, since: row.trashed_at, by: row.trashed_by ?? '', until: row.purge_after ?? row.trashed_at, cause }
+    const text = `It was deleted on ${time(trash.since)} by ${trash.by}, and can be brought back until ${time(trash.until)}: stowage trash restore ${batch}`
+    return { digest, state: 'trashed', text, verdicts: [], vetoes: [], trash }
+  }
+  const policies = await policiesOf(reader, repository)
+  const nowMs = context.clock.now()
+  const { decisions } = await evaluateRepository(reader, {
+    repositoryId: repository.id,
+    policies: policies.map(({ compiled }) => compiled),
+    nowMs,
+    watch: new Set([row.id]),
+  })
+  const vetoes = await database.execute(askVetoes, { repositoryId: repository.id, manifestId: row.id }, commandContext(context))
+  const why = decisions.why(row.id)
+  const verdicts = (why?.verdicts ?? []).map((verdict) => ({ ...verdict, policyFrom: policies[verdict.policy]!.from }))
+  const messages = vetoes.map(({ message }) => message)
+  const ruled = why === undefined || policies.length === 0 ? 'It stays: the repository is under no lifecycle policy.' : why.text
+  const isVetoed = messages.length > 0
+  const state = isVetoed || why === undefined || why.action === 'none' ? 'kept' : why.action === 'expire' ? 'expires' : 'archives'
+  const text = isVetoed ? `It stays, whatever the rules say: ${messages.join('; ')}. Of the rules: ${ruled}` : ruled
+  return { digest, state, text, verdicts, vetoes: messages, trash: undefined }
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString()
+}

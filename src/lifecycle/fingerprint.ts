@@ -1,0 +1,22 @@
+import type { ImageFacts } from './policy/index.ts'
+
+/**
+ * What of an image a decision rested on, in 32 bits: its tags, its storage class and the times that its owner or a client can
+ * change. Looked at again just before the image goes, so that one that was tagged, pulled or activated meanwhile stays until
+ * the next evaluation.
+ */
+export function fingerprintOf(image: Pick<ImageFacts, 'tags' | 'storageClass' | 'pushedAt' | 'lastActivatedAt'>): number {
+  let hash = mixed(0x811c9dc5, String(image.pushedAt))
+  hash = mixed(hash, `${image.storageClass} ${image.lastActivatedAt ?? ''}`)
+  // Tags come in no particular order: their hashes are added.
+  let tags = 0
+  for (const { name } of image.tags) tags = (tags + mixed(0x811c9dc5, name)) >>> 0
+  return mixed(hash, String(tags))
+}
+
+/** FNV-1a over the characters' codes. */
+function mixed(hash: number, text: string): number {
+  let state = hash
+  for (let index = 0; index < text.length; index += 1) state = Math.imul(state ^ text.charCodeAt(index), 0x01000193) >>> 0
+  return state
+}

@@ -1,0 +1,5 @@
+export { type LifecycleErrorCode } from './errors.ts'
+export { explainImage, type ImageExplanation } from './explain.ts'
+export { LifecyclePolicies, type LifecycleSettings } from './policies.ts'
+export { LifecyclePreviews, type Preview, type PreviewQuery, type PreviewResult } from './previews.ts'
+export { LifecycleRunner, type LifecycleRun, type RunSummary } from './runner.ts'

@@ -1,0 +1,247 @@
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+/*
+ * Policies that say when images go. One that was taken away keeps its row, without a document, and goes on counting versions.
+ */
+
+export interface LifecyclePolicyRow {
+  readonly id: number
+  readonly grammar: string
+  readonly scope: string
+  readonly scopeKey: string
+  readonly document: string | null
+  readonly version: number
+  readonly updatedAt: number
+  readonly updatedBy: string
+}
+
+/** Which policy: `scopeKey` is the repository's number, the prefix, or nothing. */
+export interface PolicyPlace {
+  readonly registryId: number
+  readonly grammar: 'ecr' | 'stowage'
+  readonly scope: 'repository' | 'prefix' | 'registry'
+  readonly scopeKey: string
+}
+
+const byPlace = statement<PolicyPlace>()((db, p) =>
+  db
+    .selectFrom('lifecycle_policy')
+    .select(['id', 'grammar', 'scope', 'scope_key as scopeKey', 'document', 'version', 'updated_at as updatedAt', 'updated_by as updatedBy'])
+    .where('registry_id', '=', p.registryId)
+    .where('grammar', '=', p.grammar)
+    .where('scope', '=', p.scope)
+    .where('scope_key', '=', p.scopeKey),
+)
+
+/** The policy of a place; undefined where there never was one. */
+export function findPolicyAt(session: Session, place: PolicyPlace): Promise<LifecyclePolicyRow | undefined> {
+  return session.first(byPlace, { ...place })
+}
+
+const put = statement<PolicyPlace & { repositoryId: number | null; document: string | null; now: number; by: string }>()((db, p) =>
+  db
+    .insertInto('lifecycle_policy')
+    .values({
+      registry_id: p.registryId,
+      grammar: p.grammar,
+      scope: p.scope,
+      scope_key: p.scopeKey,
+      repository_id: p.repositoryId,
+      document: p.document,
+      version: 1,
+      updated_at: p.now,
+      updated_by: p.by,
+    })
+    .onConflict((conflict) =>
+      conflict.columns(['registry_id', 'grammar', 'scope', 'scope_key']).doUpdateSet((eb) => ({
+        document: eb.ref('excluded.document'),
+        version: eb('lifecycle_policy.version', '+', 1),
+        updated_at: eb.ref('excluded.updated_at'),
+        updated_by: eb.ref('excluded.updated_by'),
+      })),
+    )
+    .returning(['id', 'version']),
+)
+
+const keepVersion = statement<{ policyId: number; version: number; document: string | null; now: number; by: string }>()((db, p) =>
+  db
+    .insertInto('lifecycle_policy_version')
+    .values({ policy_id: p.policyId, version: p.version, document: p.document, changed_at: p.now, changed_by: p.by }),
+)
+
+/** Sets a place's policy, or takes it away (`document` null), as its next version. */
+export async function putPolicyAt(
+  tx: Session,
+  place: PolicyPlace,
+  change: { repositoryId: number | null; document: string | null; now: number; by: string },
+): Promise<{ id: number; version: number }> {
+  const row = await tx.first(put, { ...place, ...change })
+  if (!row) throw new Error('putting a policy returned no row')
+  const { document, now, by } = change
+  await tx.change(keepVersion, { policyId: row.id, version: row.version, document, now, by })
+  return row
+}
+
+const versions = statement<{ policyId: number; before: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('lifecycle_policy_version')
+    .select(['version', 'document', 'changed_at as changedAt', 'changed_by as changedBy'])
+    .where('policy_id', '=', p.policyId)
+    .where('version', '<', p.before)
+    .orderBy('version', 'desc')
+    .limit(p.limit),
+)
+
+export interface PolicyVersionRow {
+  readonly version: number
+  /** Null: this version took the policy away. */
+  readonly document: string | null
+  readonly changedAt: number
+  readonly changedBy: string
+}
+
+/** A policy's versions, newest first, before `before`. */
+export function listPolicyVersions(session: Session, policyId: number, before: number, limit: number): Promise<PolicyVersionRow[]> {
+  return session.all(versions, { policyId, before, limit })
+}
+
+const inForce = statement<{ registryId: number; repositoryKey: string; name: string }>()((db, p) =>
+  db
+    .selectFrom('lifecycle_policy')
+    .select(['id', 'grammar', 'scope', 'scope_key as scopeKey', 'document', 'version', 'updated_at as updatedAt', 'updated_by as updatedBy'])
+    .where('registry_id', '=', p.registryId)
+    .where('document', 'is not', null)
+    .where((eb) =>
+      eb.or([
+        eb.and([eb('scope', '=', 'repository'), eb('scope_key', '=', p.repositoryKey)]),
+        eb('scope', '=', 'prefix'),
+        eb('scope', '=', 'registry'),
+      ]),
+    )
+    .orderBy('id'),
+)
+
+/**
+ * Every policy that a repository is under: its own, of both grammars, and those of the prefixes and the registry that take it
+ * in. A prefix takes in names that begin with it and a slash.
+ */
+export async function policiesInForce(
+  session: Session,
+  repository: { readonly id: number; readonly name: string; readonly registry_id: number },
+): Promise<LifecyclePolicyRow[]> {
+  const found = await session.all(inForce, { registryId: repository.registry_id, repositoryKey: String(repository.id), name: repository.name })
+  return found.filter(({ scope, scopeKey }) => scope !== 'prefix' || repository.name.startsWith(`${scopeKey}/`))
+}
+
+const planned = statement<{ repositoryId: number; dueAt: number }>()((db, p) =>
+  db
+    .insertInto('lifecycle_state')
+    .values({ repository_id: p.repositoryId, due_at: p.dueAt })
+    .onConflict((conflict) => conflict.column('repository_id').doUpdateSet({ due_at: p.dueAt })),
+)
+
+/** Sees to it that a repository is evaluated then, whatever was planned before. */
+export async function planEvaluation(tx: Session, repositoryId: number, dueAt: number): Promise<void> {
+  await tx.change(planned, { repositoryId, dueAt })
+}
+
+const stateOf = statement<{ repositoryId: number }>()((db, p) =>
+  db
+    .selectFrom('lifecycle_state')
+    .select(['evaluated_at as evaluatedAt', 'policies_seen as policiesSeen', 'due_at as dueAt'])
+    .where('repository_id', '=', p.repositoryId),
+)
+
+export function findLifecycleState(
+  session: Session,
+  repositoryId: number,
+): Promise<{ evaluatedAt: number | null; policiesSeen: string | null; dueAt: number } | undefined> {
+  return session.first(stateOf, { repositoryId })
+}
+
+const due = statement<{ now: number; quietSince: number; after: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('lifecycle_state as state')
+    .innerJoin('repository', 'repository.id', 'state.repository_id')
+    .select('state.repository_id as id')
+    .where('state.repository_id', '>', p.after)
+    .where('repository.trashed_at', 'is', null)
+    .where((eb) => eb.or([eb('state.leased_until', 'is', null), eb('state.leased_until', '<', p.now)]))
+    .where((eb) =>
+      eb.or([
+        eb('state.due_at', '<=', p.now),
+        // Something changed since, and the last look was long enough ago.
+        eb.and([eb('state.evaluated_at', '<=', p.quietSince), eb('state.evaluated_seq', '!=', eb.ref('repository.event_seq'))]),
+      ]),
+    )
+    .orderBy('state.repository_id')
+    .limit(p.limit),
+)
+
+/** Repositories to evaluate: their time has come, or they changed and were last looked at before `quietSince`. */
+export async function dueRepositories(
+  session: Session,
+  page: { now: number; quietSince: number; after: number; limit: number },
+): Promise<number[]> {
+  return (await session.all(due, page)).map(({ id }) => id)
+}
+
+const claim = statement<{ repositoryId: number; owner: string; now: number; until: number }>()((db, p) =>
+  db
+    .updateTable('lifecycle_state')
+    .set({ leased_by: p.owner, leased_until: p.until })
+    .where('repository_id', '=', p.repositoryId)
+    .where((eb) => eb.or([eb('leased_until', 'is', null), eb('leased_until', '<', p.now), eb('leased_by', '=', p.owner)])),
+)
+
+/** Takes or renews the lease of a repository's evaluation. False: it is somebody else's. */
+export async function claimEvaluation(
+  tx: Session,
+  lease: { repositoryId: number; owner: string; now: number; until: number },
+): Promise<boolean> {
+  return (await tx.change(claim, lease)) > 0
+}
+
+const finish = statement<{
+  repositoryId: number
+  owner: string
+  evaluatedAt: number
+  evaluatedSeq: number
+  policiesSeen: string
+  dueAt: number
+}>()((db, p) =>
+  db
+    .updateTable('lifecycle_state')
+    .set({
+      evaluated_at: p.evaluatedAt,
+      evaluated_seq: p.evaluatedSeq,
+      policies_seen: p.policiesSeen,
+      due_at: p.dueAt,
+      leased_by: null,
+      leased_until: null,
+    })
+    .where('repository_id', '=', p.repositoryId)
+    .where('leased_by', '=', p.owner),
+)
+
+/** Notes what an evaluation saw, and when the next is due, and gives its lease back. */
+export async function finishEvaluation(
+  tx: Session,
+  done: { repositoryId: number; owner: string; evaluatedAt: number; evaluatedSeq: number; policiesSeen: string; dueAt: number },
+): Promise<void> {
+  await tx.change(finish, done)
+}
+
+const giveBack = statement<{ repositoryId: number; owner: string; dueAt: number }>()((db, p) =>
+  db
+    .updateTable('lifecycle_state')
+    .set({ leased_by: null, leased_until: null, due_at: p.dueAt })
+    .where('repository_id', '=', p.repositoryId)
+    .where('leased_by', '=', p.owner),
+)
+
+/** Gives the lease of an evaluation back that came to nothing. */
+export async function giveEvaluationBack(tx: Session, lease: { repositoryId: number; owner: string; dueAt: number }): Promise<void> {
+  await tx.change(giveBack, lease)
+}

@@ -1,0 +1,223 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseTag } from '../../src/values/index.ts'
+import { databases } from '../support/registry.ts'
+import { anyOlderThan, dayMs, newest, policyText, startLifecycle, taggedOlderThan, untaggedOlderThan, type LifecycleWorld } from './lifecycle-world.ts'
+
+describe.each(databases)('lifecycle runs on %s', (kind) => {
+  let world: LifecycleWorld
+  beforeAll(async () => {
+    world = await startLifecycle(kind)
+  })
+  afterAll(() => world.stop())
+
+  const runsOf = (name: Parameters<LifecycleWorld['listed']>[0]) =>
+    world.runner.list(world.fixture.context, name, { before: Number.MAX_SAFE_INTEGER, limit: 10 })
+
+  it('remove what the preview showed, which can be brought back', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!, 'v1')
+    await world.push(name, images.one!, 'v2')
+    await world.push(name, images.two!)
+    world.fixture.clock.advance(31 * dayMs)
+    await world.push(name, images.three!)
+
+    const shown = await world.preview(name, policyText(untaggedOlderThan(30)))
+    expect(shown).toMatchObject({ status: 'COMPLETE', summary: { expire: 1, transition: 0 }, results: [{ digest: images.two!.digest, rule: 1, action: 'expire' }] })
+    expect((await world.listed(name)).size).toBe(3)
+
+    await world.put(name, untaggedOlderThan(30))
+    await world.sweep()
+
+    expect([...(await world.listed(name)).keys()].sort()).toEqual([images.one!.digest, images.three!.digest].sort())
+    const [run] = await runsOf(name)
+    expect(run).toMatchObject({ status: 'done', summary: { images: 1, expired: 1, manifests: 1, failed: 0 } })
+    await world.fixture.registry.restoreTrash(world.fixture.context, run!.trashBatch!)
+    expect((await world.listed(name)).has(images.two!.digest)).toBe(true)
+  })
+
+  it('take an index with its children and referrers, and none of those by itself', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.index!, 'latest')
+    await world.push(name, images['signature-of-index']!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, untaggedOlderThan(1))
+    await world.sweep()
+    expect((await world.listed(name)).size).toBe(4)
+
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+
+    expect((await world.listed(name)).size).toBe(0)
+    expect((await runsOf(name))[0]).toMatchObject({ status: 'done', summary: { images: 1, expired: 1, manifests: 4 } })
+  })
+
+  it('happen again when time alone makes another image old enough, and not before', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    world.fixture.clock.advance(5 * dayMs)
+    await world.push(name, images.two!)
+    await world.put(name, untaggedOlderThan(10))
+    await world.sweep()
+    expect((await world.listed(name)).size).toBe(2)
+
+    world.fixture.clock.advance(5 * dayMs + 1)
+    await world.sweep()
+    expect([...(await world.listed(name)).keys()]).toEqual([images.two!.digest])
+
+    world.fixture.clock.advance(5 * dayMs)
+    await world.sweep()
+    expect((await world.listed(name)).size).toBe(0)
+  })
+
+  it('come after pushes that make images too many', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    await world.put(name, newest(1))
+    await world.sweep()
+    world.fixture.clock.advance(1000)
+    await world.push(name, images.two!)
+    await world.sweep()
+    expect((await world.listed(name)).size).toBe(2)
+
+    world.fixture.clock.advance(60 * 60 * 1000)
+    await world.sweep()
+
+    expect([...(await world.listed(name)).keys()]).toEqual([images.two!.digest])
+  })
+
+  it('spare an image that is protected, and name the reason', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!, 'prod')
+    world.fixture.clock.advance(2 * dayMs)
+    await world.fixture.tamper(
+      `insert into protection (repository_id, kind, target, reason, owner, created_at, created_by)
+       select id, 'tag', 'prod', 'it runs the shop', 'shop team', 1, 'arn' from repository where name = ?`,
+      name,
+    )
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+
+    expect((await world.listed(name)).size).toBe(1)
+    const [run] = await runsOf(name)
+    expect(run!.summary).toMatchObject({ expired: 0, failed: 1 })
+    expect(run!.summary.lifecycleEventFailureDetails[0]).toMatchObject({ imageDigest: images.one!.digest, failureCode: 'ImageInUse' })
+    expect(run!.summary.lifecycleEventFailureDetails[0]!.failureReason).toContain('shop team')
+    expect((await world.explain(name, images.one!.digest)).text).toContain('It stays, whatever the rules say: ')
+  })
+
+  it('leave policies that are no longer there to rest', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.policies.delete(world.fixture.context, name)
+    await world.sweep()
+
+    expect((await world.listed(name)).size).toBe(1)
+    await expect(world.policies.get(world.fixture.context, name)).rejects.toMatchObject({ code: 'lifecycle-policy-unknown' })
+    expect((await world.policies.versions(world.fixture.context, name, { before: 99, limit: 9 })).map(({ version, document }) => [version, document === null])).toEqual([
+      [2, true],
+      [1, false],
+    ])
+  })
+
+  it('explain an image before and after', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!, 'dev-1')
+    await world.put(name, taggedOlderThan('dev-*', 1))
+    expect(await world.explain(name, images.one!.digest)).toMatchObject({ state: 'kept', verdicts: [{ outcome: 'waits', rule: 1 }] })
+    world.fixture.clock.advance(2 * dayMs)
+    expect(await world.explain(name, images.one!.digest)).toMatchObject({ state: 'expires', text: expect.stringContaining('Rule 1') as string })
+    await world.sweep()
+
+    const explanation = await world.explain(name, images.one!.digest)
+    expect(explanation).toMatchObject({ state: 'trashed', trash: { batch: (await runsOf(name))[0]!.id } })
+    expect(explanation.text).toContain('stowage trash restore')
+  })
+})
+
+describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
+  let world: LifecycleWorld
+  beforeAll(async () => {
+    world = await startLifecycle(kind, { confirmation: true })
+  })
+  afterAll(() => world.stop())
+
+  const lastRun = async (name: Parameters<LifecycleWorld['listed']>[0]) =>
+    (await world.runner.list(world.fixture.context, name, { before: Number.MAX_SAFE_INTEGER, limit: 1 }))[0]!
+
+  it('do so when everything would go, and go on when they are confirmed', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    await world.push(name, images.two!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+    world.fixture.clock.advance(dayMs)
+    await world.sweep()
+    expect((await world.listed(name)).size).toBe(2)
+    const run = await lastRun(name)
+    expect(run).toMatchObject({ status: 'unconfirmed', concern: 'it would remove all 2 images of the repository', summary: { images: 2 } })
+
+    await world.runner.settle(world.fixture.context, run.id, 'confirmed')
+    await world.sweep()
+
+    expect((await world.listed(name)).size).toBe(0)
+    expect(await lastRun(name)).toMatchObject({ id: run.id, status: 'done', summary: { expired: 2 } })
+    await expect(world.runner.settle(world.fixture.context, run.id, 'cancelled')).rejects.toMatchObject({ code: 'run-settled' })
+  })
+
+  it('do so when a changed policy reaches what the one before left alone, and not for what that took too', async () => {
+    const { name, images } = await world.newRepository()
+    for (const [image, tag] of [['one', 'dev-1'], ['two', 'prod-1'], ['three', 'keep']] as const) await world.push(name, images[image]!, tag)
+    await world.put(name, taggedOlderThan('dev-*', 30))
+    await world.sweep()
+    world.fixture.clock.advance(31 * dayMs)
+    await world.put(name, taggedOlderThan('prod-*', 30), taggedOlderThan('dev-*', 30))
+    await world.sweep()
+    const run = await lastRun(name)
+    expect(run).toMatchObject({ status: 'unconfirmed', concern: 'the policy was changed, and would remove 1 image that the one before had left alone' })
+
+    await world.runner.settle(world.fixture.context, run.id, 'cancelled')
+    await world.policies.put(world.fixture.context, name, policyText(taggedOlderThan('dev-*', 20)))
+    world.fixture.clock.advance(dayMs)
+    await world.sweep()
+
+    expect([...(await world.listed(name)).keys()].sort()).toEqual([images.two!.digest, images.three!.digest].sort())
+  })
+
+  it('wait as long as the registry is on hold', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!, 'dev-1')
+    await world.push(name, images.two!, 'keep')
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, taggedOlderThan('dev-*', 1))
+    await world.fixture.tamper(`insert into registry_hold (registry_id, cause, reason, raised_at, raised_by) select registry_id, 'operator', 'moving house', 1, 'arn' from repository where name = ?`, name)
+    await world.sweep()
+    expect(await lastRun(name)).toMatchObject({ status: 'held', concern: expect.stringContaining('moving house') as string })
+
+    await world.fixture.tamper('update registry_hold set released_at = 2')
+    world.fixture.clock.advance(60 * 60 * 1000)
+    await world.sweep()
+
+    expect([...(await world.listed(name)).keys()]).toEqual([images.two!.digest])
+  })
+
+  it('are dropped when the images are tagged meanwhile', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    await world.push(name, images.two!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, untaggedOlderThan(1))
+    await world.sweep()
+    const waiting = await lastRun(name)
+    expect(waiting.status).toBe('unconfirmed')
+    await world.push(name, images.one!, 'v1')
+    await world.push(name, images.two!, 'v2')
+    world.fixture.clock.advance(dayMs)
+    await world.sweep()
+
+    expect(await lastRun(name)).toMatchObject({ id: waiting.id, status: 'cancelled' })
+    expect((await world.fixture.registry.listTags(world.fixture.context, name, { limit: 9 })).items).toEqual([parseTag('v1'), parseTag('v2')])
+  })
+})
