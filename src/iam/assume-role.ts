@@ -134,6 +134,7 @@ export async function assumeRoleWithWebIdentity(
     {
       keys: deps.issuerKeys,
       clock: deps.clock,
+      accountId,
       async findProvider(url) {
         const row = await findOidcProvider(deps.database.reader, accountId, url)
         return row && { url: row.url, clientIds: JSON.parse(row.client_ids) as string[] }

@@ -30,20 +30,22 @@ export async function verifyWebIdentity(
   deps: {
     readonly keys: IssuerKeys
     readonly clock: Clock
+    /** The account whose role is asked for. */
+    readonly accountId: string
     /** The provider of the account whose role is asked for. */
     findProvider(url: string): Promise<OidcProvider | undefined>
   },
   token: string,
 ): Promise<VerifiedWebIdentity> {
-  const { keys, clock } = deps
+  const { keys, clock, accountId } = deps
   const issuer = claimedIssuer(token)
   const provider = issuer.startsWith(scheme) ? await deps.findProvider(issuer.slice(scheme.length)) : undefined
   if (provider === undefined) {
     throw notGenuine(`No OpenIDConnect provider found in your account for ${shown(issuer)}`)
   }
-  let identity = await verifyIdentityToken(token, await keys.keysOf(issuer), provider, clock.now())
+  let identity = await verifyIdentityToken(token, await keys.keysOf(issuer, accountId), provider, clock.now())
   if (identity === undefined) {
-    const newer = await keys.newerKeysOf(issuer)
+    const newer = await keys.newerKeysOf(issuer, accountId)
     identity = newer && (await verifyIdentityToken(token, newer, provider, clock.now()))
   }
   if (identity === undefined) {

@@ -15,8 +15,8 @@ export interface IssuerDocument {
   readonly maxAgeMs: number | undefined
 }
 
-/** Fetches a JSON document from an identity provider. @throws `identity-provider-unreachable`, `identity-token-invalid` */
-export type IssuerFetch = (url: string) => Promise<IssuerDocument>
+/** Fetches a JSON document from an identity provider, for an account. @throws `identity-provider-unreachable`, `identity-token-invalid` */
+export type IssuerFetch = (url: string, askedBy: string) => Promise<IssuerDocument>
 
 export interface IssuerFetchOptions {
   /** `host:port` of servers that may have private addresses, in lower case. */
@@ -36,8 +36,11 @@ const maxBodyBytes = 1024 * 1024
 /** The system's look-ups block one of the four threads that files are read with, for as long as a name server is silent. */
 const mostLookups = 2
 
-/** More than this waiting means that name servers are down. */
-const mostWaiting = 100
+/** One account's name servers may all be dead: what it asks for leaves a look-up to the others. */
+const mostLookupsOfAccount = 1
+
+/** More than this waiting, of one account, means that its name servers are down. */
+const mostWaiting = 20
 
 /**
  * Fetches documents of identity providers, whose addresses come from whoever registered them, so that nothing inside the
@@ -47,24 +50,24 @@ const mostWaiting = 100
  * The errors' details say what was wrong, for the log; their texts are AWS's and tell the caller nothing of the network.
  */
 export function createIssuerFetch(options: IssuerFetchOptions): IssuerFetch {
-  const resolve = options.resolve ?? limited(lookupAll, mostLookups)
+  const resolve = limited(options.resolve ?? lookupAll)
 
-  return async (text) => {
+  return async (text, askedBy) => {
     const url = URL.parse(text)
     if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '') {
       throw unusable(text, 'only https is fetched from')
     }
     const signal = AbortSignal.timeout(timeoutMs)
-    const addresses = await within(signal, text, () => addressesOf(url))
+    const addresses = await within(signal, text, () => addressesOf(url, askedBy))
     const ca = options.caFile === undefined ? undefined : await authorities(options.caFile)
     const response = await within(signal, text, () => get(url, addresses, ca, signal))
     return await within(signal, text, () => documentOf(text, response))
   }
 
-  async function addressesOf(url: URL): Promise<readonly LookupAddress[]> {
+  async function addressesOf(url: URL, askedBy: string): Promise<readonly LookupAddress[]> {
     const hostName = bare(url.hostname)
     const family = isIP(hostName)
-    const found = family === 0 ? await resolve(hostName) : [{ address: hostName, family }]
+    const found = family === 0 ? await resolve(hostName, askedBy) : [{ address: hostName, family }]
     const mayBePrivate = options.privateHosts.has(`${hostName}:${url.port === '' ? '443' : url.port}`)
     const usable = mayBePrivate ? found : found.filter(({ address }) => isPublicAddress(address))
     if (usable.length > 0) return usable
@@ -148,25 +151,41 @@ async function within<Result>(signal: AbortSignal, url: string, step: () => Prom
   }
 }
 
-/** Runs at most `most` of these at a time, the others in the order they came. */
-function limited<Argument, Result>(work: (argument: Argument) => Promise<Result>, most: number) {
-  const waiting: (() => void)[] = []
-  let running = 0
-  return async (argument: Argument): Promise<Result> => {
-    if (running >= most) {
-      if (waiting.length >= mostWaiting) throw new Error('too many look-ups are waiting')
-      await new Promise<void>((resolve) => {
-        waiting.push(resolve)
-      })
-    } else {
-      running += 1
+/** Bounds how many of these run at a time, of all accounts and of each; the others wait, in the order they came. */
+function limited<Argument, Result>(work: (argument: Argument) => Promise<Result>) {
+  let waiting: { readonly account: string; readonly start: () => void }[] = []
+  const running = new Map<string, number>()
+  let runningOfAll = 0
+  const runningOf = (account: string): number => running.get(account) ?? 0
+  const count = (account: string, change: 1 | -1): void => {
+    runningOfAll += change
+    const left = runningOf(account) + change
+    if (left === 0) running.delete(account)
+    else running.set(account, left)
+  }
+  const startWaiting = (): void => {
+    const still: typeof waiting = []
+    for (const one of waiting) {
+      if (runningOfAll >= mostLookups || runningOf(one.account) >= mostLookupsOfAccount) {
+        still.push(one)
+        continue
+      }
+      count(one.account, 1)
+      one.start()
     }
+    waiting = still
+  }
+  return async (argument: Argument, account: string): Promise<Result> => {
+    if (waiting.filter((one) => one.account === account).length >= mostWaiting) throw new Error('too many look-ups are waiting')
+    await new Promise<void>((start) => {
+      waiting.push({ account, start })
+      startWaiting()
+    })
     try {
       return await work(argument)
     } finally {
-      const next = waiting.shift()
-      if (next === undefined) running -= 1
-      else next()
+      count(account, -1)
+      startWaiting()
     }
   }
 }

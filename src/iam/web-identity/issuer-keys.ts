@@ -56,24 +56,27 @@ export class IssuerKeys {
     this.#options = options
   }
 
-  /** @throws `identity-provider-unreachable`, `identity-token-invalid` (the issuer's documents are of no use) */
-  async keysOf(issuer: string): Promise<VerificationKeys> {
+  /**
+   * @param askedBy the account: each may have a few look-ups at a time
+   * @throws `identity-provider-unreachable`, `identity-token-invalid` (the issuer's documents are of no use)
+   */
+  async keysOf(issuer: string, askedBy: string): Promise<VerificationKeys> {
     const known = this.#entry(issuer)
     const now = this.#options.clock.now()
     // A clock that was set back must not make keys fresh for longer.
     const isFresh = known.keys !== undefined && now < known.freshUntil && now >= known.fetchedAt - hourMs
     if (!isFresh && (known.underWay !== undefined || known.failure === undefined || now >= known.attemptedAt + retryIntervalMs)) {
-      await this.#fetchOnce(issuer, known)
+      await this.#fetchOnce(issuer, known, askedBy)
     }
     return this.#usable(issuer, known)
   }
 
   /** The keys fetched anew, for a token whose key is not among them; undefined where that was done a moment ago. */
-  async newerKeysOf(issuer: string): Promise<VerificationKeys | undefined> {
+  async newerKeysOf(issuer: string, askedBy: string): Promise<VerificationKeys | undefined> {
     const known = this.#entry(issuer)
     const before = known.keys
     if (known.underWay === undefined && this.#options.clock.now() < known.attemptedAt + unknownKeyIntervalMs) return undefined
-    await this.#fetchOnce(issuer, known)
+    await this.#fetchOnce(issuer, known, askedBy)
     return known.keys === before ? undefined : known.keys
   }
 
@@ -98,18 +101,18 @@ export class IssuerKeys {
     throw known.failure ?? unusable(issuer, 'no keys')
   }
 
-  async #fetchOnce(issuer: string, known: Known): Promise<void> {
-    known.underWay ??= this.#fetch(issuer, known).finally(() => {
+  async #fetchOnce(issuer: string, known: Known, askedBy: string): Promise<void> {
+    known.underWay ??= this.#fetch(issuer, known, askedBy).finally(() => {
       known.underWay = undefined
     })
     await known.underWay
   }
 
-  async #fetch(issuer: string, known: Known): Promise<void> {
+  async #fetch(issuer: string, known: Known, askedBy: string): Promise<void> {
     const { clock, onFailure } = this.#options
     known.attemptedAt = clock.now()
     try {
-      const { keys, maxAgeMs } = await this.#discover(issuer)
+      const { keys, maxAgeMs } = await this.#discover(issuer, askedBy)
       known.keys = keys
       known.failure = undefined
       known.fetchedAt = clock.now()
@@ -123,15 +126,15 @@ export class IssuerKeys {
   }
 
   /** https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderConfig */
-  async #discover(issuer: string): Promise<{ keys: VerificationKeys; maxAgeMs: number | undefined }> {
+  async #discover(issuer: string, askedBy: string): Promise<{ keys: VerificationKeys; maxAgeMs: number | undefined }> {
     const { fetch } = this.#options
     const discoveryUrl = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
-    const { content: configuration } = await fetch(discoveryUrl)
+    const { content: configuration } = await fetch(discoveryUrl, askedBy)
     // Without this a page that anybody may write could speak for another issuer.
     if (memberOf(configuration, 'issuer') !== issuer) throw unusable(discoveryUrl, 'it is another issuer’s')
     const jwksUrl = memberOf(configuration, 'jwks_uri')
     if (typeof jwksUrl !== 'string') throw unusable(discoveryUrl, 'it has no jwks_uri')
-    const { content, maxAgeMs } = await fetch(jwksUrl)
+    const { content, maxAgeMs } = await fetch(jwksUrl, askedBy)
     const list = memberOf(content, 'keys')
     if (!Array.isArray(list) || list.length > mostKeys) throw unusable(jwksUrl, `it has no list of at most ${mostKeys} keys`)
     const keys = list.flatMap(publicKey)

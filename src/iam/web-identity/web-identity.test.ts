@@ -29,7 +29,7 @@ function verifier(of: OidcIssuer = issuer, options: Partial<IssuerFetchOptions> 
   const keys = new IssuerKeys({ fetch, clock, onFailure: (failure) => failures.push(failure) })
   const provider = { url: of.url, clientIds: options.clientIds ?? [audience] }
   const findProvider = async (url: string) => (url === provider.url ? provider : undefined)
-  return { clock, failures, verify: (token) => verifyWebIdentity({ keys, clock, findProvider }, token) }
+  return { clock, failures, verify: (token) => verifyWebIdentity({ keys, clock, accountId: '000000000000', findProvider }, token) }
 }
 
 const github = {
@@ -319,8 +319,10 @@ describe('the keys of an issuer', () => {
 })
 
 describe('what is fetched', () => {
-  const fetchWith = (options: Partial<IssuerFetchOptions> = {}) =>
-    createIssuerFetch({ privateHosts: new Set([issuer.host]), caFile: issuer.caFile, ...options })
+  const fetchWith = (options: Partial<IssuerFetchOptions> = {}) => {
+    const fetch = createIssuerFetch({ privateHosts: new Set([issuer.host]), caFile: issuer.caFile, ...options })
+    return (url: string, askedBy = '000000000000') => fetch(url, askedBy)
+  }
   const discovery = '/.well-known/openid-configuration'
 
   it('is from servers that are trusted', async () => {
@@ -392,6 +394,24 @@ describe('what is fetched', () => {
     const failures = await Promise.all([failureOf(() => fetch(`${own.issuer}${discovery}`)), failureOf(() => silent(`${issuer.issuer}${discovery}`))])
 
     expect(failures).toMatchObject([{ code: 'identity-provider-unreachable' }, { code: 'identity-provider-unreachable' }])
+  })
+
+  it('waits for no name server of another account', async () => {
+    const asked: string[] = []
+    const fetch = fetchWith({
+      resolve: async (hostName) => {
+        asked.push(hostName)
+        if (hostName.startsWith('dead')) await new Promise(() => undefined)
+        return [{ address: '127.0.0.1', family: 4 }]
+      },
+    })
+    const dead = Array.from({ length: 25 }, (_, index) => failureOf(() => fetch(`https://dead-${index}.example${discovery}`, '111111111111')))
+
+    await expect(fetch(`${issuer.issuer}${discovery}`, '222222222222')).resolves.toMatchObject({ content: { issuer: issuer.issuer } })
+    // One look-up of the account is under way, and no more than twenty wait for it.
+    expect(asked).toEqual(['dead-0.example', 'localhost'])
+    expect((await Promise.all(dead.slice(21))).map(({ code }) => code)).toEqual(Array.from({ length: 4 }, () => 'identity-provider-unreachable'))
+    expect((await dead[0])?.code).toBe('identity-provider-unreachable')
   })
 
   it('fails where nobody answers', async () => {
