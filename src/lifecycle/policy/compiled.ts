@@ -12,6 +12,8 @@ export interface CompiledRule {
   readonly action: RuleAction
   /** Whether the rule speaks about the image at all. The rules of a count only see images that it selects. */
   readonly selects: (image: ImageFacts) => boolean
+  /** A tag for whose sake the rule does nothing to an image that it selects, and counts; undefined where it has none. */
+  readonly sparingTag: ((image: ImageFacts) => string | undefined) | undefined
   /** `expire` and `transition`: the image must be older than this. `keep`: it must not be. */
   readonly age: AgeCondition | undefined
   /** `expire` and `transition`: the image must be beyond the newest. `keep`: it must be among them. */

@@ -123,9 +123,9 @@ export class Evaluation {
     for (const placed of rules) {
       const { rule, counted } = placed
       if (!rule.selects(image)) continue
-      const meetsAge = this.#meetsAge(rule, image)
-      if (counted !== undefined) this.#count(counted, image, row, meetsAge)
-      else if (meetsAge) this.#mark(placed, row)
+      const mayDecide = rule.sparingTag?.(image) === undefined && this.#meetsAge(rule, image)
+      if (counted !== undefined) this.#count(counted, image, row, mayDecide)
+      else if (mayDecide) this.#mark(placed, row)
     }
   }
 

@@ -114,9 +114,12 @@ function verdict(
   return { outcome: 'overruled', atMs: undefined, text: `${name} would ${would} it, but ${stronger}.` }
 }
 
-function wishOf({ action, age, newest }: CompiledRule, image: ImageFacts, rank: number | undefined, nowMs: number): Wish {
+function wishOf(rule: CompiledRule, image: ImageFacts, rank: number | undefined, nowMs: number): Wish {
+  const { action, age, newest } = rule
   const parts: string[] = []
   const isKeep = action === 'keep'
+  const spared = rule.sparingTag?.(image)
+  if (spared !== undefined) return { isMet: false, atMs: undefined, because: `it also has the tag ${spared}, which the rule is not about` }
   let isMet = true
   let atMs: number | undefined
   let isCountMet = true

@@ -5,4 +5,5 @@ export { ecrMinimumArchiveDays, parseEcrPolicy, type EcrPolicyOptions } from './
 export { Evaluation, type EvaluationOptions } from './evaluation.ts'
 export type { Explanation, RuleVerdict, VerdictOutcome } from './explanation.ts'
 export type { ArtifactClass, Clock, FactNeeds, ImageFacts, TagFact } from './image-facts.ts'
+export { parseRetentionPolicy } from './retention-grammar.ts'
 export { ruleWords } from './rule-words.ts'
