@@ -16,7 +16,9 @@ export function nextSteps(facts: NextStepFacts): string {
   const { workload } = target
   const roleArn = `arn:aws:iam::${target.accountId}:role/${target.name}`
   const host = new URL(endpoint).host
-  if (workload !== undefined) return workloadSteps[workload.kind]({ ...facts, workload, roleArn, host })
+  if (workload !== undefined) {
+    return [...repositoryFirst(facts), workloadSteps[workload.kind]({ ...facts, workload, roleArn, host })].join('\n')
+  }
   const variables = { AWS_ENDPOINT_URL: endpoint, AWS_REGION: facts.region, AWS_DEFAULT_REGION: facts.region }
   if (target.form === 'role') {
     return [
@@ -34,12 +36,26 @@ export function nextSteps(facts: NextStepFacts): string {
   return [exportLine(variables), keys, ...firstUse(facts, host)].join('\n')
 }
 
-function firstUse({ target: { set }, repositoryPrefix }: NextStepFacts, host: string): string[] {
-  const image = `${host}/${repositoryPrefix}${repositoryPrefix === '' || repositoryPrefix.endsWith('/') ? 'app' : ''}:TAG`
+/** A pusher may not make repositories: the first push into one that is not there is refused. */
+function repositoryFirst(facts: NextStepFacts): string[] {
+  if (facts.target.set !== 'ci-pusher') return []
+  return [
+    '# The repository has to be there before the first push, or a creation template for pushes (docs/operations/registry-settings.md):',
+    `# an administrator runs: aws ecr create-repository --repository-name ${exampleRepository(facts)}`,
+  ]
+}
+
+function exampleRepository({ repositoryPrefix }: NextStepFacts): string {
+  return `${repositoryPrefix}${repositoryPrefix === '' || repositoryPrefix.endsWith('/') ? 'app' : ''}`
+}
+
+function firstUse(facts: NextStepFacts, host: string): string[] {
+  const { set } = facts.target
+  const image = `${host}/${exampleRepository(facts)}:TAG`
   const login = `aws ecr get-login-password | docker login --username AWS --password-stdin ${host}`
   switch (set) {
     case 'ci-pusher':
-      return [login, `docker push ${image}`]
+      return [...repositoryFirst(facts), login, `docker push ${image}`]
     case 'puller':
       return [login, `docker pull ${image}`]
     case 'deployer':
