@@ -50,7 +50,7 @@ export function imageStateOperations({ database }: { database: MetadataDatabase 
         return { repository, row, facts }
       })
       // Beside the snapshot: on PostgreSQL it shares rows with whoever changes them, which nothing that only reads may.
-      const vetoes = await findVetoes(database.reader, repository, [row.id], context.clock.now(), { mode: 'automatic' })
+      const vetoes = await findVetoes(database.reader, repository, [row.id], context.clock.now(), { mode: 'automatic', onlyAsks: true })
       return { ...facts, vetoes: vetoes.get(row.id) ?? [] }
     },
   }

@@ -15,8 +15,12 @@ import { FairShare } from '../../src/internal/fair-share.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext, createRegistry, type RequestContext } from '../../src/registry/index.ts'
 import { quarantineBlob, recordBlobChecksums } from '../../src/registry/commands/damage.ts'
+import { compareWithLastStart } from '../../src/registry/commands/holds.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { DamageWatch } from '../../src/registry/damage.ts'
+import { findRepositoryVetoes, findVetoes } from '../../src/registry/protection/index.ts'
+import { createProtections } from '../../src/registry/protection/protections.ts'
+import { createUsageSources } from '../../src/registry/usage/usage-sources.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { expireUploads } from '../../src/registry/uploads.ts'
@@ -35,6 +39,7 @@ import {
   managedDocument,
 } from '../../src/storage/metadata/stores/authorization-store.ts'
 import { holdsLocations, isKeyLocated, isQuarantined } from '../../src/storage/metadata/stores/blob-index.ts'
+import { findManifestRow } from '../../src/storage/metadata/stores/manifest-store.ts'
 import { accountExists, findRegistryId, listRepositoryRowsWithin } from '../../src/storage/metadata/stores/repository-store.ts'
 import { isOpenUpload } from '../../src/storage/metadata/stores/upload-store.ts'
 import {
@@ -47,6 +52,7 @@ import {
   parseTag,
   type Digest,
   type Region,
+  type RepositoryName,
 } from '../../src/values/index.ts'
 import { bytesOf, ManualClock } from '../support/registry.ts'
 
@@ -59,6 +65,36 @@ const statements = new Set<string>()
 let dir: string
 let raw: DatabaseSync
 let blobStore: BlobStore
+
+/** What protects images, says what runs, and holds a registry, and what is asked of all that. */
+async function protect(database: MetadataDatabase, context: RequestContext, name: RepositoryName, digest: Digest): Promise<void> {
+  const protections = createProtections({ database })
+  const sources = createUsageSources({ database })
+  const protection = { reason: 'r', owner: 'o', endsAt: undefined, mayLoosen: true }
+  await protections.put(context, name, { target: { kind: 'digest', value: digest }, ...protection })
+  await protections.list(context, name, { limit: 1 })
+  const source = { principalArn: context.actor.arn, kind: 'k', environment: 'e', scope: ['*'], intervalMs: 60_000, shrinkPercent: 50 }
+  await sources.register(context, 'plans', source)
+  await sources.list(context, { limit: 1 })
+  const snapshot = { sourceName: 'plans', number: 1, writer: 'w' }
+  await sources.begin(context, snapshot)
+  await sources.put(context, snapshot, [{ digest, workload: 'w', repositoryName: undefined, environment: undefined, until: undefined }])
+  await sources.complete(context, snapshot, 1)
+  await sources.leases(context, 'plans', { limit: 1 })
+  const id = await protections.placeHold(context, 'r')
+  await protections.listHolds(context, { released: true, page: { limit: 1 } })
+  await protections.listHolds(context, { released: false, page: { limit: 1 } })
+  const [repository] = await listRepositoryRowsWithin(database.reader, context.registry.id, { after: '', from: name, to: undefined }, 1)
+  const manifest = await findManifestRow(database.reader, repository!.id, digest)
+  await findVetoes(database.reader, repository!, [manifest!.id], context.clock.now(), { mode: 'automatic' })
+  await findRepositoryVetoes(database.reader, repository!, context.clock.now(), { mode: 'automatic' })
+  await protections.releaseHold(context, id, 'r')
+  await sources.decommission(context, 'plans', 'r')
+  await protections.delete(context, name, { kind: 'digest', value: digest })
+  // What a start and the watch ask is asked of all registries and sources, page by page.
+  const clock = { wallMs: context.clock.now(), uptimeMs: 0, bootId: 'b' }
+  await database.execute(compareWithLastStart, { schema: 's', clock }, commandContext(context))
+}
 
 /** What decisions about a user and a role are made of, and a listing of what they may see. */
 async function readRights(database: MetadataDatabase, region: Region): Promise<void> {
@@ -217,6 +253,7 @@ beforeAll(async () => {
   const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [child] }))
   const indexed = await put(index, 'multi')
   await put(image('c', { subject: child, artifactType: 'x/y' }))
+  await protect(database, context, name, digest)
   await registry.getManifest(context, name, { kind: 'tag', tag: parseTag('v1') })
   const user = { ...context.actor, arn: 'arn:aws:iam::000000000000:user/u' }
   await registry.getManifest({ ...context, actor: user }, name, { kind: 'digest', digest })

@@ -3,7 +3,7 @@ import { guardsOf } from '../../storage/metadata/stores/guard-store.ts'
 import { keepHoldsAsTheyAre, openHolds, type OpenHoldRow } from '../../storage/metadata/stores/hold-store.ts'
 import { protectionsInForce, type ProtectionRow } from '../../storage/metadata/stores/protection-store.ts'
 import { lockRegistryRow, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
-import { leasesOn, leasesWithin, shareActiveSources, type HeldDigest, type UsageSourceRow } from '../../storage/metadata/stores/usage-store.ts'
+import { leasesOn, leasesWithin, listActiveSources, shareActiveSources, type HeldDigest, type UsageSourceRow } from '../../storage/metadata/stores/usage-store.ts'
 import type { Digest } from '../../values/index.ts'
 import { doubtOf, doubtText, isInScope, scopeOf } from '../usage/source-health.ts'
 import { holdText, holdsOver } from './hold-words.ts'
@@ -19,6 +19,8 @@ export interface Veto {
 /** Who wants to remove it: a rule that acts by itself is stopped by doubts and holds, somebody's hand is not. */
 export interface RemovalMode {
   readonly mode: 'automatic' | 'by-hand'
+  /** Somebody who only wants to know: nothing is locked, and what is answered may be otherwise by the time it is read. */
+  readonly onlyAsks?: boolean
 }
 
 type GuardedRepository = Pick<RepositoryRow, 'id' | 'name' | 'registry_id'>
@@ -42,8 +44,8 @@ export interface OpenVetoes {
  * One statement where the registry has no source and no hold and the repository no protection, and none for what is then
  * asked; a dozen otherwise, however many manifests are asked about at once.
  */
-export async function openVetoes(tx: Session, repository: GuardedRepository, nowMs: number, { mode }: RemovalMode): Promise<OpenVetoes> {
-  const guards = await loadGuards(tx, repository, nowMs, mode)
+export async function openVetoes(tx: Session, repository: GuardedRepository, nowMs: number, removal: RemovalMode): Promise<OpenVetoes> {
+  const guards = await loadGuards(tx, repository, nowMs, removal)
   return {
     async ofManifests(manifestIds) {
       const vetoes = new Map<number, Veto[]>()
@@ -67,9 +69,9 @@ export async function findVetoes(
   repository: GuardedRepository,
   manifestIds: readonly number[],
   nowMs: number,
-  mode: RemovalMode,
+  removal: RemovalMode,
 ): Promise<Map<number, Veto[]>> {
-  return (await openVetoes(tx, repository, nowMs, mode)).ofManifests(manifestIds)
+  return (await openVetoes(tx, repository, nowMs, removal)).ofManifests(manifestIds)
 }
 
 /** The vetoes against removing a repository whole: everything that holds it, or anything in it. Of leases some examples. */
@@ -77,11 +79,11 @@ export async function findRepositoryVetoes(
   tx: Session,
   repository: GuardedRepository,
   nowMs: number,
-  { mode }: RemovalMode,
+  removal: RemovalMode,
 ): Promise<Veto[]> {
   // Its row is changed by the removal of a repository, and sources are locked after it.
-  if (tx.dialect === 'postgres') await lockRegistryRow(tx, repository.registry_id)
-  const guards = await loadGuards(tx, repository, nowMs, mode)
+  if (tx.dialect === 'postgres' && removal.onlyAsks !== true) await lockRegistryRow(tx, repository.registry_id)
+  const guards = await loadGuards(tx, repository, nowMs, removal)
   return guards === undefined ? [] : guards.againstRepository(tx)
 }
 
@@ -106,15 +108,15 @@ async function loadGuards(
   tx: Session,
   repository: GuardedRepository,
   nowMs: number,
-  mode: RemovalMode['mode'],
+  { mode, onlyAsks = false }: RemovalMode,
 ): Promise<Guards | undefined> {
   const registryId = repository.registry_id
-  if (mode === 'automatic' && tx.dialect === 'postgres') await keepHoldsAsTheyAre(tx, registryId)
+  if (mode === 'automatic' && tx.dialect === 'postgres' && !onlyAsks) await keepHoldsAsTheyAre(tx, registryId)
   const present = await guardsOf(tx, registryId, repository.id, nowMs)
   if (!present.hasProtections && !present.hasSources && !present.hasHolds) return undefined
   return new Guards(repository, nowMs, mode, {
     protections: present.hasProtections ? await protectionsInForce(tx, repository.id, nowMs) : [],
-    sources: present.hasSources ? await shareActiveSources(tx, registryId) : [],
+    sources: present.hasSources ? await (onlyAsks ? listActiveSources : shareActiveSources)(tx, registryId) : [],
     holds: present.hasHolds || present.hasSources ? await openHolds(tx, registryId) : [],
   })
 }

@@ -108,6 +108,7 @@ const statements = [
     ends_at {int},
     unique (repository_id, kind, target)
   ) {end}`,
+  `create index protection_repository on protection (repository_id, id)`,
 
   `create table usage_source (
     id {id},
@@ -168,6 +169,7 @@ const statements = [
   ) {end}`,
   `create unique index usage_lease_workload on usage_lease (source_id, digest, repository, workload)`,
   `create index usage_lease_snapshot on usage_lease (source_id, snapshot)`,
+  `create index usage_lease_source on usage_lease (source_id, id)`,
   `create index usage_lease_digest on usage_lease (registry_id, digest)`,
 
   // When a workload last had it: outlives the leases.
@@ -193,6 +195,7 @@ const statements = [
   ) {end}`,
   `create index registry_hold_open on registry_hold (registry_id, cause) where released_at is null`,
   `create index registry_hold_registry on registry_hold (registry_id, id)`,
+  `create index registry_hold_source on registry_hold (source_id) where source_id is not null`,
 
   // What went together, and comes back together. Rows of images and repositories name it in their trash_batch.
   `create table trash_batch (
