@@ -52,6 +52,7 @@ import { putManifest } from './registry/commands/put-manifest.ts'
 import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
 import { restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
 import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
+import { deleteRetentionPolicy, putRetentionPolicy, spreadPolicy } from './lifecycle/commands/retention-policies.ts'
 import { deleteLifecyclePolicy, putLifecyclePolicy } from './lifecycle/commands/policies.ts'
 import {
   applyLifecycle,
@@ -176,6 +177,9 @@ export const commands: readonly AnyCommand[] = [
   noteDoubtedSources,
   putLifecyclePolicy,
   deleteLifecyclePolicy,
+  putRetentionPolicy,
+  deleteRetentionPolicy,
+  spreadPolicy,
   beginPreview,
   savePreviewPage,
   finishPreview,

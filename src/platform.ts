@@ -44,7 +44,7 @@ import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import { addHoldMetrics, addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
-import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner } from './lifecycle/index.ts'
+import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies } from './lifecycle/index.ts'
 import { createRegistry, systemActorArn, type RegistryRef, type RequestContext } from './registry/index.ts'
 import { DamageWatch } from './registry/damage.ts'
 import { PullClock } from './registry/pull-clock.ts'
@@ -470,7 +470,11 @@ async function build(
           homeAccountId: accountId,
           protections: createProtections({ database }),
           usageSources: createUsageSources({ database }),
-          lifecycle: { runner: lifecycleRunner, explain: (context, name, image) => explainImage(database, context, name, image) },
+          lifecycle: {
+            runner: lifecycleRunner,
+            retention: new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs }),
+            explain: (context, name, image) => explainImage(database, context, name, image),
+          },
         }),
       ],
       credentials,

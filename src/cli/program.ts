@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { exitCodes } from '../config/exit-codes.ts'
 import { addAccount } from './account-command.ts'
+import { addRetention } from './retention-command.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { addHold } from './hold-command.ts'
@@ -51,6 +52,7 @@ Examples:
   addKeyring(program, io, onExit)
   addIam(program, io, onExit)
   addAccount(program, io, onExit)
+  addRetention(program, io, onExit)
   addImage(program, io, onExit)
   addProtect(program, io, onExit)
   addUsage(program, io, onExit)

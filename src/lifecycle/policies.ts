@@ -6,7 +6,7 @@ import { findLifecycleState, findPolicyAt, listPolicyVersions, policiesInForce, 
 import type { RepositoryName } from '../values/index.ts'
 import { deleteLifecyclePolicy, ecrPolicyOf, policyUnknown, putLifecyclePolicy } from './commands/policies.ts'
 import { lifecycleError } from './errors.ts'
-import { parseEcrPolicy, type CompiledPolicy, type ParsedPolicy } from './policy/index.ts'
+import { parseEcrPolicy, parseRetentionPolicy, type CompiledPolicy, type ParsedPolicy } from './policy/index.ts'
 
 export interface LifecycleSettings {
   /** Take and do only what ECR does. */
@@ -19,7 +19,7 @@ export interface LifecycleSettings {
 export interface PolicyInForce {
   readonly id: number
   readonly version: number
-  readonly grammar: 'ecr' | 'stowage'
+  readonly grammar: 'ecr' | 'retention'
   /** Whose it is, in words: the repository's, a prefix's, the registry's. */
   readonly from: string
   readonly compiled: CompiledPolicy
@@ -90,16 +90,17 @@ export async function policiesOf(
   repository: { readonly id: number; readonly name: string; readonly registry_id: number },
 ): Promise<PolicyInForce[]> {
   const rows = await policiesInForce(session, repository)
-  return rows.map(({ id, version, document, scope, scopeKey }) => ({
+  return rows.map(({ id, version, grammar, document, scope, scopeKey }) => ({
     id,
     version,
-    grammar: 'ecr',
+    grammar: grammar as PolicyInForce['grammar'],
     from: scope === 'repository' ? `the repository '${repository.name}'` : scope === 'prefix' ? `the prefix '${scopeKey}'` : 'the registry',
-    compiled: readStored(document ?? ''),
+    compiled: readStored(grammar, document ?? ''),
   }))
 }
 
 /** A stored policy was checked when it was put, perhaps by other settings. */
-export function readStored(document: string): CompiledPolicy {
+export function readStored(grammar: string, document: string): CompiledPolicy {
+  if (grammar === 'retention') return parseRetentionPolicy(document).policy
   return parseEcrPolicy(document, { strict: false, checkLength: false }).policy
 }

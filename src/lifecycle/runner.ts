@@ -5,8 +5,9 @@ import { commandContext, type RequestContext } from '../registry/context.ts'
 import { vetoText } from '../registry/protection/index.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { dueRepositories, findLifecycleState, listPolicyVersions } from '../storage/metadata/stores/lifecycle-policy-store.ts'
+import { dueRepositories, findLifecycleState, findPolicyVersion } from '../storage/metadata/stores/lifecycle-policy-store.ts'
 import { findRun, lastTagChangeOf, listRuns, openRuns, type RunRow } from '../storage/metadata/stores/lifecycle-run-store.ts'
+import { policiesToPlan } from '../storage/metadata/stores/retention-policy-store.ts'
 import { findRepositoryRowById, findRegistryOf, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
 import type { RepositoryName } from '../values/index.ts'
 import {
@@ -22,6 +23,7 @@ import {
   type DecidedImage,
   type LifecycleFailure,
 } from './commands/runs.ts'
+import { spreadPolicy } from './commands/retention-policies.ts'
 import { askVetoes } from './commands/vetoes.ts'
 import { concernAbout, type RunCaution } from './concern.ts'
 import { evaluateRepository, type EvaluatedRepository } from './evaluate-repository.ts'
@@ -39,6 +41,11 @@ const maxAttempts = 5
 const maxToldFailures = 100
 /** Repositories read at once when looking for what is due. */
 const duePage = 500
+/**
+ * A policy of a prefix reaches the repositories that there are this long after it was put: one whose making did not see the
+ * policy yet is among them by then.
+ */
+const settledMs = 5000
 /** Where time alone changes nothing. */
 const never = Number.MAX_SAFE_INTEGER
 
@@ -171,8 +178,25 @@ export class LifecycleRunner {
     if (decision === 'confirmed') void this.sweep()
   }
 
+  /** Has repositories evaluated that are under policies of prefixes and registries which were changed. */
+  async #spread(): Promise<void> {
+    const { database, clock, contextOf } = this.#deps
+    const changedBefore = clock.now() - settledMs
+    for (let after = 0; ; ) {
+      const changed = await policiesToPlan(database.reader, { changedBefore, after, limit: duePage })
+      for (const { id: policyId, updatedAt, registryId: id, accountId, region } of changed) {
+        const dueAt = updatedAt + this.#settings.intervalMs
+        do this.#stop.signal.throwIfAborted()
+        while (await database.execute(spreadPolicy, { policyId, dueAt }, contextOf({ id, accountId, region })))
+      }
+      if (changed.length < duePage) return
+      after = changed.at(-1)!.id
+    }
+  }
+
   async #sweep(): Promise<void> {
     const { database, clock, logger } = this.#deps
+    await this.#spread()
     for (let after = 0; !this.#stop.signal.aborted; ) {
       const now = clock.now()
       const due = await dueRepositories(database.reader, { now, quietSince: now - this.#settings.intervalMs, after, limit: duePage })
@@ -284,7 +308,7 @@ class Visit {
     }
     if (run.status !== 'confirmed') {
       const isChanged = seenBefore !== policiesSeen
-      const concern = await this.#concern(policies, isChanged, evaluated, evaluatedAt)
+      const concern = await this.#concern(policies, seenBefore, isChanged, evaluated, evaluatedAt)
       if (concern !== undefined) {
         await this.#note(run.id, 'unconfirmed', concern, planned)
         return finish(again, seenBefore)
@@ -332,13 +356,14 @@ class Visit {
 
   async #concern(
     policies: readonly PolicyInForce[],
+    seenBefore: string,
     isChanged: boolean,
     evaluated: EvaluatedRepository,
     nowMs: number,
   ): Promise<string | undefined> {
     const { database } = this.#deps
     const { id: repositoryId } = this.#repository
-    const previous = isChanged ? await this.#previousPolicies(policies) : undefined
+    const previous = isChanged ? await this.#previousPolicies(policies, seenBefore) : undefined
     const before =
       previous === undefined
         ? undefined
@@ -346,15 +371,21 @@ class Visit {
     return concernAbout(evaluated.decisions, before, this.#settings.caution)
   }
 
-  /** The policies as they were before their last change; undefined where there were none. */
-  async #previousPolicies(policies: readonly PolicyInForce[]): Promise<CompiledPolicy[] | undefined> {
+  /**
+   * The policies as they last had their way: those of `seenBefore`. One that was not among them counts as it is: nobody changed
+   * it. Undefined where there were none.
+   */
+  async #previousPolicies(policies: readonly PolicyInForce[], seenBefore: string): Promise<CompiledPolicy[] | undefined> {
     const { reader } = this.#deps.database
-    const previous: CompiledPolicy[] = []
-    for (const { id, version } of policies) {
-      const [before] = await listPolicyVersions(reader, id, version, 1)
-      if (before !== undefined && before.document !== null) previous.push(readStored(before.document))
+    const seen = seenBefore === '' ? [] : (JSON.parse(seenBefore) as [id: number, version: number][])
+    if (seen.length === 0) return undefined
+    const known = new Set(seen.map(([id]) => id))
+    const previous = policies.filter(({ id }) => !known.has(id)).map(({ compiled }) => compiled)
+    for (const [id, version] of seen) {
+      const before = await findPolicyVersion(reader, id, version)
+      if (typeof before?.document === 'string') previous.push(readStored(before.grammar, before.document))
     }
-    return previous.length === 0 ? undefined : previous
+    return previous
   }
 
   /** Takes what was decided to the trash. Undefined: the repository lost images meanwhile, and has to be evaluated anew. */

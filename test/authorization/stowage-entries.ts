@@ -55,6 +55,22 @@ function onOwnRegistry(operation: string, call: Call): Entry {
 }
 const absentRun = { runId: '00000000-0000-4000-8000-000000000000' }
 
+
+/** An operation on a repository's retention policy, which none has. */
+function onRetention(operation: string, granted: string, input: object = {}): Entry {
+  return {
+    subject: 'repository',
+    needs: [`stowage:${operation}`],
+    granted,
+    request: ({ accountId, repository }) => ({
+      protocol: 'json',
+      service: 'stowage',
+      target: `Stowage_V1.${operation}`,
+      input: { registryId: accountId, scope: 'REPOSITORY', repositoryName: repository, ...input },
+    }),
+  }
+}
+
 export const stowageEntries: EntryTable = {
   'stowage:CreateAccount': entry('CreateAccount', 'AccountAlreadyExistsException', () => ({ accountId: otherAccount, name: 'again' })),
   'stowage:DescribeAccount': entry('DescribeAccount', 'AccountNotFoundException', ({ repository }) => ({ accountId: repository })),
@@ -94,4 +110,14 @@ export const stowageEntries: EntryTable = {
   'stowage:DescribeLifecycleRun': onOwnRegistry('DescribeLifecycleRun', { input: absentRun, granted: 'LifecycleRunNotFoundException' }),
   'stowage:ConfirmLifecycleRun': onOwnRegistry('ConfirmLifecycleRun', { input: absentRun, granted: 'LifecycleRunNotFoundException' }),
   'stowage:CancelLifecycleRun': onOwnRegistry('CancelLifecycleRun', { input: absentRun, granted: 'LifecycleRunNotFoundException' }),
+
+  'stowage:PutRetentionPolicy': onRetention('PutRetentionPolicy', 'InvalidParameterException', { policyText: 'no policy' }),
+  'stowage:PutRetentionPolicy of a registry': onOwnRegistry('PutRetentionPolicy', {
+    input: { scope: 'REGISTRY', policyText: 'no policy' },
+    granted: 'InvalidParameterException',
+  }),
+  'stowage:GetRetentionPolicy': onRetention('GetRetentionPolicy', 'RetentionPolicyNotFoundException'),
+  'stowage:DeleteRetentionPolicy': onRetention('DeleteRetentionPolicy', 'RetentionPolicyNotFoundException'),
+  'stowage:ListPolicyVersions': onRetention('ListPolicyVersions', 'RetentionPolicyNotFoundException'),
+  'stowage:ListRetentionPolicies': onOwnRegistry('ListRetentionPolicies', { granted: '200' }),
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { commandContext } from '../../src/registry/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
-import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
+import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
 import { parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { startRegistry, type DatabaseKind, type RegistryFixture } from '../support/registry.ts'
@@ -13,10 +13,11 @@ const intervalMs = 60 * 60 * 1000
 export interface LifecycleWorld {
   readonly fixture: RegistryFixture
   readonly policies: LifecyclePolicies
+  readonly retention: RetentionPolicies
   readonly previews: LifecyclePreviews
   readonly runner: LifecycleRunner
   /** An empty repository that no other test uses, and images to push to it. */
-  newRepository(): Promise<{ name: RepositoryName; images: Record<string, KnownImage> }>
+  newRepository(prefix?: string): Promise<{ name: RepositoryName; images: Record<string, KnownImage> }>
   push(name: RepositoryName, image: KnownImage, tag?: string): Promise<void>
   /** The digests there are, with their tags. */
   listed(name: RepositoryName): Promise<Map<Digest, readonly string[]>>
@@ -54,12 +55,13 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
   const world: LifecycleWorld = {
     fixture,
     policies,
+    retention: new RetentionPolicies(database, { intervalMs }),
     previews,
     runner,
-    async newRepository() {
+    async newRepository(prefix = 'lifecycle') {
       count += 1
       const seed = `${kind}${count}`
-      const name = parseRepositoryName(`lifecycle/${seed}`)
+      const name = parseRepositoryName(`${prefix}/${seed}`)
       await registry.createRepository(context, { name, tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} })
       return { name, images: Object.fromEntries(catalogueOf(seed).images.map((image) => [image.name, image])) }
     },

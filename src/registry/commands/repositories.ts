@@ -14,6 +14,7 @@ import {
   upsertResourceTag,
   type RepositoryRow,
 } from '../../storage/metadata/stores/repository-store.ts'
+import { planNewRepository } from '../../storage/metadata/stores/retention-policy-store.ts'
 import { recordTrashBatch } from '../../storage/metadata/stores/trash-store.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { audit, lockRepository } from '../change.ts'
@@ -68,6 +69,7 @@ export const createRepository = defineCommand({
     const { repositoryPolicy, template } = input
     if (repositoryPolicy !== undefined) await upsertRepositoryPolicy(tx, row.id, repositoryPolicy, context.nowMs)
     await countNewRepository(tx, registryId, input.maxRepositories, context)
+    await planNewRepository(tx, { registryId, repositoryId: row.id, dueAt: context.nowMs })
     await audit(tx, { ...context, registryId }, input.name, 'CreateRepository', {
       imageTagMutability: input.tagMutability,
       tags: input.tags,

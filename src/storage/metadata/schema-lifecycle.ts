@@ -13,7 +13,7 @@ type Json = string
 interface LifecyclePolicyTable {
   id: Id
   registry_id: number
-  /** `ecr` (one for each repository), or `stowage`. */
+  /** `ecr` (one for each repository), or `retention`. */
   grammar: string
   /** `repository`, `prefix` or `registry`. */
   scope: string
@@ -25,6 +25,8 @@ interface LifecyclePolicyTable {
   version: number
   updated_at: number
   updated_by: string
+  /** Of a prefix or a registry: repositories up to this number know of the newest version. Null: all do. */
+  planned_to: number | null
 }
 
 interface LifecyclePolicyVersionTable {

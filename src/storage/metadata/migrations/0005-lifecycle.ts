@@ -20,8 +20,10 @@ const statements = [
     version {int} not null,
     updated_at {int} not null,
     updated_by text not null,
+    planned_to {int},
     unique (registry_id, grammar, scope, scope_key)
   ) {end}`,
+  `create index lifecycle_policy_planning on lifecycle_policy (id) where planned_to is not null`,
   `create index lifecycle_policy_repository on lifecycle_policy (repository_id) where repository_id is not null`,
 
   `create table lifecycle_policy_version (

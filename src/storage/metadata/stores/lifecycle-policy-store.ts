@@ -1,3 +1,4 @@
+import { prefixesOf, type RepositoryName } from '../../../values/index.ts'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
 
@@ -19,15 +20,17 @@ export interface LifecyclePolicyRow {
 /** Which policy: `scopeKey` is the repository's number, the prefix, or nothing. */
 export interface PolicyPlace {
   readonly registryId: number
-  readonly grammar: 'ecr' | 'stowage'
+  readonly grammar: 'ecr' | 'retention'
   readonly scope: 'repository' | 'prefix' | 'registry'
   readonly scopeKey: string
 }
 
+const policyColumns = ['id', 'grammar', 'scope', 'scope_key as scopeKey', 'document', 'version', 'updated_at as updatedAt', 'updated_by as updatedBy'] as const
+
 const byPlace = statement<PolicyPlace>()((db, p) =>
   db
     .selectFrom('lifecycle_policy')
-    .select(['id', 'grammar', 'scope', 'scope_key as scopeKey', 'document', 'version', 'updated_at as updatedAt', 'updated_by as updatedBy'])
+    .select(policyColumns)
     .where('registry_id', '=', p.registryId)
     .where('grammar', '=', p.grammar)
     .where('scope', '=', p.scope)
@@ -39,7 +42,7 @@ export function findPolicyAt(session: Session, place: PolicyPlace): Promise<Life
   return session.first(byPlace, { ...place })
 }
 
-const put = statement<PolicyPlace & { repositoryId: number | null; document: string | null; now: number; by: string }>()((db, p) =>
+const put = statement<PolicyPlace & { repositoryId: number | null; document: string | null; now: number; by: string; plannedTo: number | null }>()((db, p) =>
   db
     .insertInto('lifecycle_policy')
     .values({
@@ -52,6 +55,7 @@ const put = statement<PolicyPlace & { repositoryId: number | null; document: str
       version: 1,
       updated_at: p.now,
       updated_by: p.by,
+      planned_to: p.plannedTo,
     })
     .onConflict((conflict) =>
       conflict.columns(['registry_id', 'grammar', 'scope', 'scope_key']).doUpdateSet((eb) => ({
@@ -59,6 +63,7 @@ const put = statement<PolicyPlace & { repositoryId: number | null; document: str
         version: eb('lifecycle_policy.version', '+', 1),
         updated_at: eb.ref('excluded.updated_at'),
         updated_by: eb.ref('excluded.updated_by'),
+        planned_to: eb.ref('excluded.planned_to'),
       })),
     )
     .returning(['id', 'version']),
@@ -76,11 +81,31 @@ export async function putPolicyAt(
   place: PolicyPlace,
   change: { repositoryId: number | null; document: string | null; now: number; by: string },
 ): Promise<{ id: number; version: number }> {
-  const row = await tx.first(put, { ...place, ...change })
+  // What a prefix or a registry has is told to its repositories bit by bit: there may be very many.
+  const plannedTo = place.scope === 'repository' ? null : 0
+  const row = await tx.first(put, { ...place, ...change, plannedTo })
   if (!row) throw new Error('putting a policy returned no row')
   const { document, now, by } = change
   await tx.change(keepVersion, { policyId: row.id, version: row.version, document, now, by })
   return row
+}
+
+const versionOf = statement<{ policyId: number; version: number }>()((db, p) =>
+  db
+    .selectFrom('lifecycle_policy_version as version')
+    .innerJoin('lifecycle_policy as policy', 'policy.id', 'version.policy_id')
+    .select(['policy.grammar', 'version.document'])
+    .where('version.policy_id', '=', p.policyId)
+    .where('version.version', '=', p.version),
+)
+
+/** A policy as it was in a version: without a document where that took it away. */
+export function findPolicyVersion(
+  session: Session,
+  policyId: number,
+  version: number,
+): Promise<{ grammar: string; document: string | null } | undefined> {
+  return session.first(versionOf, { policyId, version })
 }
 
 const versions = statement<{ policyId: number; before: number; limit: number }>()((db, p) =>
@@ -106,32 +131,32 @@ export function listPolicyVersions(session: Session, policyId: number, before: n
   return session.all(versions, { policyId, before, limit })
 }
 
-const inForce = statement<{ registryId: number; repositoryKey: string; name: string }>()((db, p) =>
-  db
-    .selectFrom('lifecycle_policy')
-    .select(['id', 'grammar', 'scope', 'scope_key as scopeKey', 'document', 'version', 'updated_at as updatedAt', 'updated_by as updatedBy'])
-    .where('registry_id', '=', p.registryId)
-    .where('document', 'is not', null)
-    .where((eb) =>
-      eb.or([
-        eb.and([eb('scope', '=', 'repository'), eb('scope_key', '=', p.repositoryKey)]),
-        eb('scope', '=', 'prefix'),
-        eb('scope', '=', 'registry'),
-      ]),
-    )
-    .orderBy('id'),
-)
-
 /**
  * Every policy that a repository is under: its own, of both grammars, and those of the prefixes and the registry that take it
  * in. A prefix takes in names that begin with it and a slash.
  */
-export async function policiesInForce(
+export function policiesInForce(
   session: Session,
   repository: { readonly id: number; readonly name: string; readonly registry_id: number },
 ): Promise<LifecyclePolicyRow[]> {
-  const found = await session.all(inForce, { registryId: repository.registry_id, repositoryKey: String(repository.id), name: repository.name })
-  return found.filter(({ scope, scopeKey }) => scope !== 'prefix' || repository.name.startsWith(`${scopeKey}/`))
+  const { id, name, registry_id: registryId } = repository
+  const prefixes = prefixesOf(name as RepositoryName)
+  return session.query(
+    session.builder
+      .selectFrom('lifecycle_policy')
+      .select(policyColumns)
+      .where('registry_id', '=', registryId)
+      .where('grammar', 'in', ['ecr', 'retention'])
+      .where((eb) =>
+        eb.or([
+          eb.and([eb('scope', '=', 'repository'), eb('scope_key', '=', String(id))]),
+          eb.and([eb('scope', '=', 'registry'), eb('scope_key', '=', '')]),
+          eb.and([eb('scope', '=', 'prefix'), eb('scope_key', 'in', prefixes)]),
+        ]),
+      )
+      .where('document', 'is not', null)
+      .orderBy('id'),
+  )
 }
 
 const planned = statement<{ repositoryId: number; dueAt: number }>()((db, p) =>
@@ -213,19 +238,20 @@ const finish = statement<{
 }>()((db, p) =>
   db
     .updateTable('lifecycle_state')
-    .set({
+    .set((eb) => ({
       evaluated_at: p.evaluatedAt,
       evaluated_seq: p.evaluatedSeq,
       policies_seen: p.policiesSeen,
-      due_at: p.dueAt,
+      // What was planned meanwhile, as a policy's change does, still stands.
+      due_at: eb.case().when(eb.and([eb('due_at', '>', p.evaluatedAt), eb('due_at', '<', p.dueAt)])).then(eb.ref('due_at')).else(p.dueAt).end(),
       leased_by: null,
       leased_until: null,
-    })
+    }))
     .where('repository_id', '=', p.repositoryId)
     .where('leased_by', '=', p.owner),
 )
 
-/** Notes what an evaluation saw, and when the next is due, and gives its lease back. */
+/** Notes what an evaluation saw, and when the next is due (sooner where that was planned meanwhile), and gives its lease back. */
 export async function finishEvaluation(
   tx: Session,
   done: { repositoryId: number; owner: string; evaluatedAt: number; evaluatedSeq: number; policiesSeen: string; dueAt: number },

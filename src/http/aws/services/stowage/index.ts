@@ -1,5 +1,5 @@
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
-import type { LifecycleRunner } from '../../../../lifecycle/index.ts'
+import type { LifecycleRunner, RetentionPolicies } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
 import type { Protections } from '../../../../registry/protection/protections.ts'
 import type { UsageSources } from '../../../../registry/usage/usage-sources.ts'
@@ -7,6 +7,7 @@ import type { AccountId } from '../../../../values/index.ts'
 import type { AwsService } from '../../service.ts'
 import { accountOf } from '../ecr/target.ts'
 import { PageTokens } from '../ecr/page-token.ts'
+import { retentionOperations } from './retention.ts'
 import { lifecycleOperations, type ExplainImage } from './lifecycle.ts'
 import { accountOperations } from './accounts.ts'
 import { retirementOperations } from './retirement.ts'
@@ -19,7 +20,7 @@ export interface StowageServiceDependencies {
   /** Seals the positions in lists. */
   readonly keyring: Keyring
   readonly accounts: Accounts
-  readonly lifecycle: { readonly runner: LifecycleRunner; readonly explain: ExplainImage }
+  readonly lifecycle: { readonly runner: LifecycleRunner; readonly explain: ExplainImage; readonly retention: RetentionPolicies }
   /** The account that the installation began with: its principals alone manage accounts. */
   readonly homeAccountId: AccountId
   readonly protections: Protections
@@ -46,6 +47,7 @@ export function createStowageService({ registry, accounts, homeAccountId, keyrin
       ...usageOperations({ usageSources }),
       ...holdOperations({ protections }),
       ...lifecycleOperations({ ...lifecycle, pageTokens }),
+      ...retentionOperations({ ...lifecycle, pageTokens }),
     },
   }
 }

@@ -1,0 +1,148 @@
+import { readFile } from 'node:fs/promises'
+import { readAwsEnvironment } from '../config/aws-environment.ts'
+import { exitCodes } from '../config/exit-codes.ts'
+import { createAwsAccess } from './aws/access.ts'
+import { resolveAwsSettings, type AwsOptions } from './aws/settings.ts'
+import { callStowage } from './aws/stowage-service.ts'
+import type { CommandIo } from './command-io.ts'
+
+export interface RetentionOptions extends AwsOptions {
+  readonly json: boolean
+  readonly registryId: string | undefined
+}
+
+/** Where a policy holds; exactly one is given. */
+export interface PlaceOptions {
+  readonly repository?: string
+  readonly prefix?: string
+  readonly wholeRegistry?: boolean
+}
+
+type AtPlace = RetentionOptions & { readonly place: PlaceOptions }
+
+/** As the service answers it; times are seconds since the Unix epoch. */
+interface Policy {
+  readonly scope: 'REPOSITORY' | 'PREFIX' | 'REGISTRY'
+  readonly repositoryName?: string
+  readonly prefix?: string
+  readonly policyText: string
+  readonly version: number
+  readonly updatedAt: number
+  readonly updatedBy: string
+}
+
+interface Version {
+  readonly version: number
+  /** Absent where this version took the policy away. */
+  readonly policyText?: string
+  readonly changedAt: number
+  readonly changedBy: string
+}
+
+/** Sets a place's policy to what a file holds. */
+export async function putRetention(io: CommandIo, options: AtPlace & { readonly file: string }): Promise<number> {
+  const place = placeInput(io, options)
+  if (place === undefined) return exitCodes.usage.code
+  let policyText: string
+  try {
+    policyText = await readFile(options.file, 'utf8')
+  } catch (error) {
+    io.stderr.write(`The policy cannot be read: ${error instanceof Error ? error.message : String(error)}\n`)
+    return exitCodes.failed.code
+  }
+  const policy = (await (await connect(options))('PutRetentionPolicy', { ...place, policyText })) as unknown as Policy
+  io.stdout.write(options.json ? jsonText(forPeople(policy)) : `The policy of ${placeWords(policy)} is version ${policy.version}.\n`)
+  return exitCodes.ok.code
+}
+
+export async function getRetention(io: CommandIo, options: AtPlace): Promise<number> {
+  const place = placeInput(io, options)
+  if (place === undefined) return exitCodes.usage.code
+  const policy = (await (await connect(options))('GetRetentionPolicy', place)) as unknown as Policy
+  // What `put` takes.
+  io.stdout.write(options.json ? jsonText(forPeople(policy)) : jsonText(JSON.parse(policy.policyText)))
+  return exitCodes.ok.code
+}
+
+export async function deleteRetention(io: CommandIo, options: AtPlace): Promise<number> {
+  const place = placeInput(io, options)
+  if (place === undefined) return exitCodes.usage.code
+  const policy = (await (await connect(options))('DeleteRetentionPolicy', place)) as unknown as Policy
+  io.stdout.write(options.json ? jsonText(forPeople(policy)) : `The policy of ${placeWords(policy)} is gone; its versions stay.\n`)
+  return exitCodes.ok.code
+}
+
+export async function listRetentionVersions(io: CommandIo, options: AtPlace & { readonly isLifecycle: boolean }): Promise<number> {
+  const place = placeInput(io, options)
+  if (place === undefined) return exitCodes.usage.code
+  const policyType = options.isLifecycle ? 'LIFECYCLE' : 'RETENTION'
+  const versions = await everyPage<Version>(options, 'ListPolicyVersions', { ...place, policyType }, 'versions')
+  const rows = versions.map(({ version, policyText, changedAt, changedBy }) => [String(version), timeText(changedAt), changedBy, policyText ?? '(taken away)'])
+  const shown = versions.map(({ policyText, changedAt, ...rest }) => ({ ...rest, changedAt: timeText(changedAt), policy: policyText === undefined ? null : (JSON.parse(policyText) as unknown) }))
+  io.stdout.write(options.json ? jsonText(shown) : tableText(['version', 'changed', 'by', 'policy'], rows))
+  return exitCodes.ok.code
+}
+
+export async function listRetention(io: CommandIo, options: RetentionOptions): Promise<number> {
+  const policies = await everyPage<Policy>(options, 'ListRetentionPolicies', registryOf(options), 'policies')
+  const rows = policies.map((policy) => [placeWords(policy), String(policy.version), timeText(policy.updatedAt), policy.updatedBy])
+  io.stdout.write(options.json ? jsonText(policies.map(forPeople)) : tableText(['policy of', 'version', 'changed', 'by'], rows))
+  return exitCodes.ok.code
+}
+
+type StowageCall = (operation: string, input: object) => ReturnType<typeof callStowage>
+
+async function connect(options: AwsOptions): Promise<StowageCall> {
+  const access = createAwsAccess(await resolveAwsSettings(readAwsEnvironment(), options))
+  return (operation, input) => callStowage(access, operation, input)
+}
+
+async function everyPage<Item>(options: AwsOptions, operation: string, input: object, member: string): Promise<Item[]> {
+  const call = await connect(options)
+  const items: Item[] = []
+  let nextToken: unknown
+  do {
+    const page = await call(operation, { ...input, ...(nextToken !== undefined && { nextToken }) })
+    items.push(...(page[member] as Item[]))
+    nextToken = page['nextToken']
+  } while (nextToken !== undefined)
+  return items
+}
+
+function registryOf({ registryId }: RetentionOptions): object {
+  return registryId === undefined ? {} : { registryId }
+}
+
+/** Undefined, and said so, where no place is given. */
+function placeInput(io: CommandIo, options: AtPlace): object | undefined {
+  const { repository, prefix, wholeRegistry } = options.place
+  const registry = registryOf(options)
+  if (repository !== undefined) return { ...registry, scope: 'REPOSITORY', repositoryName: repository }
+  if (prefix !== undefined) return { ...registry, scope: 'PREFIX', prefix }
+  if (wholeRegistry === true) return { ...registry, scope: 'REGISTRY' }
+  io.stderr.write('Say where: --repository <name>, --prefix <prefix> or --whole-registry.\n')
+  return undefined
+}
+
+function placeWords({ scope, repositoryName, prefix }: Policy): string {
+  if (scope === 'REPOSITORY') return repositoryName ?? ''
+  return scope === 'PREFIX' ? `${prefix ?? ''}/*` : 'the whole registry'
+}
+
+function forPeople({ policyText, updatedAt, ...rest }: Policy): object {
+  return { ...rest, updatedAt: timeText(updatedAt), policy: JSON.parse(policyText) as unknown }
+}
+
+function timeText(seconds: number): string {
+  return new Date(seconds * 1000).toISOString()
+}
+
+function jsonText(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`
+}
+
+function tableText(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]!.length)))
+  const line = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()
+  return `${[heads, ...rows].map(line).join('\n')}\n`
+}

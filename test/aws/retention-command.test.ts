@@ -1,0 +1,72 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { installPrograms } from '../support/installed-programs.ts'
+import { run, type RunResult } from '../support/run.ts'
+import { startStowage, type Stowage } from '../support/start-stowage.ts'
+import { createTempDir, type TempDir } from '../support/temp-dir.ts'
+
+let dir: TempDir
+let stowage: Stowage
+let path: string
+
+beforeAll(async () => {
+  dir = createTempDir('retention-command')
+  mkdirSync(join(dir.path, 'bin'))
+  path = installPrograms(join(dir.path, 'bin'))
+  stowage = await startStowage()
+})
+
+afterAll(async () => {
+  await stowage?.stop()
+  dir?.remove()
+})
+
+function retention(...words: string[]): Promise<RunResult> {
+  return run('stowage', ['retention', ...words], { env: { ...stowage.awsEnv, PATH: path, HOME: dir.path }, mayFail: true })
+}
+
+async function json<Answer>(...words: string[]): Promise<Answer> {
+  const result = await retention(...words, '--json')
+  expect(result.exitCode, result.output).toBe(0)
+  return JSON.parse(result.stdout) as Answer
+}
+
+function file(name: string, content: unknown): string {
+  const at = join(dir.path, name)
+  writeFileSync(at, typeof content === 'string' ? content : JSON.stringify(content))
+  return at
+}
+
+const keepTen = { rules: [{ name: 'some', action: 'keep', newest: 10 }] }
+const deleteOld = { rules: [{ name: 'old', action: 'delete', olderThan: '30d' }] }
+
+it('sets the policies of places, lists them, and shows what they were', async () => {
+  expect(await json('put', '--prefix', 'team/', file('keep.json', keepTen))).toMatchObject({ scope: 'PREFIX', prefix: 'team', version: 1, policy: keepTen })
+  expect((await retention('put', '--whole-registry', file('old.json', deleteOld))).stdout).toBe('The policy of the whole registry is version 1.\n')
+  expect(await json('put', '--prefix', 'team', file('old.json', deleteOld))).toMatchObject({ version: 2 })
+
+  expect(await json('list')).toMatchObject([{ prefix: 'team', version: 2, policy: deleteOld }, { scope: 'REGISTRY', version: 1 }])
+  expect((await retention('list')).stdout).toMatch(/^policy of +version +changed +by\nteam\/\* +2 .*\nthe whole registry +1 .*\n$/u)
+  expect(await json('get', '--prefix', 'team')).toMatchObject({ policy: deleteOld, updatedBy: expect.stringContaining(':root') as string })
+  expect(JSON.parse((await retention('get', '--prefix', 'team')).stdout)).toEqual(deleteOld)
+
+  expect((await retention('delete', '--prefix', 'team')).exitCode).toBe(0)
+  expect(await json('versions', '--prefix', 'team')).toMatchObject([
+    { version: 3, policy: null },
+    { version: 2, policy: deleteOld },
+    { version: 1, policy: keepTen },
+  ])
+  expect((await retention('versions', '--prefix', 'team')).stdout).toContain('(taken away)')
+})
+
+it('says what is wrong', async () => {
+  const wrong = file('wrong.json', { rules: [{ name: 'all', action: 'delete' }] })
+  const refused = await retention('put', '--whole-registry', wrong)
+  expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining('Rule 1 ("all") says neither "olderThan" nor "exceptNewest"')])
+  const absent = await retention('get', '--repository', 'nobody/nothing')
+  expect([absent.exitCode, absent.stderr]).toEqual([1, expect.stringContaining("The repository with name 'nobody/nothing' does not exist")])
+  const nowhere = await retention('put', wrong)
+  expect([nowhere.exitCode, nowhere.stderr]).toEqual([2, expect.stringContaining('--whole-registry')])
+  expect((await retention('get', '--whole-registry', '--prefix', 'team')).exitCode).toBe(2)
+})
