@@ -22,6 +22,8 @@ import { createRole, deleteRole, updateRole } from './iam/commands/roles.ts'
 import { createUser, deleteUser, updateUser } from './iam/commands/users.ts'
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
+import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
+import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
 import { putAccountSetting } from './registry/commands/account-settings.ts'
@@ -148,6 +150,10 @@ export const commands: readonly AnyCommand[] = [
   undoTagChange,
   setImageRetirement,
   takeRetirementStep,
+  eraseImages,
+  recordReclaimed,
+  condemnBlob,
+  forgetBlobPlaces,
   promiseBlob,
   mountBlob,
   deleteBlob,

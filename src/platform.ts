@@ -7,6 +7,7 @@ import { assertNotHalfRestored } from './backup/restore-mark.ts'
 import { configError, createRootCredentialFile, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
 import { Admission } from './http/admission.ts'
 import { UnsignedAdmission } from './http/unsigned-admission.ts'
+import { Erasures } from './gc/erasures.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
@@ -357,6 +358,18 @@ async function build(
   retirementSteps.start()
   releases.push(() => retirementSteps.stop())
 
+  const erasures = new Erasures({
+    database,
+    blobStores: [blobStore],
+    ids,
+    systemContext,
+    onError(error) {
+      logger.error({ err: error }, 'bytes that were to be erased could not be')
+    },
+  })
+  erasures.start()
+  releases.push(() => erasures.stop())
+
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
   const authorizer = new Authorizer({
@@ -466,6 +479,7 @@ async function build(
         createStowageService({
           registry,
           keyring,
+          erasures,
           accounts: new Accounts({ database, keyring, ids }),
           homeAccountId: accountId,
           protections: createProtections({ database }),

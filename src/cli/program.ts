@@ -4,6 +4,7 @@ import { addAccount } from './account-command.ts'
 import { addRetention } from './retention-command.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
+import { addErase } from './erase-command.ts'
 import { addHold } from './hold-command.ts'
 import { addIam } from './iam-command.ts'
 import { addImage } from './image-command.ts'
@@ -57,6 +58,7 @@ Examples:
   addProtect(program, io, onExit)
   addUsage(program, io, onExit)
   addHold(program, io, onExit)
+  addErase(program, io, onExit)
   return program
 }
 

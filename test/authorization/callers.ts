@@ -98,7 +98,7 @@ export const roleRights = {
     onTeam('ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'stowage:ExplainImage', 'stowage:ListLifecycleRuns'),
     anywhere('ecr:DescribeRegistry', 'ecr:GetRegistryPolicy', 'ecr:GetAccountSetting', 'ecr:DescribeRepositoryCreationTemplates', 'ecr:ListPullTimeUpdateExclusions'),
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
-    anywhere('stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'),
+    anywhere('stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:ListErasures', 'stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'),
   ),
   /** Makes and sets up repositories, and does nothing with images. */
   curator: rights([

@@ -120,4 +120,17 @@ export const stowageEntries: EntryTable = {
   'stowage:DeleteRetentionPolicy': onRetention('DeleteRetentionPolicy', 'RetentionPolicyNotFoundException'),
   'stowage:ListPolicyVersions': onRetention('ListPolicyVersions', 'RetentionPolicyNotFoundException'),
   'stowage:ListRetentionPolicies': onOwnRegistry('ListRetentionPolicies', { granted: '200' }),
+  'stowage:EraseImages': onRepository('EraseImages', { input: { imageDigests: [absentDigest], reason: 'matrix' }, granted: 'ImageNotFoundException' }),
+  'stowage:EraseImages with a right to override': onRepository('EraseImages', {
+    input: { imageDigests: [absentDigest], reason: 'matrix', overrideProtection: true },
+    needs: ['stowage:EraseImages', 'stowage:OverrideProtection'],
+    granted: 'ImageNotFoundException',
+  }),
+  'stowage:ListErasures': {
+    subject: 'registry',
+    needs: ['stowage:ListErasures'],
+    resource: 'arn:aws:ecr:us-east-1:{account}:*',
+    granted: '200',
+    request: ({ accountId }) => ({ protocol: 'json', service: 'stowage', target: 'Stowage_V1.ListErasures', input: { registryId: accountId } }),
+  },
 }

@@ -109,7 +109,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
         on: 'all',
       },
       { sid: 'LookAtAccess', actions: ['iam:Get*', 'iam:List*', 'iam:GenerateCredentialReport'], on: 'all' },
-      { sid: 'LookAtAccounts', actions: ['stowage:DescribeAccount', 'stowage:ListAccounts'], on: 'all' },
+      { sid: 'LookAtAccounts', actions: ['stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:ListErasures'], on: 'all' },
       { sid: 'LookAtProtection', actions: ['stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'], on: 'all' },
     ],
   },

@@ -1,3 +1,4 @@
+import type { Erasures } from '../../../../gc/erasures.ts'
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
 import type { LifecycleRunner, RetentionPolicies } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
@@ -10,6 +11,7 @@ import { PageTokens } from '../ecr/page-token.ts'
 import { retentionOperations } from './retention.ts'
 import { lifecycleOperations, type ExplainImage } from './lifecycle.ts'
 import { accountOperations } from './accounts.ts'
+import { erasureOperations } from './erasure.ts'
 import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
 import { protectionOperations } from './protections.ts'
@@ -17,6 +19,7 @@ import { usageOperations } from './usage.ts'
 
 export interface StowageServiceDependencies {
   readonly registry: Registry
+  readonly erasures: Erasures
   /** Seals the positions in lists. */
   readonly keyring: Keyring
   readonly accounts: Accounts
@@ -32,7 +35,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -48,6 +51,7 @@ export function createStowageService({ registry, accounts, homeAccountId, keyrin
       ...holdOperations({ protections }),
       ...lifecycleOperations({ ...lifecycle, pageTokens }),
       ...retentionOperations({ ...lifecycle, pageTokens }),
+      ...erasureOperations({ erasures, pageTokens }),
     },
   }
 }

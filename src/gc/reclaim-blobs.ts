@@ -1,0 +1,35 @@
+import type { BlobStore } from '../storage/blobs/index.ts'
+import type { CommandContext } from '../storage/metadata/command.ts'
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { condemnBlob, forgetBlobPlaces } from './commands/reclaim-blob.ts'
+
+export interface ReclaimDependencies {
+  readonly database: MetadataDatabase
+  /** Every store that may hold bytes of a blob. */
+  readonly blobStores: readonly BlobStore[]
+}
+
+/**
+ * What became of a blob's bytes:
+ * - `gone`: nothing needed it.
+ * - `needed`: a repository sees it, or a manifest names it.
+ * - `held`: nothing needs it, but a backup under way still reads; to be asked again.
+ */
+export type Reclaimed = 'gone' | 'needed' | 'held'
+
+/**
+ * Removes a blob's bytes and rows, if nothing needs it. Killed at any moment it has done a part, and the next call does the
+ * rest; several servers may do it at once. Throws `storage-unavailable`.
+ */
+export async function reclaimBlob({ database, blobStores }: ReclaimDependencies, blobId: number, context: CommandContext): Promise<Reclaimed> {
+  const { isNeeded, places } = await database.execute(condemnBlob, { blobId }, context)
+  const gone: number[] = []
+  for (const { locationId, store, key } of places) {
+    const holder = blobStores.find(({ name }) => name === store)
+    if (holder === undefined) throw new Error(`there is no blob store of the name ${store}`)
+    if ((await holder.delete(key, context.nowMs)) === 'deleted') gone.push(locationId)
+  }
+  if (gone.length > 0) await database.execute(forgetBlobPlaces, { blobId, locationIds: gone }, context)
+  if (gone.length < places.length) return 'held'
+  return isNeeded ? 'needed' : 'gone'
+}
