@@ -7,6 +7,7 @@ import { ownVersion, type CommandIo } from './command-io.ts'
 import { addErase } from './erase-command.ts'
 import { addHold } from './hold-command.ts'
 import { addIam } from './iam-command.ts'
+import { addLifecycle } from './lifecycle-command.ts'
 import { addImage } from './image-command.ts'
 import { addProtect } from './protect-command.ts'
 import { addUsage } from './usage-command.ts'
@@ -54,6 +55,7 @@ Examples:
   addIam(program, io, onExit)
   addAccount(program, io, onExit)
   addRetention(program, io, onExit)
+  addLifecycle(program, io, onExit)
   addImage(program, io, onExit)
   addProtect(program, io, onExit)
   addUsage(program, io, onExit)

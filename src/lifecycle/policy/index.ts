@@ -5,5 +5,7 @@ export { ecrMinimumArchiveDays, parseEcrPolicy, type EcrPolicyOptions } from './
 export { Evaluation, type EvaluationOptions } from './evaluation.ts'
 export type { Explanation, RuleVerdict, VerdictOutcome } from './explanation.ts'
 export type { ArtifactClass, Clock, FactNeeds, ImageFacts, TagFact } from './image-facts.ts'
+export { lintPolicy, type Finding, type LintReport, type PolicyGrammar } from './lint.ts'
+export type { MisreadingCode } from './misreading.ts'
 export { parseRetentionPolicy } from './retention-grammar.ts'
 export { ruleWords } from './rule-words.ts'
