@@ -76,6 +76,12 @@ describe.each(databases)('protections on %s', (kind) => {
     await drop({ kind: 'digest', value: child })
     for (const held of [child, index, signature]) expect(await vetoesOf(held)).toBe('')
 
+    // What goes with an image when it goes holds it as well.
+    await put({ kind: 'digest', value: signature })
+    for (const held of [index, signature]) expect(await vetoesOf(held)).toContain(signature)
+    expect(await vetoesOf(child)).toBe('')
+    await drop({ kind: 'digest', value: signature })
+
     await put({ kind: 'digest', value: index })
     for (const held of [child, sibling, index, signature]) expect(await vetoesOf(held)).toContain(index)
     await drop({ kind: 'digest', value: index })

@@ -7,7 +7,7 @@ import { createProtections, type Protections } from '../../src/registry/protecti
 import { createUsageSources, type LeaseReport, type UsageSources } from '../../src/registry/usage/usage-sources.ts'
 import { findManifestRow } from '../../src/storage/metadata/stores/manifest-store.ts'
 import { findRepositoryRow, type RepositoryRow } from '../../src/storage/metadata/stores/repository-store.ts'
-import { digestOf, mediaTypes, parseAccountId, parseRepositoryName, parseTag, type Digest } from '../../src/values/index.ts'
+import { digestFromBytes, digestOf, mediaTypes, parseAccountId, parseRepositoryName, parseTag, type Digest } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
 const name = parseRepositoryName('run/app')
@@ -121,6 +121,15 @@ describe.each(databases)('what runs, on %s', (kind) => {
     expect(vetoText(await findRepositoryVetoes(fixture.database.reader, repository, fixture.clock.now(), { mode: 'by-hand' }))).toContain('is in use by shop/web')
     await report([lease(other.config)])
     expect(vetoText(await findRepositoryVetoes(fixture.database.reader, repository, fixture.clock.now(), { mode: 'by-hand' }))).toContain(other.config)
+  })
+
+  it('remembers when an image was last in use, by whichever of its digests it was reported', async () => {
+    const [byConfig, byDigest, idle] = [await image(), await image(), await image()]
+    await report([lease(byConfig.config), lease(byDigest.digest, { repositoryName: name })])
+    const { reader } = fixture.database
+    const used = await reader.query(reader.builder.selectFrom('digest_use').select(['repository', 'digest', 'last_used_at as at']).where('last_used_at', '=', fixture.clock.now()))
+    const usedIn = (digest: Digest) => used.filter((row) => digestFromBytes(row.digest) === digest).map(({ repository: where }) => where)
+    expect([usedIn(byConfig.digest), usedIn(byDigest.digest), usedIn(idle.digest)]).toEqual([[name], [name], []])
   })
 
   it('holds only in the repository that a lease names, and in the scope of its source', async () => {

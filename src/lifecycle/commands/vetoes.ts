@@ -1,4 +1,4 @@
-import { findRepositoryVetoes, findVetoes, type Veto } from '../../registry/protection/index.ts'
+import { openVetoes, type Veto } from '../../registry/protection/index.ts'
 import { defineCommand } from '../../storage/metadata/command.ts'
 import { lockRepositoryRowById } from '../../storage/metadata/stores/trash-store.ts'
 
@@ -13,7 +13,7 @@ export const askVetoes = defineCommand({
     const repository = await lockRepositoryRowById(tx, input.repositoryId)
     if (!repository) return []
     const { manifestId } = input
-    if (manifestId === undefined) return findRepositoryVetoes(tx, repository, context.nowMs, { mode: 'automatic' })
-    return (await findVetoes(tx, repository, [manifestId], context.nowMs, { mode: 'automatic' })).get(manifestId) ?? []
+    const vetoes = await openVetoes(tx, repository, context.nowMs, { mode: 'automatic' })
+    return manifestId === undefined ? vetoes.ofEverything() : ((await vetoes.ofManifests([manifestId])).get(manifestId) ?? [])
   },
 })

@@ -33,6 +33,8 @@ export interface OpenVetoes {
    * a protection of what it signs.
    */
   ofManifests(manifestIds: readonly number[]): Promise<Map<number, Veto[]>>
+  /** Against removing anything at all of the repository: its own protection and, with `automatic`, holds and doubted sources. */
+  ofEverything(): Veto[]
   /** Against taking a tag away while its image stays: its protection, or the repository's. */
   ofTag(tag: string): Veto[]
 }
@@ -59,6 +61,7 @@ export async function openVetoes(tx: Session, repository: GuardedRepository, now
       }
       return vetoes
     },
+    ofEverything: () => guards?.againstAll() ?? [],
     ofTag: (tag) => guards?.againstTag(tag) ?? [],
   }
 }

@@ -252,9 +252,32 @@ const remember = statement<{ sourceId: number; snapshot: number; now: number }>(
     .onConflict((conflict) => conflict.columns(['registry_id', 'digest', 'repository']).doUpdateSet({ last_used_at: p.now })),
 )
 
-/** Notes that what a snapshot has is in use now: what outlives the leases. */
+const rememberByConfig = statement<{ sourceId: number; snapshot: number; now: number }>()((db, p) =>
+  db
+    .insertInto('digest_use')
+    .columns(['registry_id', 'repository', 'digest', 'last_used_at'])
+    .expression((eb) =>
+      eb
+        .selectFrom('usage_lease')
+        .innerJoin('manifest_reference', 'manifest_reference.digest', 'usage_lease.digest')
+        .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
+        .innerJoin('repository', (join) =>
+          join.onRef('repository.id', '=', 'manifest.repository_id').onRef('repository.registry_id', '=', 'usage_lease.registry_id'),
+        )
+        .select(['usage_lease.registry_id', 'repository.name', 'manifest.digest', eb.cast<number>(eb.val(p.now), 'bigint').as('last_used_at')])
+        .distinct()
+        .where('usage_lease.source_id', '=', p.sourceId)
+        .where('usage_lease.snapshot', '=', p.snapshot)
+        .where('manifest_reference.role', '=', 'config')
+        .where((own) => own.or([own('usage_lease.repository', '=', ''), own('usage_lease.repository', '=', own.ref('repository.name'))])),
+    )
+    .onConflict((conflict) => conflict.columns(['registry_id', 'digest', 'repository']).doUpdateSet({ last_used_at: p.now })),
+)
+
+/** Notes that what a snapshot has is in use now, images that it names by their configs too: what outlives the leases. */
 export async function recordUses(tx: Session, sourceId: number, snapshotNumber: number, now: number): Promise<void> {
   await tx.change(remember, { sourceId, snapshot: snapshotNumber, now })
+  await tx.change(rememberByConfig, { sourceId, snapshot: snapshotNumber, now })
 }
 
 /** What a source says of a digest: of all its workloads that have it together. */
