@@ -171,10 +171,10 @@ export class Evaluation {
     const watchedRows = new Map([...this.#watched.values()].map((watched) => [watched.row, watched]))
     for (const order of new Set(this.#counted.map(({ rule }) => timeOrder(rule.newest!)))) {
       const youngestFirst = this.#youngestFirst(order)
-      for (const placed of this.#counted) {
-        const newest = placed.rule.newest!
-        if (timeOrder(newest) !== order) continue
-        this.#decideCounted(placed, placed.counted!.order(youngestFirst), watchedRows)
+      const inOrder = this.#counted.filter(({ rule }) => timeOrder(rule.newest!) === order)
+      this.#decideCounted(inOrder.filter(({ rule }) => rule.newest!.by !== 'version'), youngestFirst, watchedRows)
+      for (const placed of inOrder.filter(({ rule }) => rule.newest!.by === 'version')) {
+        this.#decideCounted([placed], placed.counted!.order(youngestFirst), watchedRows)
       }
     }
     const columns: DecidedColumns = {
@@ -198,19 +198,27 @@ export class Evaluation {
     return rows.sort((a, b) => times[b]! - times[a]! || ids[b]! - ids[a]!)
   }
 
-  #decideCounted(placed: PlacedRule, rows: Uint32Array, watched: ReadonlyMap<number, WatchedImage>): void {
-    const { rule, counted } = placed
-    const { count } = rule.newest!
-    const wordOfRow = counted!.bit >>> 5
-    const bit = 1 << (counted!.bit & 31)
-    const seen = counted!.newCounters()
+  /** Counts for all these rules in one pass: rows in an order lie scattered in memory. */
+  #decideCounted(placedRules: readonly PlacedRule[], rows: Uint32Array, watched: ReadonlyMap<number, WatchedImage>): void {
+    if (placedRules.length === 0) return
+    const words = this.#words
+    const masks = new Uint32Array(words)
+    for (const { counted } of placedRules) masks[counted!.bit >>> 5]! |= 1 << (counted!.bit & 31)
+    const counters = new Map(placedRules.map((placed) => [placed, placed.counted!.newCounters()]))
     for (const row of rows) {
-      const word = row * this.#words + wordOfRow
-      if ((this.#counts.values[word]! & bit) === 0) continue
-      const rank = counted!.next(seen, row)
-      watched.get(row)?.ranks.set(placed.place, rank)
-      const isAmongNewest = rank < count
-      if (isAmongNewest === (rule.action === 'keep') && (this.#concerns.values[word]! & bit) !== 0) this.#mark(placed, row)
+      for (let word = 0; word < words; word++) {
+        const concerns = this.#concerns.values[row * words + word]!
+        let counts = this.#counts.values[row * words + word]! & masks[word]!
+        while (counts !== 0) {
+          const bit = counts & -counts
+          counts ^= bit
+          const placed = this.#counted[word * 32 + 31 - Math.clz32(bit)]!
+          const rank = placed.counted!.next(counters.get(placed)!, row)
+          if (watched.size > 0) watched.get(row)?.ranks.set(placed.place, rank)
+          const isAmongNewest = rank < placed.rule.newest!.count
+          if (isAmongNewest === (placed.rule.action === 'keep') && (concerns & bit) !== 0) this.#mark(placed, row)
+        }
+      }
     }
   }
 }
