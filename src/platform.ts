@@ -348,6 +348,7 @@ async function build(
     ids,
     trashRetentionMs: config.trashRetentionMs,
     systemContext,
+    lookAtClocks: () => guardWatch.look(),
     onStep(step) {
       logger.info(step, 'a step of an image\'s retirement was due')
     },
@@ -420,6 +421,7 @@ async function build(
       ids,
       clock,
       logger,
+      lookAtClocks: () => guardWatch.look(),
       owner: processId,
       contextOf: ({ id, accountId: owner, region: place }) => ({ ...systemContext(), registryId: id, accountId: owner, region: place }),
     },

@@ -12,6 +12,8 @@ export interface RetirementStepsDependencies {
   readonly systemContext: () => CommandContext
   readonly onStep: (step: { readonly repository: string; readonly digest: Digest } & StepOutcome) => void
   readonly onError: (error: unknown) => void
+  /** Looks whether the clock was set, and puts everything on hold if so, before anything is removed by it. Never rejects. */
+  readonly lookAtClocks?: () => Promise<void>
 }
 
 /** Times of steps are told in days: a minute more is none. */
@@ -47,7 +49,8 @@ export class RetirementSteps {
 
   /** Takes what is due now. Returns how many steps were looked at. */
   async look(): Promise<number> {
-    const { database, ids, trashRetentionMs: retentionMs, systemContext, onStep } = this.#deps
+    const { database, ids, trashRetentionMs: retentionMs, systemContext, onStep, lookAtClocks } = this.#deps
+    await lookAtClocks?.()
     const due = await dueRetirements(database.reader, systemContext().nowMs, stepsPerLook)
     for (const { registryId, accountId, region, repositoryName: name, digest: bytes } of due) {
       const digest = digestFromBytes(bytes)

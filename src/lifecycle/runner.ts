@@ -97,6 +97,8 @@ export interface RunnerDependencies {
   readonly ids: IdSource
   readonly clock: { now(): number }
   readonly logger: Pick<Logger, 'info' | 'error'>
+  /** Looks whether the clock was set, and puts everything on hold if so, before anything is removed by it. Never rejects. */
+  readonly lookAtClocks?: () => Promise<void>
   /** Names this process. */
   readonly owner: string
   /** As whom the server acts in a registry. */
@@ -196,6 +198,7 @@ export class LifecycleRunner {
 
   async #sweep(): Promise<void> {
     const { database, clock, logger } = this.#deps
+    await this.#deps.lookAtClocks?.()
     await this.#spread()
     for (let after = 0; !this.#stop.signal.aborted; ) {
       const now = clock.now()

@@ -31,6 +31,8 @@ export interface LifecycleWorld {
 
 export interface WorldSettings {
   readonly confirmation?: boolean
+  /** What looking at the clocks comes to. */
+  readonly lookAtClocks?: (fixture: RegistryFixture) => Promise<unknown>
 }
 
 export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings = {}): Promise<LifecycleWorld> {
@@ -43,7 +45,7 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
   const policies = new LifecyclePolicies(database, { strict: false, intervalMs })
   const previews = new LifecyclePreviews({ database, policies, systemContext, logger, owner, clock })
   const runner = new LifecycleRunner(
-    { database, ids: systemIds, clock, logger, owner, contextOf: systemContext },
+    { database, ids: systemIds, clock, logger, owner, contextOf: systemContext, lookAtClocks: async () => { await settings.lookAtClocks?.(fixture) } },
     {
       intervalMs,
       trashRetentionMs: fixture.uploadDependencies.trashRetentionMs,
