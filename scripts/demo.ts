@@ -4,14 +4,29 @@ import {
   CreateRepositoryCommand,
   DescribeImagesCommand,
   ECRClient,
+  GetLifecyclePolicyPreviewCommand,
   GetAuthorizationTokenCommand,
   PutImageTagMutabilityCommand,
+  PutLifecyclePolicyCommand,
+  StartLifecyclePolicyPreviewCommand,
+  waitUntilLifecyclePolicyPreviewComplete,
 } from '@aws-sdk/client-ecr'
 import { createDistributionClient, type ClientResponse } from '../test/support/distribution-client.ts'
 import { digestOf } from '../test/support/images.ts'
 import { startStowage } from '../test/support/start-stowage.ts'
 
 /** An image's first minutes on a server of its own, told with the commands a user would type. */
+
+const lifecyclePolicy = {
+  rules: [
+    {
+      rulePriority: 1,
+      description: 'Expire untagged images older than 30 days',
+      selection: { tagStatus: 'untagged', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 30 },
+      action: { type: 'expire' },
+    },
+  ],
+}
 
 const pauseMs = process.stdout.isTTY ? 700 : 0
 
@@ -79,6 +94,15 @@ try {
   const refused = await registry.request('PUT', '/v2/my-app/manifests/v1.0.0', { headers: { 'content-type': mediaType }, body: other })
   if (refused.status < 400) throw new Error('an immutable tag was moved')
   console.log(refused.body.toString('utf8'))
+
+  await say('aws ecr put-lifecycle-policy --repository-name my-app --lifecycle-policy-text file://lifecycle-policy.json')
+  const { lifecyclePolicyText } = await ecr.send(new PutLifecyclePolicyCommand({ repositoryName: 'my-app', lifecyclePolicyText: JSON.stringify(lifecyclePolicy) }))
+  console.log(lifecyclePolicyText)
+  await say('aws ecr start-lifecycle-policy-preview --repository-name my-app && aws ecr get-lifecycle-policy-preview --repository-name my-app')
+  await ecr.send(new StartLifecyclePolicyPreviewCommand({ repositoryName: 'my-app' }))
+  await waitUntilLifecyclePolicyPreviewComplete({ client: ecr, maxWaitTime: 30, minDelay: 1, maxDelay: 1 }, { repositoryName: 'my-app' })
+  const { summary } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'my-app' }))
+  console.log(`it would expire ${String(summary?.expiringImageTotalCount ?? 0)} images today`)
 
   await say('aws ecr batch-delete-image --repository-name my-app --image-ids imageTag=v1.0.0')
   const deleted = await ecr.send(new BatchDeleteImageCommand({ repositoryName: 'my-app', imageIds: [{ imageTag: 'v1.0.0' }] }))

@@ -61,7 +61,8 @@ function optionsOf({ json, endpointUrl, region, profile }: ImageWords) {
   return { json: json === true, endpointUrl, region, profile }
 }
 
-function parseImageName(text: string): ImageName {
+/** An argument that names an image. @throws InvalidArgumentError */
+export function parseImageName(text: string): ImageName {
   const [, repository, tag, digest] = /^([^:@]+)(?::([^:@]+)|@([^@]+))$/u.exec(text) ?? []
   if (repository === undefined) throw new InvalidArgumentError('Write <repository>:<tag> or <repository>@<digest>, without the host.')
   return { repository, tag, digest }

@@ -1,5 +1,12 @@
 import { Option, type Command } from 'commander'
 import type { CommandIo } from './command-io.ts'
+import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
+import { parseImageName } from './image-command.ts'
+import type { ImageName } from './image.ts'
+
+interface CallWords extends AwsWords {
+  readonly json?: boolean
+}
 
 interface LintWords {
   readonly grammar?: 'ecr' | 'retention'
@@ -15,10 +22,63 @@ export function addLifecycle(program: Command, io: CommandIo, onExit: (exitCode:
     .addHelpText(
       'after',
       `
-Example:
-  $ stowage lifecycle lint policy.json`,
+docs/operations/lifecycle.md goes all the way, from an empty registry to an undone mistake.
+${awsHelp}
+
+Examples:
+  $ stowage lifecycle lint policy.json
+  $ stowage lifecycle explain team/app:v1
+  $ stowage lifecycle run team/app
+  $ stowage lifecycle history team/app`,
     )
   addLint(lifecycle, io, onExit)
+  addExplain(lifecycle, io, onExit)
+  addRuns(lifecycle, io, onExit)
+}
+
+function addExplain(lifecycle: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
+  addAwsOptions(
+    lifecycle
+      .command('explain')
+      .description('Say why an image is there, or is not any more, and what becomes of it.')
+      .argument('<image>', '<repository>:<tag> or <repository>@<digest>', parseImageName)
+      .option('--json', 'as JSON'),
+  ).action(async (image: ImageName, words: CallWords) => {
+    const { explain } = await import('./lifecycle/explain.ts')
+    onExit(await explain(io, { image, ...optionsOf(words) }))
+  })
+}
+
+function addRuns(lifecycle: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
+  const add = (name: string, description: string): Command => addAwsOptions(lifecycle.command(name).description(description).option('--json', 'as JSON'))
+
+  add('run', 'Have the policies of a repository carried out now, and not when their time comes.')
+    .argument('<repository>', 'its name')
+    .action(async (repository: string, words: CallWords) => {
+      const { startRun } = await import('./lifecycle/runs.ts')
+      onExit(await startRun(io, { repository, ...optionsOf(words) }))
+    })
+  add('history', 'List what the policies of a repository have done, the newest first.')
+    .argument('<repository>', 'its name')
+    .action(async (repository: string, words: CallWords) => {
+      const { listRuns } = await import('./lifecycle/runs.ts')
+      onExit(await listRuns(io, { repository, ...optionsOf(words) }))
+    })
+  for (const [decision, description] of [
+    ['confirm', 'Let a run go on that waits for it.'],
+    ['cancel', 'Drop a run that waits; the policies stay.'],
+  ] as const) {
+    add(decision, description)
+      .argument('<run>', 'its id')
+      .action(async (runId: string, words: CallWords) => {
+        const { settleRun } = await import('./lifecycle/runs.ts')
+        onExit(await settleRun(io, { runId, decision, ...optionsOf(words) }))
+      })
+  }
+}
+
+function optionsOf({ json, endpointUrl, region, profile }: CallWords) {
+  return { json: json === true, endpointUrl, region, profile }
 }
 
 function addLint(lifecycle: Command, io: CommandIo, onExit: (exitCode: number) => void): void {

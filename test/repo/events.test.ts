@@ -1,0 +1,11 @@
+import { expect, it } from 'vitest'
+import { filesUnder, readProjectFile } from './tree.ts'
+
+it('every type of event is in the table that tells what it means', () => {
+  const recorded = filesUnder('src/', '.ts').flatMap((path) =>
+    [...readProjectFile(path).matchAll(/recordEvent\(\s*tx,\s*context,\s*[^,]+,\s*'([^']+)'/gu)].map((match) => match[1]),
+  )
+  const documented = [...readProjectFile('docs/operations/lifecycle.md').matchAll(/^\| `((?:ECR|Stowage) [^`]+)` \|/gmu)].map((match) => match[1])
+  expect(recorded.length).toBeGreaterThan(5)
+  expect(documented.toSorted()).toEqual([...new Set(recorded)].toSorted())
+})
