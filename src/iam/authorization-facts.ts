@@ -15,7 +15,7 @@ import {
 import { resourceTagsOf } from '../storage/metadata/stores/repository-store.ts'
 import { conditionValues, noValues, type ConditionValues } from './condition-keys.ts'
 import { managedPolicy } from './managed-policies.ts'
-import { parsePolicy, type Policy, type PolicyKind } from './policy/index.ts'
+import { AmbiguousValue, parsePolicy, type ContextValue, type Policy, type PolicyKind } from './policy/index.ts'
 import type { Principal, PrincipalSession } from './principal.ts'
 
 /** Of a user or a role: everything its rights depend on but its sessions. */
@@ -62,6 +62,15 @@ const noSession: SessionFacts = { policies: undefined, tags: noValues, context: 
 /** Of what is no repository, or of one that has neither policy nor tags, there or not. */
 export const plainRepository: RepositoryFacts = { policy: undefined, tags: noValues, isReadable: true }
 
+/** An entry of a map, with its strings' heads: a text takes two bytes a character at most. */
+const bytesOfValue = 200
+
+function textLength(value: ContextValue | AmbiguousValue): number {
+  if (typeof value === 'string') return value.length
+  const parts: readonly ContextValue[] = value instanceof AmbiguousValue ? value.choices : value
+  return parts.reduce<number>((sum, part) => sum + bytesOfValue / 2 + textLength(part), 0)
+}
+
 /** Told of a stored policy that cannot be read: what it hangs from, and why. */
 export type UnreadablePolicyHandler = (problem: { readonly owner: string; readonly reason: string }) => void
 
@@ -72,16 +81,18 @@ export type UnreadablePolicyHandler = (problem: { readonly owner: string; readon
 export class FactReader {
   readonly #session: Session
   readonly #onUnreadable: UnreadablePolicyHandler
-  #heldCharacters = 0
+  /** By kind and text: many users and roles have the same managed policies, and many sessions the same bounds. */
+  readonly #compiled = new Map<string, Policy>()
+  #heldBytes = 0
 
   constructor(session: Session, onUnreadable: UnreadablePolicyHandler) {
     this.#session = session
     this.#onUnreadable = onUnreadable
   }
 
-  /** The length of all documents that were read, but for those of sessions: what a cache of the facts holds at most. */
-  get heldCharacters(): number {
-    return this.#heldCharacters
+  /** What everything takes that was read so far, in bytes and rather too much: what caches of it hold at most. */
+  get heldBytes(): number {
+    return this.#heldBytes
   }
 
   async identity({ kind, id }: NonNullable<Principal['identity']>): Promise<IdentityFacts> {
@@ -100,7 +111,7 @@ export class FactReader {
     return {
       policies: policies.filter((policy) => policy !== undefined),
       boundary,
-      tags: conditionValues(tags, 'aws:principaltag/'),
+      tags: this.#held(conditionValues(tags, 'aws:principaltag/')),
       arn,
       isReadable: !policies.includes(undefined) && (row.boundary_arn === null || boundary !== undefined),
     }
@@ -111,8 +122,8 @@ export class FactReader {
     const policies = session.policies.map((document) => this.#parse(document, 'session', arn))
     return {
       policies: policies.length === 0 ? undefined : policies.filter((policy) => policy !== undefined),
-      tags: conditionValues(Object.entries(session.tags), 'aws:principaltag/'),
-      context: conditionValues(Object.entries(session.context)),
+      tags: this.#held(conditionValues(Object.entries(session.tags), 'aws:principaltag/')),
+      context: this.#held(conditionValues(Object.entries(session.context))),
       isReadable: !policies.includes(undefined),
     }
   }
@@ -165,8 +176,10 @@ export class FactReader {
     const policy = document === null ? undefined : this.#parse(document, 'resource', arn)
     return {
       policy,
-      tags: conditionValues(
-        tags.flatMap(([key, value]) => [[`aws:ResourceTag/${key}`, value] as const, [`ecr:ResourceTag/${key}`, value] as const]),
+      tags: this.#held(
+        conditionValues(
+          tags.flatMap(([key, value]) => [[`aws:ResourceTag/${key}`, value] as const, [`ecr:ResourceTag/${key}`, value] as const]),
+        ),
       ),
       isReadable: document === null || policy !== undefined,
     }
@@ -175,6 +188,11 @@ export class FactReader {
   /** The trust policy of a role; undefined where it cannot be read. */
   trust(document: string, roleArn: string): Policy | undefined {
     return this.#parse(document, 'trust', roleArn)
+  }
+
+  #held(values: ConditionValues): ConditionValues {
+    for (const [key, value] of values) this.#heldBytes += bytesOfValue + 2 * (key.length + textLength(value))
+    return values
   }
 
   /** The document of a managed policy of the account, or of one that every account has. */
@@ -187,9 +205,14 @@ export class FactReader {
   #parse(document: string | undefined, kind: PolicyKind, owner: string): Policy | undefined {
     try {
       if (document === undefined) throw new Error('a policy that is attached is not there')
-      // A session's go with it, and whoever finds sessions bounds how many are kept.
-      if (kind !== 'session') this.#heldCharacters += document.length
-      return parsePolicy(document, kind)
+      const key = `${kind} ${document}`
+      const known = this.#compiled.get(key)
+      if (known !== undefined) return known
+      const policy = parsePolicy(document, kind, (bytes) => {
+        this.#heldBytes += bytes
+      })
+      this.#compiled.set(key, policy)
+      return policy
     } catch (error) {
       if (document !== undefined && !isPlatformError(error, 'policy-malformed')) throw error
       this.#onUnreadable({ owner, reason: error instanceof Error ? error.message : String(error) })

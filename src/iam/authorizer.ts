@@ -38,17 +38,21 @@ export interface AuthorizerOptions {
   readonly generation: IamGeneration
   /** Told of stored policies that cannot be read: they deny everything that they might have denied. */
   readonly onUnreadablePolicy: UnreadablePolicyHandler
+  /** What may be remembered, in bytes as they are estimated; absent: 128 MiB. */
+  readonly maxHeldBytes?: number | undefined
 }
 
-/** Identities and registries in use at one time; a few hundred bytes each beside their policies. */
+/** Identities and registries in use at one time; a few hundred bytes each beside their policies and tags. */
 const maxCachedIdentities = 10_000
 const maxCachedRegistries = 1_000
-const maxCachedTrusts = 1_000
 /** Most repositories have neither policy nor tags, and share what is remembered of them. */
 const maxCachedRepositories = 50_000
 
-/** Of documents, all together: what they are compiled to takes some five times as much. */
-const maxHeldCharacters = 8_000_000
+/**
+ * What policies and tags may take all together before they are forgotten. It is estimated, and rather too much: the heap grows by
+ * half of it to all of it.
+ */
+const defaultMaxHeldBytes = 128 * 1024 * 1024
 
 /** ECR user guide, "Private registry permissions": what a registry policy of scope V1 is asked about. */
 const actionsOfScopeV1: ReadonlySet<string> = new Set([
@@ -72,15 +76,19 @@ const actionsOfOwner: ReadonlySet<string> = new Set([
 
 const allowed: Decision = Object.freeze({ allowed: true })
 
-/** What was read under one IAM generation. */
+interface Known<Facts> {
+  readonly facts: Facts | Promise<Facts>
+  /** The IAM generation when they were read. */
+  readonly readAt: number
+}
+
+/** What was read since there was too much of it the last time. */
 class FactCache {
   readonly reader: FactReader
-  readonly identities = new BoundedMap<IdentityFacts | Promise<IdentityFacts>>(maxCachedIdentities)
-  readonly registries = new BoundedMap<RegistryFacts | Promise<RegistryFacts>>(maxCachedRegistries)
-  readonly repositories = new BoundedMap<RepositoryFacts | Promise<RepositoryFacts>>(maxCachedRepositories)
+  readonly identities = new BoundedMap<Known<IdentityFacts>>(maxCachedIdentities)
+  readonly registries = new BoundedMap<Known<RegistryFacts>>(maxCachedRegistries)
+  readonly repositories = new BoundedMap<Known<RepositoryFacts>>(maxCachedRepositories)
   readonly sessions = new WeakMap<PrincipalSession, SessionFacts>()
-  /** By role and document. */
-  readonly trusts = new BoundedMap<TrustFacts>(maxCachedTrusts)
 
   constructor(reader: FactReader) {
     this.reader = reader
@@ -105,13 +113,12 @@ interface TrustFacts {
 /**
  * Whether a principal may do something: the one place where this is decided, for every protocol.
  *
- * Policies and tags are remembered for as long as the IAM generation stands, which whoever authenticated the caller has
- * just looked at. What is remembered is decided at once, without a promise.
+ * Policies and tags are remembered until something changes in their account, which the IAM generation tells, and whoever
+ * authenticated the caller has just looked at that. What is remembered is decided at once, without a promise.
  */
 export class Authorizer {
   readonly #options: AuthorizerOptions
   #cache: FactCache
-  #cachedGeneration = -1
 
   constructor(options: AuthorizerOptions) {
     this.#options = options
@@ -181,10 +188,11 @@ export class Authorizer {
     arnPrefix: string,
     names: readonly string[],
   ): Promise<readonly RepositoryFacts[]> {
-    const known = names.map((name) => cache.repositories.get(arnPrefix + name))
+    const known = names.map((name) => this.#known(cache.repositories, arnPrefix + name, place.accountId))
     if (known.every((facts) => facts !== undefined && !(facts instanceof Promise))) return known as readonly RepositoryFacts[]
+    const readAt = this.#options.generation.value
     const read = await cache.reader.repositoriesWithin(arnPrefix, place, names, registry.hasRepositoryPolicies)
-    for (const [index, facts] of read.entries()) cache.repositories.set(arnPrefix + names[index]!, facts)
+    for (const [index, facts] of read.entries()) cache.repositories.set(arnPrefix + names[index]!, { facts, readAt })
     return read
   }
 
@@ -200,13 +208,9 @@ export class Authorizer {
     return decide(request, this.#facts(cache, request, readIdentity, readRegistry, repository))
   }
 
-  /** The cache for the generation as it was last looked at. */
   #currentCache(): FactCache {
-    const { value } = this.#options.generation
-    if (value !== this.#cachedGeneration || this.#cache.reader.heldCharacters > maxHeldCharacters) {
-      this.#cache = this.#newCache()
-      this.#cachedGeneration = value
-    }
+    const { maxHeldBytes = defaultMaxHeldBytes } = this.#options
+    if (this.#cache.reader.heldBytes > maxHeldBytes) this.#cache = this.#newCache()
     return this.#cache
   }
 
@@ -218,7 +222,7 @@ export class Authorizer {
   #identity(cache: FactCache, { principal }: AccessRequest): IdentityFacts | Promise<IdentityFacts> {
     const { identity } = principal
     if (identity === undefined) return rootFacts
-    return remembered(cache.identities, `${identity.kind}:${identity.id}`, () => cache.reader.identity(identity))
+    return this.#remembered(cache.identities, `${identity.kind}:${identity.id}`, principal.accountId, () => cache.reader.identity(identity))
   }
 
   #session(cache: FactCache, { principal }: AccessRequest): SessionFacts {
@@ -233,13 +237,38 @@ export class Authorizer {
   }
 
   #registry(cache: FactCache, { accountId, region }: RegistryPlace): RegistryFacts | Promise<RegistryFacts> {
-    return remembered(cache.registries, `${accountId}/${region}`, () => cache.reader.registry(accountId, region))
+    return this.#remembered(cache.registries, `${accountId}/${region}`, accountId, () => cache.reader.registry(accountId, region))
   }
 
   #repository(cache: FactCache, place: RegistryPlace | undefined, arn: string): RepositoryFacts | Promise<RepositoryFacts> {
     if (place?.repository === undefined) return plainRepository
     const { accountId, region, repository: name } = place
-    return remembered(cache.repositories, arn, () => cache.reader.repository(arn, { accountId, region, name }))
+    return this.#remembered(cache.repositories, arn, accountId, () => cache.reader.repository(arn, { accountId, region, name }))
+  }
+
+  /** What is remembered of a thing of the account, where it is still so. */
+  #known<Facts>(map: BoundedMap<Known<Facts>>, key: string, accountId: string): Facts | Promise<Facts> | undefined {
+    const known = map.get(key)
+    return known !== undefined && this.#options.generation.holds(known.readAt, accountId) ? known.facts : undefined
+  }
+
+  /** A value that is there, or is being read: whoever asks meanwhile waits for the same reading. */
+  #remembered<Facts>(map: BoundedMap<Known<Facts>>, key: string, accountId: string, read: () => Promise<Facts>): Facts | Promise<Facts> {
+    const known = this.#known(map, key, accountId)
+    if (known !== undefined) return known
+    const readAt = this.#options.generation.value
+    const reading = read().then(
+      (facts) => {
+        if (map.get(key)?.facts === reading) map.set(key, { facts, readAt })
+        return facts
+      },
+      (error: unknown) => {
+        if (map.get(key)?.facts === reading) map.delete(key)
+        throw error
+      },
+    )
+    map.set(key, { facts: reading, readAt })
+    return reading
   }
 
   #facts(
@@ -254,14 +283,7 @@ export class Authorizer {
   }
 
   #trust(cache: FactCache, { trustPolicy, resource }: AccessRequest): TrustFacts | undefined {
-    if (trustPolicy === undefined) return undefined
-    const key = `${resource} ${trustPolicy}`
-    let facts = cache.trusts.get(key)
-    if (facts === undefined) {
-      facts = { policy: cache.reader.trust(trustPolicy, resource) }
-      cache.trusts.set(key, facts)
-    }
-    return facts
+    return trustPolicy === undefined ? undefined : { policy: cache.reader.trust(trustPolicy, resource) }
   }
 
   /** The repository as it would be with another policy. */
@@ -269,28 +291,6 @@ export class Authorizer {
     if (repositoryPolicy === undefined) return repository
     return { ...repository, policy: parsePolicy(repositoryPolicy, 'resource'), isReadable: true }
   }
-}
-
-/** A value that is there, or is being read: whoever asks meanwhile waits for the same reading. */
-function remembered<Value extends object>(
-  map: BoundedMap<Value | Promise<Value>>,
-  key: string,
-  read: () => Promise<Value>,
-): Value | Promise<Value> {
-  const known = map.get(key)
-  if (known !== undefined) return known
-  const reading = read().then(
-    (value) => {
-      map.set(key, value)
-      return value
-    },
-    (error: unknown) => {
-      map.delete(key)
-      throw error
-    },
-  )
-  map.set(key, reading)
-  return reading
 }
 
 interface RegistryPlace {

@@ -31,17 +31,22 @@ const maxCachedSessions = 2_000
 /** Characters of policies and claims; sessions with more are read anew each time. AWS's own limits allow 60,000. */
 const maxCachedSessionSize = 16_000
 
+interface KnownKey {
+  readonly key: AccessKey
+  /** The IAM generation when it was read. */
+  readonly readAt: number
+}
+
 /**
- * Finds access keys. What was found is kept for as long as the IAM generation stands, which every look-up reads unless
+ * Finds access keys. What was found is kept until something changes in the key's account, which every look-up finds out unless
  * nothing at all was written since the last one: a key that is taken away is gone for the next request, on every server.
  */
 export class AccessKeys {
   readonly #database: MetadataDatabase
   readonly #keyring: Keyring
   readonly #generation: IamGeneration
-  #cache = new BoundedMap<AccessKey>(maxCachedKeys)
-  #sessions = new BoundedMap<AccessKey>(maxCachedSessions)
-  #cachedGeneration = -1
+  readonly #keys = new BoundedMap<KnownKey>(maxCachedKeys)
+  readonly #sessions = new BoundedMap<KnownKey>(maxCachedSessions)
 
   constructor(database: MetadataDatabase, keyring: Keyring, generation: IamGeneration) {
     this.#database = database
@@ -51,14 +56,15 @@ export class AccessKeys {
 
   /** The key with this id. Temporary ones are found for a while after their end: whoever asks looks at the time. */
   async findAccessKey(accessKeyId: string): Promise<AccessKey | undefined> {
-    await this.#forgetWhatChanged()
+    const refreshing = this.#generation.refresh()
+    if (refreshing !== undefined) await refreshing
     if (isTemporaryKeyId(accessKeyId)) {
       const session = await this.#findSession(accessKeyId)
       if (session) return session
     }
-    const cached = this.#cache.get(accessKeyId)
-    if (cached) return cached
-    const cache = this.#cache
+    const known = this.#known(this.#keys, accessKeyId)
+    if (known) return known
+    const readAt = this.#generation.value
     const row = await findAccessKeyRow(this.#database.reader, accessKeyId)
     if (!row) return undefined
     const key: AccessKey = {
@@ -74,7 +80,7 @@ export class AccessKeys {
       },
       status: row.status === 'active' ? 'active' : 'inactive',
     }
-    cache.set(accessKeyId, key)
+    this.#keys.set(accessKeyId, { key, readAt })
     return key
   }
 
@@ -84,9 +90,9 @@ export class AccessKeys {
   }
 
   async #findSession(accessKeyId: string): Promise<AccessKey | undefined> {
-    const cached = this.#sessions.get(accessKeyId)
-    if (cached) return cached
-    const cache = this.#sessions
+    const known = this.#known(this.#sessions, accessKeyId)
+    if (known) return known
+    const readAt = this.#generation.value
     const row = await findStsSession(this.#database.reader, accessKeyId)
     if (!row) return undefined
     const key: AccessKey = {
@@ -96,18 +102,16 @@ export class AccessKeys {
       principal: sessionPrincipal(row),
       status: 'active',
     }
-    if (row.policies.length + row.context.length <= maxCachedSessionSize) cache.set(accessKeyId, key)
+    if (row.policies.length + row.context.length <= maxCachedSessionSize) this.#sessions.set(accessKeyId, { key, readAt })
     return key
   }
 
-  async #forgetWhatChanged(): Promise<void> {
-    const reading = this.#generation.refresh()
-    if (reading !== undefined) await reading
-    const generation = this.#generation.value
-    if (generation === this.#cachedGeneration) return
-    this.#cache = new BoundedMap(maxCachedKeys)
-    this.#sessions = new BoundedMap(maxCachedSessions)
-    this.#cachedGeneration = generation
+  #known(keys: BoundedMap<KnownKey>, accessKeyId: string): AccessKey | undefined {
+    const known = keys.get(accessKeyId)
+    if (known === undefined) return undefined
+    if (this.#generation.holds(known.readAt, known.key.principal.accountId)) return known.key
+    keys.delete(accessKeyId)
+    return undefined
   }
 }
 

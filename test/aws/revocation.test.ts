@@ -4,7 +4,7 @@ import type { IAM } from '@aws-sdk/client-iam'
 import { STS } from '@aws-sdk/client-sts'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createDistributionClient, type Credentials, type DistributionClient } from '../support/distribution-client.ts'
-import { iamClient, newUser, policyOf, type Keys } from '../support/identities.ts'
+import { iamClient, newAccount, newUser, policyOf, type Keys } from '../support/identities.ts'
 import { buildImage, pushImage } from '../support/images.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
@@ -137,6 +137,33 @@ describe('what one server takes away, another refuses with the next request', ()
     const everywhere = `arn:aws:ecr:us-east-1:${account}:repository/*`
     await expectRevoked(own, () => ecr.putRegistryPolicy({ policyText: policyOf({ ...Deny, Resource: everywhere }) }), denied)
     await ecr.deleteRegistryPolicy({})
+  })
+
+  it('what either of two accounts takes away from the one’s user in the other’s repository', async () => {
+    const others = iamClient(told.url, await newAccount(told.url, told.keys, '777788889999'))
+    const guest = await newUser(others, { Action: 'ecr:*', Resource: '*' })
+    const asker = ecrOf(asked.url, guest)
+    const call = () =>
+      asker.batchGetImage({ registryId: account, repositoryName, imageIds: [{ imageTag: 'v1' }] }).then(
+        () => 'served',
+        (error: Error) => error.name,
+      )
+    try {
+      const policyText = policyOf({ Principal: { AWS: guest.arn }, Action: 'ecr:BatchGetImage' })
+      for (const change of [
+        () => ecr.deleteRepositoryPolicy({ repositoryName }),
+        () => others.deleteUserPolicy({ UserName: guest.name, PolicyName: 'rights' }),
+      ]) {
+        await ecr.setRepositoryPolicy({ repositoryName, policyText })
+        for (let n = 0; n < 3; n += 1) expect(await call()).toBe('served')
+        await change()
+        expect(await call()).toBe('AccessDeniedException')
+      }
+    } finally {
+      asker.destroy()
+      others.destroy()
+      await ecr.deleteRepositoryPolicy({ repositoryName })
+    }
   })
 
   it('a tag of the repository that the right depended on', async () => {

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Authorizer, IamGeneration, rootPrincipal, type AccessRequest, type Decision, type Principal } from '../../src/iam/index.ts'
+import { createUser } from '../../src/iam/commands/users.ts'
+import { putRegistryPolicy } from '../../src/registry/commands/policies.ts'
+import { commandContext } from '../../src/registry/index.ts'
 import { parseAccountId, parseRepositoryName, type AccountId } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
@@ -62,8 +65,9 @@ describe.each(databases)('the authorizer on %s', (kind) => {
     return { name, id }
   }
 
-  /** What was written behind the program's back is seen with the next change of who-may-what. */
+  /** What was written behind the program's back is seen with the next change of who-may-what, here of a server that does not say where. */
   async function settle(): Promise<void> {
+    await fixture.tamper('update iam_generation set value = value + 1')
     await newRepository('settle/x', { a: 'b' })
     await generation.refresh()
   }
@@ -426,6 +430,71 @@ describe.each(databases)('the authorizer on %s', (kind) => {
     expect(authorizer.authorize(ask(user, pull, repository(name)))).toEqual({ allowed: true })
     expect(authorizer.authorize(ask(user, 'ecr:PutImage', repository(name)))).toMatchObject({ allowed: false })
     expect(fixture.database.counters.statements).toBe(before)
+  })
+
+  it('forgets what it knows of an account when something changes there, and nothing when it changes elsewhere, or nowhere', async () => {
+    const user = await newUser()
+    const { name } = await newRepository('team/kept', { team: 'a' })
+    const plain = await newRepository('team/plain')
+    await inline('user', user.identity.id, policy({ Action: pull, Resource: '*', Condition: { StringEquals: { 'ecr:ResourceTag/team': 'a' } } }))
+    await settle()
+    const repositoryName = parseRepositoryName(name)
+    const tag = (value: string) => fixture.registry.tagResource(fixture.context, repositoryName, { team: value })
+    /** How many statements a decision takes when everybody has looked. */
+    const statements = async (): Promise<number> => {
+      await generation.refresh()
+      const before = fixture.database.counters.statements
+      expect(await isAllowed(user, pull, repository(name))).toBe(true)
+      return fixture.database.counters.statements - before
+    }
+    await statements()
+
+    const elsewhere = { ...commandContext(fixture.context), accountId: stranger, registryId: 77 }
+    await fixture.database.execute(createUser, { name: `kept-${serial++}`, path: '/', uniqueId: `AIDAKEPT${serial++}`, boundaryArn: null, tags: [] }, elsewhere)
+    await fixture.database.execute(putRegistryPolicy, { policyText: '', document: policy({ Principal: '*', Action: pull }) }, elsewhere)
+    expect(await statements()).toBe(0)
+    await tag('a')
+    await fixture.registry.untagResource(fixture.context, repositoryName, ['absent'])
+    await fixture.registry.deleteRepository(fixture.context, parseRepositoryName(plain.name), { force: true })
+    expect(await statements()).toBe(0)
+
+    await tag('b')
+    await tag('a')
+    expect(await statements()).toBeGreaterThan(0)
+    expect(await statements()).toBe(0)
+    await fixture.tamper('delete from registry_policy where registry_id = 77')
+  })
+
+  it('forgets everything when policies, and the tags and bounds of sessions, take more than they may', async () => {
+    const user = await newUser()
+    await inline('user', user.identity.id, policy({ Action: '*', Resource: '*' }))
+    await settle()
+    const bounded = (maxHeldBytes: number) => new Authorizer({ database: fixture.database, generation, onUnreadablePolicy: () => undefined, maxHeldBytes })
+    const rereads = async (maxHeldBytes: number, question: (round: number) => AccessRequest): Promise<number> => {
+      const held = bounded(maxHeldBytes)
+      await held.authorize(ask(user, pull, repository('any')))
+      let count = 0
+      for (let round = 0; round < 200; round += 1) {
+        const before = fixture.database.counters.statements
+        expect((await held.authorize(question(round))).allowed).toBe(true)
+        if (fixture.database.counters.statements > before) count += 1
+      }
+      return count
+    }
+    const kilobyte = 'x'.repeat(1024)
+    const inPolicies = (round: number) => ask(inSession(user, { policies: [policy({ Action: '*', Resource: ['*', `arn:aws:s3:::${round}${kilobyte}`] })] }), pull, repository('any'))
+    const inTags = (round: number) => ask(inSession(user, { tags: { [`a${round}`]: kilobyte } }), pull, repository('any'))
+    const same = () => ask(inSession(user, { policies: [policy({ Action: '*', Resource: ['*', kilobyte.replace(/^x{9}/, 'arn:aws:s')] })] }), pull, repository('any'))
+
+    for (const question of [inPolicies, inTags]) {
+      expect(await rereads(1024 ** 3, question)).toBe(0)
+      expect(await rereads(100 * 1024, question)).toBeGreaterThan(2)
+    }
+    // What many have is there once.
+    expect(await rereads(100 * 1024, same)).toBe(0)
+    // What is remembered of resources counts, and is not more than some of them.
+    expect(await rereads(1024 ** 3, (round) => ask(user, pull, `arn:aws:s3:::${round}`))).toBe(0)
+    expect(await rereads(30 * 1024, (round) => ask(user, `s3:Get${round}`, `arn:aws:s3:::${round % 10}`))).toBeGreaterThan(0)
   })
 
   it('reads once for all who ask at the same time, and again after a failure', async () => {

@@ -12,7 +12,7 @@ export const createAccountAlias = defineCommand({
   async run(tx, input: { alias: string }, context): Promise<void> {
     await lockAccount(tx, context.accountId)
     // Its row is locked from here on, so that no other account takes the alias meanwhile.
-    await advanceIamGeneration(tx)
+    await advanceIamGeneration(tx, context.accountId)
     if (!(await setAccountAlias(tx, context.accountId, input.alias))) {
       throw iamError('entity-exists', `The account alias ${input.alias} already exists.`)
     }

@@ -1,9 +1,9 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
-import { upsertAccessKey } from '../../storage/metadata/stores/access-key-store.ts'
+import { advanceIamGeneration, upsertAccessKey } from '../../storage/metadata/stores/access-key-store.ts'
 import { insertNamedAccount, type AccountRow } from '../../storage/metadata/stores/account-store.ts'
+import { recordAudit } from '../../storage/metadata/stores/change-log.ts'
 import { rootArn, type AccountId } from '../../values/index.ts'
 import { iamError } from '../errors.ts'
-import { recordIamChange } from './change.ts'
 
 /** An account with the one access key of its root. Throws `entity-exists`. */
 export const createAccount = defineCommand({
@@ -29,7 +29,8 @@ export const createAccount = defineCommand({
       created_at: context.nowMs,
       user_id: null,
     })
-    await recordIamChange(tx, context, { action: 'CreateAccount', resource: principalArn, detail: { name, accessKeyId } })
+    await advanceIamGeneration(tx, accountId)
+    await recordAudit(tx, context, { action: 'CreateAccount', resource: principalArn, detail: { name, accessKeyId } })
     return row
   },
 })

@@ -13,13 +13,13 @@ import { iamQuotas, type IamQuota } from '../quotas.ts'
  * hangs from it, and the IAM generation last.
  */
 
-/** Ends a change: what was learned of anybody's rights is forgotten, and it is written down who did it. */
+/** Ends a change in the context's account: what was learned of rights there is forgotten, and it is written down who did it. */
 export async function recordIamChange(
   tx: Session,
   context: CommandContext,
   change: { action: string; resource: string; detail?: Readonly<Record<string, unknown>> },
 ): Promise<void> {
-  await advanceIamGeneration(tx)
+  await advanceIamGeneration(tx, context.accountId)
   await recordAudit(tx, context, change)
 }
 

@@ -8,20 +8,27 @@ export interface Tag {
   readonly value: string
 }
 
-/** Adds tags to the ones there are. Keys are the same in any spelling of their letters, and keep the newest one. */
+/**
+ * Adds tags to the ones there are. Keys are the same in any spelling of their letters, and keep the newest one. Answers whether
+ * that changed anything.
+ */
 export async function addTags(
   tx: Session,
   owner: { kind: TagOwnerKind; id: number },
   tags: readonly Tag[],
-): Promise<void> {
-  const existing = new Map((await iamTags(tx, owner)).map(({ key }) => [key.toLowerCase(), key]))
+): Promise<boolean> {
+  const existing = new Map((await iamTags(tx, owner)).map((tag) => [tag.key.toLowerCase(), tag]))
   const added = tags.filter(({ key }) => !existing.has(key.toLowerCase())).length
   if (existing.size + added > iamQuotas.TagsPerEntity) {
     throw quotaExceeded('TagsPerEntity')
   }
+  let isChanged = false
   for (const tag of tags) {
     const former = existing.get(tag.key.toLowerCase())
-    if (former !== undefined && former !== tag.key) await deleteIamTag(tx, owner, former)
+    if (former?.key === tag.key && former.value === tag.value) continue
+    if (former !== undefined && former.key !== tag.key) await deleteIamTag(tx, owner, former.key)
     await upsertIamTag(tx, owner, tag)
+    isChanged = true
   }
+  return isChanged
 }

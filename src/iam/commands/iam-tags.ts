@@ -1,5 +1,6 @@
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
+import { recordAudit } from '../../storage/metadata/stores/change-log.ts'
 import { deleteIamTag, iamTags, type TagOwnerKind } from '../../storage/metadata/stores/iam-tag-store.ts'
 import { arnOf, lockEntity, recordIamChange } from './change.ts'
 import { addTags, type Tag } from './entity-tags.ts'
@@ -16,9 +17,9 @@ export const tagEntity = defineCommand({
   durability: 'durable',
   async run(tx, input: { action: string; owner: TagOwner; tags: readonly Tag[] }, context): Promise<void> {
     const { id, arn } = await lockOwner(tx, context, input.owner)
-    await addTags(tx, { kind: input.owner.kind, id }, input.tags)
+    const isChanged = await addTags(tx, { kind: input.owner.kind, id }, input.tags)
     const tags = Object.fromEntries(input.tags.map(({ key, value }) => [key, value]))
-    await recordIamChange(tx, context, { action: input.action, resource: arn, detail: { tags } })
+    await recordTagChange(tx, context, isChanged, { action: input.action, resource: arn, detail: { tags } })
   },
 })
 
@@ -29,12 +30,17 @@ export const untagEntity = defineCommand({
     const { kind } = input.owner
     const { id, arn } = await lockOwner(tx, context, input.owner)
     const unwanted = new Set(input.keys.map((key) => key.toLowerCase()))
-    for (const { key } of await iamTags(tx, { kind, id })) {
-      if (unwanted.has(key.toLowerCase())) await deleteIamTag(tx, { kind, id }, key)
-    }
-    await recordIamChange(tx, context, { action: input.action, resource: arn, detail: { tagKeys: input.keys } })
+    const dropped = (await iamTags(tx, { kind, id })).filter(({ key }) => unwanted.has(key.toLowerCase()))
+    for (const { key } of dropped) await deleteIamTag(tx, { kind, id }, key)
+    await recordTagChange(tx, context, dropped.length > 0, { action: input.action, resource: arn, detail: { tagKeys: input.keys } })
   },
 })
+
+/** A call that changes nothing leaves alone what was learned of rights. */
+async function recordTagChange(tx: Session, context: CommandContext, isChanged: boolean, change: Parameters<typeof recordAudit>[2]): Promise<void> {
+  if (isChanged) await recordIamChange(tx, context, change)
+  else await recordAudit(tx, context, change)
+}
 
 async function lockOwner(tx: Session, context: CommandContext, { kind, name }: TagOwner): Promise<{ id: number; arn: string }> {
   if (kind === 'oidc-provider') return lockOidcProvider(tx, context, name)

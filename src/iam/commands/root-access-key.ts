@@ -30,7 +30,7 @@ export const replaceRootAccessKey = defineCommand({
       created_at: context.nowMs,
       user_id: null,
     })
-    await advanceIamGeneration(tx)
+    await advanceIamGeneration(tx, input.accountId)
     await recordAudit(tx, context, {
       action: 'CreateAccessKey',
       resource: input.principalArn,

@@ -1,4 +1,4 @@
-export { bothValues, type AmbiguousValue, type ConditionContext, type ContextValue } from './context.ts'
+export { AmbiguousValue, bothValues, type ConditionContext, type ContextValue } from './context.ts'
 export { malformed, type PolicyKind } from './document.ts'
 export { decidingStatements, evaluate, type DecidingStatement, type Evaluation, type PolicyRequest, type PolicySet, type RefusingPolicy } from './evaluate.ts'
 export { maxPolicySize, maxPolicyTextLength, policySize } from './limits.ts'

@@ -12,6 +12,6 @@ export const putAccountSetting = defineCommand({
     await upsertRegistrySetting(tx, registryId, input.name, input.value)
     await auditRegistry(tx, { ...context, registryId }, 'PutAccountSetting', { name: input.name, value: input.value })
     // The scope of registry policies says who may what; the other settings change too rarely for the difference to matter.
-    await advanceIamGeneration(tx)
+    await advanceIamGeneration(tx, context.accountId)
   },
 })

@@ -18,9 +18,10 @@ export const setRepositoryPolicy = defineCommand({
   durability: 'durable',
   async run(tx, input: { name: string; policyText: string; document: string; force: boolean }, context): Promise<void> {
     const { id } = await lockRepository(tx, context, input.name)
+    const former = await findRepositoryPolicy(tx, id)
     await upsertRepositoryPolicy(tx, id, input.document, context.nowMs)
     await audit(tx, context, input.name, 'SetRepositoryPolicy', { policyText: input.policyText, force: input.force })
-    await advanceIamGeneration(tx)
+    if (former !== input.document) await advanceIamGeneration(tx, context.accountId)
   },
 })
 
@@ -34,7 +35,7 @@ export const deleteRepositoryPolicy = defineCommand({
     if (document === undefined) throw repositoryPolicyUnknown(input.name, context.accountId)
     await deleteRepositoryPolicyRow(tx, id)
     await audit(tx, context, input.name, 'DeleteRepositoryPolicy', {})
-    await advanceIamGeneration(tx)
+    await advanceIamGeneration(tx, context.accountId)
     return document
   },
 })
@@ -46,7 +47,7 @@ export const putRegistryPolicy = defineCommand({
     const registryId = await registryForChange(tx, context)
     await upsertRegistryPolicy(tx, registryId, input.document, context.nowMs)
     await auditRegistry(tx, { ...context, registryId }, 'PutRegistryPolicy', { policyText: input.policyText })
-    await advanceIamGeneration(tx)
+    await advanceIamGeneration(tx, context.accountId)
   },
 })
 
@@ -58,7 +59,7 @@ export const deleteRegistryPolicy = defineCommand({
     const document = await deleteRegistryPolicyRow(tx, context.registryId)
     if (document === undefined) throw registryPolicyUnknown(context.accountId)
     await auditRegistry(tx, context, 'DeleteRegistryPolicy', {})
-    await advanceIamGeneration(tx)
+    await advanceIamGeneration(tx, context.accountId)
     return document
   },
 })

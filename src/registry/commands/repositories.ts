@@ -1,6 +1,6 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
 import { advanceIamGeneration } from '../../storage/metadata/stores/access-key-store.ts'
-import { upsertRepositoryPolicy } from '../../storage/metadata/stores/policy-store.ts'
+import { findRepositoryPolicy, upsertRepositoryPolicy } from '../../storage/metadata/stores/policy-store.ts'
 import {
   countManifests,
   deleteResourceTag,
@@ -77,7 +77,7 @@ export const createRepository = defineCommand({
       ...(repositoryPolicy === undefined ? {} : { policyText: repositoryPolicy }),
     })
     // What was remembered of a name without a repository says nothing of its tags and policy.
-    if (Object.keys(input.tags).length > 0 || repositoryPolicy !== undefined) await advanceIamGeneration(tx)
+    if (Object.keys(input.tags).length > 0 || repositoryPolicy !== undefined) await advanceIamGeneration(tx, context.accountId)
     return row
   },
 })
@@ -131,7 +131,8 @@ export const deleteRepository = defineCommand({
     })
     await audit(tx, context, input.name, 'DeleteRepository', { force: input.force, trashBatch: input.trashBatch })
     // Its policy and tags say no longer who may use a repository of this name.
-    await advanceIamGeneration(tx)
+    const hasSaid = (await findRepositoryPolicy(tx, row.id)) !== undefined || Object.keys(await resourceTagsOf(tx, row.id)).length > 0
+    if (hasSaid) await advanceIamGeneration(tx, context.accountId)
     return row
   },
 })
@@ -173,9 +174,10 @@ export const tagResource = defineCommand({
     const existing = await resourceTagsOf(tx, row.id)
     const keys = new Set([...Object.keys(existing), ...Object.keys(input.tags)])
     if (keys.size > maxResourceTags) throw tooManyTags()
-    for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
+    const changed = Object.entries(input.tags).filter(([key, value]) => existing[key] !== value)
+    for (const [key, value] of changed) await upsertResourceTag(tx, row.id, key, value)
     await audit(tx, context, input.name, 'TagResource', { tags: input.tags })
-    await advanceIamGeneration(tx)
+    if (changed.length > 0) await advanceIamGeneration(tx, context.accountId)
   },
 })
 
@@ -184,9 +186,11 @@ export const untagResource = defineCommand({
   durability: 'durable',
   async run(tx, input: { name: string; keys: readonly string[] }, context): Promise<void> {
     const row = await lockRepository(tx, context, input.name)
-    for (const key of input.keys) await deleteResourceTag(tx, row.id, key)
+    const existing = await resourceTagsOf(tx, row.id)
+    const dropped = input.keys.filter((key) => existing[key] !== undefined)
+    for (const key of dropped) await deleteResourceTag(tx, row.id, key)
     await audit(tx, context, input.name, 'UntagResource', { tagKeys: input.keys })
-    await advanceIamGeneration(tx)
+    if (dropped.length > 0) await advanceIamGeneration(tx, context.accountId)
   },
 })
 

@@ -209,7 +209,7 @@ async function restoreRepository(
     'trash-batch': input.batch,
   })
   // Its policy and tags say again who may use a repository of this name.
-  await advanceIamGeneration(tx)
+  await advanceIamGeneration(tx, context.accountId)
   return { batch: input.batch, repositoryName: repository.name, repositoryRestored: true, images: [], notRestored: [] }
 }
 

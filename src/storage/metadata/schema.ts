@@ -445,9 +445,17 @@ interface PullTimeExclusionTable {
   created_at: number
 }
 
-/** One row; every change of who-may-what increments it, and caches are valid for one value. */
+/** One row; every change of who-may-what increments it. */
 interface IamGenerationTable {
   id: number
+  value: number
+  /** How many of the increments are told of in `iam_account_generation`: all but those of earlier versions. */
+  accounted: number
+}
+
+/** The value under which who-may-what changed last in an account: what was learned of the account before is not valid any more. */
+interface IamAccountGenerationTable {
+  account_id: string
   value: number
 }
 
@@ -498,5 +506,6 @@ export interface Schema extends LifecycleSchema {
   creation_template: CreationTemplateTable
   pull_time_exclusion: PullTimeExclusionTable
   iam_generation: IamGenerationTable
+  iam_account_generation: IamAccountGenerationTable
   setting: SettingTable
 }

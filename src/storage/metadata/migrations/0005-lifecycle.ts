@@ -281,6 +281,15 @@ const statements = [
   `create index sts_session_account on sts_session (account_id)`,
   `insert into sts_session_count select account_id, count(*), 0 from sts_session group by account_id`,
 
+  // Of which account something was changed under which value of the generation; and how many of its values are told here, which
+  // an earlier version that writes to the same database does not do.
+  `alter table iam_generation add column accounted {int} not null default 0`,
+  `create table iam_account_generation (
+    account_id {name} primary key,
+    value {int} not null
+  ) {endKeyed}`,
+  `create index iam_account_generation_value on iam_account_generation (value)`,
+
   // How the bytes at a location are kept: as they are, or compressed; and how many they are then.
   `alter table blob_location add column encoding text not null default 'identity'`,
   `alter table blob_location add column stored_size_bytes {int}`,

@@ -5,23 +5,46 @@ import { statement } from '../statement.ts'
 
 export type AccessKeyRow = Selectable<Schema['access_key']>
 
-const generation = statement()((db) => db.selectFrom('iam_generation').select('value').where('id', '=', 1))
+const generation = statement()((db) => db.selectFrom('iam_generation').select(['value', 'accounted']).where('id', '=', 1))
 
-/** The number that every change of who-may-what increments: what was learned under one value holds for that value. */
-export async function iamGeneration(session: Session): Promise<number> {
-  return (await session.first(generation, {}))?.value ?? 0
+/** The number that every change of who-may-what increments, and how many of these changes nobody said the account of. */
+export async function iamGeneration(session: Session): Promise<{ readonly value: number; readonly unaccounted: number }> {
+  const { value = 0, accounted = 0 } = (await session.first(generation, {})) ?? {}
+  return { value, unaccounted: value - accounted }
+}
+
+const changedAfter = statement<{ value: number }>()((db, p) =>
+  db.selectFrom('iam_account_generation').select(['account_id', 'value']).where('value', '>', p.value),
+)
+
+/** The accounts in which who-may-what changed after a value of the generation, with the value of the last change. */
+export function accountsChangedAfter(session: Session, value: number): Promise<{ account_id: string; value: number }[]> {
+  return session.all(changedAfter, { value })
 }
 
 const increment = statement()((db) =>
   db
     .updateTable('iam_generation')
-    .set((eb) => ({ value: eb('value', '+', 1) }))
-    .where('id', '=', 1),
+    .set((eb) => ({ value: eb('value', '+', 1), accounted: eb('accounted', '+', 1) }))
+    .where('id', '=', 1)
+    .returning('value'),
 )
 
-/** Part of every command that changes who may what. */
-export async function advanceIamGeneration(tx: Session): Promise<void> {
-  await tx.change(increment, {})
+const noteAccount = statement<{ accountId: string; value: number }>()((db, p) =>
+  db
+    .insertInto('iam_account_generation')
+    .values({ account_id: p.accountId, value: p.value })
+    .onConflict((conflict) => conflict.column('account_id').doUpdateSet({ value: p.value })),
+)
+
+/**
+ * Part of every command that changes who may what, with the account in which it does: the one that has the users and roles, the
+ * keys, or the registry. Everything that is remembered of that account is forgotten, on every server, with the next request.
+ */
+export async function advanceIamGeneration(tx: Session, accountId: string): Promise<void> {
+  const row = await tx.first(increment, {})
+  if (row === undefined) throw new Error('the database has no IAM generation')
+  await tx.change(noteAccount, { accountId, value: row.value })
 }
 
 const byId = statement<{ accessKeyId: string }>()((db, p) =>
