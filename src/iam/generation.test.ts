@@ -69,8 +69,8 @@ describe.each(databases)('the IAM generation on %s', (kind) => {
     for (let round = 0; round < 20; round += 1) {
       const readAt = generation.value
       const changed = round % 3
-      const looks = [generation.refresh(), advance(changed), generation.refresh()]
-      await Promise.all(looks)
+      const look = async (): Promise<void> => generation.refresh()
+      await Promise.all([look(), advance(changed), look()])
       await generation.refresh()
       if (readAt !== -1) expect(held(generation, readAt)[changed]).toBe(false)
       expect(generation.value).toBeGreaterThan(value)

@@ -43,8 +43,8 @@ const shapes: readonly [name: string, document: (copy: number) => string][] = [
   ['many ARNs', (copy) => like('ArnLike', 'aws:PrincipalArn', many(300, (index) => `a:*:*:*:*:${copy}x${index}`))],
   ['many addresses', (copy) => like('IpAddress', 'aws:SourceIp', many(300, (index) => `10.${copy % 250}.${index % 250}.0/24`))],
   ['many keys', (copy) => one({ Condition: { StringEquals: Object.fromEntries(many(300, (index) => `a:${copy}x${index}`).map((key) => [key, '1'])) } })],
-  ['one long pattern', (copy) => like('StringLike', 'aws:PrincipalTag/a', ['?*'.repeat(2500) + copy])],
-  ['one long text', (copy) => like('StringLike', 'aws:PrincipalTag/a', ['x'.repeat(5000) + copy])],
+  ['one long pattern', (copy) => like('StringLike', 'aws:PrincipalTag/a', [`${'?*'.repeat(2500)}${copy}`])],
+  ['one long text', (copy) => like('StringLike', 'aws:PrincipalTag/a', [`${'x'.repeat(5000)}${copy}`])],
 ]
 
 describe('the size of a policy', () => {
