@@ -23,6 +23,7 @@ export {
   type PolicyHolder,
   type PolicyVersion,
   type Role,
+  contextKeysIn,
   simulate,
   type SimulatedDecision,
   type SimulatedPolicies,

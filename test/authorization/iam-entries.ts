@@ -92,6 +92,10 @@ export const iamEntries: EntryTable = {
   'iam:CreateOpenIDConnectProvider': entry('CreateOpenIDConnectProvider', 'ValidationError', () => ({ Url: 'http://insecure.example' })),
   'iam:CreateAccountAlias': entry('CreateAccountAlias', '200', ({ accountId }) => ({ AccountAlias: `matrix-${accountId}` })),
   'iam:DeleteAccountAlias': entry('DeleteAccountAlias', ofNone, () => ({ AccountAlias: 'absent' })),
+  'iam:GetContextKeysForCustomPolicy': entry('GetContextKeysForCustomPolicy', '200', () => ({ 'PolicyInputList.member.1': document })),
+  'iam:GetContextKeysForPrincipalPolicy': entry('GetContextKeysForPrincipalPolicy', ofNone, ({ accountId, repository }) => ({
+    PolicySourceArn: `arn:aws:iam::${accountId}:user/${repository}`,
+  })),
   'iam:SimulateCustomPolicy': entry('SimulateCustomPolicy', '200', () => ({ 'PolicyInputList.member.1': document, 'ActionNames.member.1': 'ecr:PutImage' })),
   'iam:SimulatePrincipalPolicy': entry('SimulatePrincipalPolicy', ofNone, ({ accountId, repository }) => ({
     PolicySourceArn: `arn:aws:iam::${accountId}:user/${repository}`,

@@ -370,6 +370,21 @@ iamOnEveryDatabase((server) => {
       )
     })
 
+    it('tells which condition keys policies ask for', async () => {
+      const { iam, newUser, freeName } = server()
+      const [UserName, GroupName] = [await newUser(), freeName('keys')]
+      const { User } = await iam.getUser({ UserName })
+      await iam.createGroup({ GroupName })
+      await iam.addUserToGroup({ GroupName, UserName })
+      await iam.putGroupPolicy({ GroupName, PolicyName: 'g', PolicyDocument: statement('Allow', 'ecr:*', 'arn:aws:ecr:*:*:repository/${aws:username}/*') })
+      await iam.putUserPolicy({ UserName, PolicyName: 'u', PolicyDocument: statement('Deny', 'ecr:*', '*', { Condition: { Bool: { 'aws:SecureTransport': 'false' } } }) })
+      const PolicyInputList = [statement('Allow', 'ecr:*', '*', { Condition: { StringLike: { 'stowage:ImageTag': 'a' } } })]
+
+      expect((await iam.getContextKeysForPrincipalPolicy({ PolicySourceArn: User?.Arn })).ContextKeyNames).toEqual(['aws:SecureTransport', 'aws:username'])
+      expect((await iam.getContextKeysForPrincipalPolicy({ PolicySourceArn: User?.Arn, PolicyInputList })).ContextKeyNames).toHaveLength(3)
+      expect((await iam.getContextKeysForCustomPolicy({ PolicyInputList })).ContextKeyNames).toEqual(['stowage:ImageTag'])
+    })
+
     it('tells which statements a simulated decision follows from, and where they stand', async () => {
       const { iam, newUser, freeName } = server()
       const [UserName, GroupName] = [await newUser(), freeName('simulated')]

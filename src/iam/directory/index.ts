@@ -12,7 +12,7 @@ export type { Entity, Group, Role, User } from './entities.ts'
 export { oidcProviderUrlIn, type OidcProvider } from './oidc-providers.ts'
 export type { PolicyHolder } from '../../storage/metadata/stores/iam-policy-store.ts'
 export type { AttachedPolicy, InlinePolicy, Policy, PolicyScope, PolicyVersion, SourcedDocument } from './policies.ts'
-export { simulate, type SimulatedDecision, type SimulatedPolicies, type SimulatedRequest } from './simulation.ts'
+export { contextKeysIn, simulate, type SimulatedDecision, type SimulatedPolicies, type SimulatedRequest } from './simulation.ts'
 export type { AccessKeyFacts, LastUse } from './user-keys.ts'
 
 /** What IAM keeps of accounts: who there is, with which keys, and which policies they have. Every change is audited. */

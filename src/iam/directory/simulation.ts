@@ -4,6 +4,7 @@ import type { NamedKind } from '../../storage/metadata/stores/iam-entity-store.t
 import { entityUnknown, quotaExceeded } from '../commands/change.ts'
 import { iamError } from '../errors.ts'
 import {
+  contextKeysOf,
   decidingStatements,
   evaluate,
   parsePolicy,
@@ -95,6 +96,11 @@ export class Simulation {
     const document = arn === undefined ? undefined : await this.#policies.documentInForce(accountId, arn)
     return arn === undefined || document === undefined ? undefined : { source: arn.slice(arn.lastIndexOf('/') + 1), document }
   }
+}
+
+/** The condition keys that these policies ask for, of identities. Throws `policy-malformed`. */
+export function contextKeysIn(documents: readonly SourcedDocument[]): string[] {
+  return contextKeysOf(documents.map(({ document }) => document), 'identity')
 }
 
 /** One decision for each question, in this thread, which does other work between two of them. Throws `policy-malformed`, `iam-limit-exceeded`. */

@@ -1,4 +1,5 @@
 export { AmbiguousValue, bothValues, type ConditionContext, type ContextValue } from './context.ts'
+export { contextKeysOf } from './context-keys.ts'
 export { malformed, type PolicyKind } from './document.ts'
 export { decidingStatements, evaluate, type DecidingStatement, type Evaluation, type PolicyRequest, type PolicySet, type RefusingPolicy } from './evaluate.ts'
 export { maxPolicySize, maxPolicyTextLength, policySize } from './limits.ts'

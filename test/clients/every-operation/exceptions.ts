@@ -47,7 +47,7 @@ export const notRaised: readonly Reason[] = [
   },
   {
     errors: ['InvalidInputException'],
-    operations: /^iam\.((Get|List|Untag|Delete|Detach|Attach|Put|SetDefault)\w+|UpdateAccessKey|CreatePolicyVersion|(AddClientIDTo|RemoveClientIDFrom)OpenIDConnectProvider)$/,
+    operations: /^iam\.((Get(?!ContextKeys)|List|Untag|Delete|Detach|Attach|Put|SetDefault)\w+|UpdateAccessKey|CreatePolicyVersion|(AddClientIDTo|RemoveClientIDFrom)OpenIDConnectProvider)$/,
     why: 'IAM says ValidationError of what breaks its model, and there is nothing else that could be wrong',
   },
   {

@@ -221,6 +221,8 @@ const tagSteps: Step[] = tagged.flatMap(({ title, key }) => {
 const simulation = { ActionNames: ['ecr:PutImage', 'ecr:BatchGetImage', 'iam:GetUser'] }
 const customSimulation = { ...simulation, PolicyInputList: [everything] }
 const principalSimulation = { ...simulation, PolicySourceArn: arn('user/robots/client-1') }
+const customKeys = iam('GetContextKeysForCustomPolicy', { PolicyInputList: [everything] })
+const principalKeys = iam('GetContextKeysForPrincipalPolicy', { PolicySourceArn: arn('user/robots/client-1') })
 const userThings = ['ListMFADevices', 'ListSSHPublicKeys', 'ListSigningCertificates', 'ListServiceSpecificCredentials']
 const accountThings = ['ListInstanceProfiles', 'ListServerCertificates', 'ListVirtualMFADevices']
 
@@ -229,6 +231,11 @@ const lookingSteps: Step[] = [
   ...each([...accountThings, 'ListSAMLProviders', 'GetAccountAuthorizationDetails'], (operation) => iam(operation)),
   ...each(['GetLoginProfile', 'DeleteLoginProfile'], (operation) => refused('NoSuchEntityException', iam(operation, { UserName: 'client-1' }))),
   refused('NoSuchEntityException', iam('GetAccountPasswordPolicy')),
+  customKeys,
+  refused('InvalidInputException', customKeys, { PolicyInputList: ['{}'] }),
+  principalKeys,
+  refused('InvalidInputException', principalKeys, { PolicyInputList: ['{}'] }),
+  refused('NoSuchEntityException', principalKeys, { PolicySourceArn: arn('user/nobody') }),
   iam('SimulateCustomPolicy', customSimulation),
   refused('InvalidInputException', iam('SimulateCustomPolicy', customSimulation), { PolicyInputList: ['{}'] }),
   iam('SimulatePrincipalPolicy', principalSimulation),

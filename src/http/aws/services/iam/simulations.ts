@@ -1,5 +1,6 @@
 import { isPlatformError } from '../../../../internal/platform-error.ts'
 import {
+  contextKeysIn,
   pageOfItems,
   simulate,
   type SimulatedDecision,
@@ -82,6 +83,26 @@ export function simulationOperations(deps: IamServiceDependencies): Record<strin
   }
 
   return {
+    GetContextKeysForCustomPolicy: operation({
+      action: 'iam:GetContextKeysForCustomPolicy',
+      resource: () => '*',
+      input: structure({ PolicyInputList: required(documents) }),
+      errors: simulationErrors,
+      handler: async (_call, input) => Promise.resolve({ ContextKeyNames: contextKeysIn(sourced('PolicyInputList', input.PolicyInputList)) }),
+    }),
+
+    GetContextKeysForPrincipalPolicy: operation({
+      action: 'iam:GetContextKeysForPrincipalPolicy',
+      resource: (input) => input.PolicySourceArn,
+      conditions: sourceTags,
+      input: structure({ PolicySourceArn: required(shapes.arn), PolicyInputList: documents }),
+      errors: simulationErrors,
+      async handler(call, input) {
+        const { identity } = await simulation.policiesOf(accountOf(call), input.PolicySourceArn)
+        return { ContextKeyNames: contextKeysIn([...identity, ...sourced('PolicyInputList', input.PolicyInputList)]) }
+      },
+    }),
+
     SimulateCustomPolicy: operation({
       action: 'iam:SimulateCustomPolicy',
       resource: () => '*',
