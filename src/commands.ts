@@ -24,6 +24,15 @@ import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
 import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
+import {
+  claimReviewBatch,
+  forgetLocation,
+  postponeReview,
+  reviewBlob,
+  reviewManifests,
+  reviewRepository,
+  reviewSight,
+} from './gc/commands/reviews.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
 import { putAccountSetting } from './registry/commands/account-settings.ts'
@@ -198,6 +207,13 @@ export const commands: readonly AnyCommand[] = [
   settleRun,
   applyLifecycle,
   askVetoes,
+  claimReviewBatch,
+  postponeReview,
+  reviewManifests,
+  reviewRepository,
+  reviewSight,
+  reviewBlob,
+  forgetLocation,
   quarantineBlob,
   reinstateBlob,
   claimScrub,

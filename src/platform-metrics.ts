@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { CollectionCounters } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
@@ -76,6 +77,27 @@ export function addScrubMetrics({ registry }: PlatformMetrics, scrub: Readonly<S
       if (scrub.lastCompleteAtMs !== undefined) this.set(scrub.lastCompleteAtMs / 1000)
     },
   })
+}
+
+/** Adds what garbage collection has done. */
+export function addCollectionMetrics({ registry }: PlatformMetrics, counters: Readonly<CollectionCounters>): void {
+  const names = {
+    manifests: ['stowage_gc_manifests_total', 'Images whose time in the trash was over and that were removed for good'],
+    blobs: ['stowage_gc_blobs_total', 'Blobs whose bytes were deleted because nothing needed them'],
+    bytes: ['stowage_gc_reclaimed_bytes_total', 'Bytes that deleted blobs had'],
+    failures: ['stowage_gc_failures_total', 'Reviews that failed and were put off'],
+  } as const
+  for (const [counter, [name, help]] of Object.entries(names)) {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset()
+        this.inc(counters[counter as keyof CollectionCounters])
+      },
+    })
+  }
 }
 
 /** Adds the holds of registries, by cause. */

@@ -36,13 +36,14 @@ import {
   type Keyring,
 } from './iam/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
+import { Collector } from './gc/index.ts'
 import { Scrub, type ScrubDependencies } from './integrity/index.ts'
 import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { Clock } from './internal/clock.ts'
 import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
-import { addHoldMetrics, addScrubMetrics, platformMetrics } from './platform-metrics.ts'
+import { addCollectionMetrics, addHoldMetrics, addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
 import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies } from './lifecycle/index.ts'
@@ -433,6 +434,10 @@ async function build(
   )
   if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
   releases.push(() => lifecycleRunner.stop())
+  const collector = new Collector({ database, blobStore, systemContext, clock, logger, owner: processId })
+  addCollectionMetrics(metrics, collector.counters)
+  if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)
+  releases.push(() => collector.stop())
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
   const downloadTurns = new FairShare({ limit: chunksOfAccounts, perTurn: Number.POSITIVE_INFINITY, longestMs: longestChunkMs })

@@ -387,6 +387,12 @@ export const settings = z.object({
     description:
       'Deleted images and repositories can be brought back for this long; their bytes stay as long. 0 keeps nothing, as ECR does.',
   }),
+  gcIntervalMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('60000').register(settingNotes, {
+    env: 'STOWAGE_GC_INTERVAL_MS',
+    group: 'Operation',
+    form: 'milliseconds',
+    description: 'What is not needed any more is looked for this often, and its space given back. 0: never.',
+  }),
   lifecycleIntervalMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('3600000').register(settingNotes, {
     env: 'STOWAGE_LIFECYCLE_INTERVAL_MS',
     group: 'Operation',

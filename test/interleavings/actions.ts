@@ -69,6 +69,18 @@ async function pushOne(scene: Scene, repository: RepositoryName, image: KnownIma
   history.puts.push({ repository, image, began, ended: turns.time })
 }
 
+/** A client that uploads an image's blobs, and never comes back to push the manifest. */
+export function uploadOnly(repository: RepositoryName, image: KnownImage): Action {
+  return {
+    says: `upload the blobs of ${image.name} to ${repository}`,
+    async run(scene) {
+      await unless(['repository-unknown', 'upload-unknown'], async () => {
+        for (const blob of image.blobs) await pushBlob(scene, repository, blob, 'upload')
+      })
+    },
+  }
+}
+
 /** Stands for all of a repository: met only by removals that take whatever there is. */
 const everything = { name: 'everything' } as KnownImage
 
@@ -210,6 +222,14 @@ export async function restoreEverything({ world, catalogue, history }: Pick<Scen
   }
 }
 
+/** Garbage collection, as the server does it now and then. */
+export function collect(): Action {
+  return {
+    says: 'collect garbage',
+    run: ({ world }) => world.process.collector.collect(),
+  }
+}
+
 export function timePasses(hours: number): Action {
   return {
     says: `${hours} hours pass`,
@@ -219,6 +239,9 @@ export function timePasses(hours: number): Action {
     },
   }
 }
+
+/** In hours: past the life of an upload, of a review, and of the trash. */
+export const spans: readonly number[] = [1, 2, 25, 25, 25, 8 * 24]
 
 /** An action that a client or the server might do, by chance. */
 export function anyAction({ catalogue, chance }: Pick<Scene, 'catalogue' | 'chance'>): Action {
@@ -233,8 +256,11 @@ export function anyAction({ catalogue, chance }: Pick<Scene, 'catalogue' | 'chan
     () => deleteByTag(repository, tag),
     () => untag(repository, tag),
     () => pull(repository, image),
+    () => uploadOnly(repository, image),
     () => restore(chance.next()),
-    () => timePasses(chance.pick([1, 25])),
+    () => collect(),
+    () => collect(),
+    () => timePasses(chance.pick(spans)),
     () => (chance.is(0.3) ? deleteRepository(repository) : pull(repository, image)),
   ])()
 }

@@ -5,7 +5,8 @@ import type { World } from './world.ts'
 
 /** What of a history's outcome is wrong; empty where everything that was promised holds. Nothing else may be going on. */
 export async function wrongIn(world: World, catalogue: Catalogue, history: History): Promise<string[]> {
-  return [...history.broken, ...(await lostImages(world, catalogue, history)), ...(await incompleteManifests(world, catalogue))]
+  const failed = world.problems.splice(0).map((problem) => `something failed in the background: ${String((problem as { err?: { stack?: string } }).err?.stack ?? problem)}`)
+  return [...failed, ...history.broken, ...(await lostImages(world, catalogue, history)), ...(await incompleteManifests(world, catalogue))]
 }
 
 /** Images that nothing can have taken away have to be there. */

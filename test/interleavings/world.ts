@@ -8,6 +8,7 @@ import { releaseWriters } from '../../src/registry/commands/uploads.ts'
 import { DamageWatch } from '../../src/registry/damage.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
+import { Collector } from '../../src/gc/index.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { isKeyLocated } from '../../src/storage/metadata/stores/blob-index.ts'
@@ -25,6 +26,7 @@ export interface Process {
   readonly registry: Registry
   readonly database: MetadataDatabase
   readonly blobStore: BlobStore
+  readonly collector: Collector
 }
 
 /**
@@ -33,6 +35,8 @@ export interface Process {
  */
 export class World {
   readonly fixture: RegistryFixture
+  /** What failed in the background. */
+  readonly problems: unknown[] = []
   #turns: Turns | undefined
   #process: Process
   #blobStore: BlobStore
@@ -104,7 +108,9 @@ export class World {
       publishTurns: new FairShare({ limit: 4, perTurn: 4 }),
       uploadTurns: new UploadTurns(randomUUID()),
     })
-    return { registry, database, blobStore }
+    const logger = { info: () => undefined, error: (problem: unknown) => this.problems.push(problem) }
+    const collector = new Collector({ database, blobStore, systemContext: system, clock: fixture.clock, logger, owner: randomUUID() })
+    return { registry, database, blobStore, collector }
   }
 }
 

@@ -1,0 +1,1 @@
+export { Collector, type CollectionCounters } from './collector.ts'

@@ -1,0 +1,162 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { Collector } from '../../src/gc/index.ts'
+import { commandContext } from '../../src/registry/index.ts'
+import { parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
+import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
+import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
+
+const hourMs = 60 * 60 * 1000
+const dayMs = 24 * hourMs
+
+describe.each(databases)('garbage collection on %s', (kind) => {
+  let fixture: RegistryFixture
+  let collector: Collector
+  let name: RepositoryName
+  let images: Record<string, KnownImage>
+  let count = 0
+  const problems: unknown[] = []
+
+  const newCollector = (): Collector => {
+    const { database, blobStore, clock, context } = fixture
+    const logger = { info: () => undefined, error: (problem: unknown) => problems.push(problem) }
+    return new Collector({ database, blobStore, systemContext: () => commandContext(context), clock, logger, owner: randomUUID() })
+  }
+
+  beforeAll(async () => {
+    fixture = await startRegistry(kind)
+    collector = newCollector()
+  })
+  afterAll(async () => {
+    await fixture.stop()
+    expect(problems).toEqual([])
+  })
+  beforeEach(async () => {
+    count += 1
+    const seed = `gc/${kind}${count}`
+    name = parseRepositoryName(seed)
+    images = Object.fromEntries(catalogueOf(seed).images.map((image) => [image.name, image]))
+    await fixture.registry.createRepository(fixture.context, { name, tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} })
+  })
+
+  async function push(image: KnownImage, tag?: string): Promise<void> {
+    for (const each of withChildren(image).reverse()) {
+      for (const { bytes } of each.blobs) await fixture.upload(name, bytes)
+      const reference = each === image && tag !== undefined ? ({ kind: 'tag', tag: parseTag(tag) } as const) : undefined
+      await fixture.registry.putManifest(fixture.context, name, { bytes: each.bytes, declaredMediaType: each.mediaType, reference, via: 'oci' })
+    }
+  }
+
+  /** Which of an image's blobs have bytes in the store. */
+  async function stored(image: KnownImage): Promise<boolean[]> {
+    const files: string[] = []
+    for await (const { key } of fixture.blobStore.list()) files.push(key)
+    return image.blobs.map(({ digest }) => files.some((key) => key.includes(digest.slice('sha256:'.length))))
+  }
+
+  const remove = (image: KnownImage) => fixture.registry.deleteImages(fixture.context, name, [{ digest: image.digest }])
+
+  async function daysPass(days: number): Promise<void> {
+    for (let day = 0; day < days; day += 1) {
+      fixture.clock.advance(dayMs)
+      await collector.collect()
+    }
+  }
+
+  it('gives the space of a deleted image back when its time in the trash is over, and no sooner', async () => {
+    await push(images.one!, 'v1')
+    await push(images.three!, 'v3')
+    await remove(images.one!)
+    await daysPass(6)
+    expect(await stored(images.one!)).toEqual([true, true, true])
+
+    await daysPass(3)
+
+    // The first layer is the other image's too.
+    expect(await stored(images.one!)).toEqual([false, true, false])
+    expect(await stored(images.three!)).toEqual([true, true])
+    const { reader } = fixture.database
+    const [batch] = await reader.query(
+      reader.builder.selectFrom('trash_batch').innerJoin('repository', 'repository.id', 'trash_batch.repository_id').select('purged_at').where('repository.name', '=', name),
+    )
+    expect(batch!.purged_at).not.toBeNull()
+  })
+
+  it('leaves untagged images alone', async () => {
+    await push(images.one!)
+    await push(images.two!, 'moved')
+    await push(images.three!, 'moved')
+
+    await daysPass(30)
+
+    for (const image of ['one', 'two', 'three']) expect(await stored(images[image]!)).not.toContain(false)
+  })
+
+  it('takes what was uploaded and never used, after a day', async () => {
+    const [config] = images.one!.blobs
+    await fixture.upload(name, config!.bytes)
+    fixture.clock.advance(dayMs - 1)
+    await collector.collect()
+    expect((await stored(images.one!))[0]).toBe(true)
+
+    await daysPass(2)
+
+    expect((await stored(images.one!))[0]).toBe(false)
+    expect(await fixture.registry.statBlob(fixture.context, name, config!.digest)).toBeUndefined()
+  })
+
+  it('empties a deleted repository, whose name was taken meanwhile', async () => {
+    await push(images.index!, 'latest')
+    await fixture.registry.deleteRepository(fixture.context, name, { force: true })
+    await fixture.registry.createRepository(fixture.context, { name, tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} })
+    await push(images.three!, 'v3')
+
+    await daysPass(10)
+
+    expect(await stored(images.two!)).toEqual([false, false, false])
+    expect(await stored(images.three!)).toEqual([true, true])
+  })
+
+  it('waits for backups', async () => {
+    await push(images.one!, 'v1')
+    await remove(images.one!)
+    const id = randomUUID()
+    await fixture.blobStore.hold({ id, owner: 'a backup', untilMs: fixture.clock.now() + 30 * dayMs })
+    await daysPass(9)
+    expect(await stored(images.one!)).toEqual([true, true, true])
+
+    await fixture.blobStore.releaseHold(id)
+    await daysPass(1)
+
+    expect(await stored(images.one!)).toEqual([false, false, false])
+  })
+
+  it('takes a blob that is pushed again while it is being collected for another', async () => {
+    await push(images.one!, 'v1')
+    await remove(images.one!)
+    const id = randomUUID()
+    await fixture.blobStore.hold({ id, owner: 'somebody', untilMs: fixture.clock.now() + 30 * dayMs })
+    await daysPass(9)
+    // The old bytes are given up and still there.
+    await push(images.one!, 'v1')
+    await fixture.blobStore.releaseHold(id)
+
+    await daysPass(2)
+
+    expect(await stored(images.one!)).toEqual([true, true, true])
+    for (const { digest } of images.one!.blobs) await (await fixture.registry.openBlob(fixture.context, name, digest)).content.close()
+  })
+
+  it('is shared by two processes, each with reviews of its own', async () => {
+    for (const image of ['one', 'two', 'three']) await push(images[image]!, image)
+    for (const image of ['one', 'two', 'three']) await remove(images[image]!)
+    const others = [newCollector(), newCollector()]
+    for (let day = 0; day < 10; day += 1) {
+      fixture.clock.advance(dayMs)
+      await Promise.all(others.map((other) => other.collect()))
+    }
+
+    for (const image of ['one', 'two', 'three']) expect(await stored(images[image]!)).not.toContain(true)
+    expect(others.reduce((sum, { counters }) => sum + counters.failures, 0)).toBe(0)
+  })
+})
