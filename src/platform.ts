@@ -1,13 +1,11 @@
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { uptime } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
 import { configError, createRootCredentialFile, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
 import { Admission } from './http/admission.ts'
 import { UnsignedAdmission } from './http/unsigned-admission.ts'
-import { Erasures } from './gc/erasures.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
@@ -35,22 +33,19 @@ import {
   verifyLayerUrl,
   type Keyring,
 } from './iam/index.ts'
-import { RetirementSteps } from './lifecycle/retirement-steps.ts'
-import { Collector } from './gc/index.ts'
 import { Scrub, type ScrubDependencies } from './integrity/index.ts'
 import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { Clock } from './internal/clock.ts'
 import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
-import { addCollectionMetrics, addHoldMetrics, addScrubMetrics, platformMetrics } from './platform-metrics.ts'
+import { endOfLife } from './platform-lifecycle.ts'
+import { addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
-import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies } from './lifecycle/index.ts'
 import { createRegistry, systemActorArn, type RegistryRef, type RequestContext } from './registry/index.ts'
 import { DamageWatch } from './registry/damage.ts'
 import { PullClock } from './registry/pull-clock.ts'
-import { GuardWatch } from './registry/protection/guard-watch.ts'
 import { createProtections } from './registry/protection/protections.ts'
 import { createUsageSources } from './registry/usage/usage-sources.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
@@ -63,7 +58,7 @@ import type { DatabaseCounters } from './storage/metadata/database.ts'
 import { fairDatabase } from './storage/metadata/fair-database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
-import { newestMigration, planMigrations, refuseNewerDatabase, type MigrationPlan } from './storage/metadata/migration-plan.ts'
+import { planMigrations, refuseNewerDatabase, type MigrationPlan } from './storage/metadata/migration-plan.ts'
 import { metadataFile, openMetadata } from './storage/metadata/open.ts'
 import { holdsAccessKeys } from './storage/metadata/stores/access-key-store.ts'
 import { holdsLocations, isKeyLocated } from './storage/metadata/stores/blob-index.ts'
@@ -328,49 +323,7 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const guardWatch = new GuardWatch({
-    database,
-    readClocks: () => ({ wallMs: clock.now(), uptimeMs: uptime() * 1000, bootId }),
-    systemContext,
-    onHold(notice) {
-      logger.warn(notice, 'automatic removal was put on hold: see stowage hold list')
-    },
-    onError(error) {
-      logger.error({ err: error }, 'clocks and usage sources could not be looked at')
-    },
-  })
-  const holds = await guardWatch.start(newestMigration())
-  if (holds.size > 0) logger.warn({ holds: Object.fromEntries(holds) }, 'automatic removal is on hold: see stowage hold list')
-  addHoldMetrics(metrics, guardWatch.openHolds)
-  releases.push(() => guardWatch.stop())
-
-  const retirementSteps = new RetirementSteps({
-    database,
-    ids,
-    trashRetentionMs: config.trashRetentionMs,
-    systemContext,
-    lookAtClocks: () => guardWatch.look(),
-    onStep(step) {
-      logger.info(step, 'a step of an image\'s retirement was due')
-    },
-    onError(error) {
-      logger.error({ err: error }, 'the steps of retirements could not be taken')
-    },
-  })
-  retirementSteps.start()
-  releases.push(() => retirementSteps.stop())
-
-  const erasures = new Erasures({
-    database,
-    blobStores: [blobStore],
-    ids,
-    systemContext,
-    onError(error) {
-      logger.error({ err: error }, 'bytes that were to be erased could not be')
-    },
-  })
-  erasures.start()
-  releases.push(() => erasures.stop())
+  const { erasures, lifecycle } = await endOfLife(config, { database, blobStore, systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
@@ -412,32 +365,6 @@ async function build(
       return { nowMs: clock.now(), actorArn, registryId, accountId: account, region, requestId, sourceIp, userAgent, protocol: 'sts' }
     },
   })
-  const lifecyclePolicies = new LifecyclePolicies(database, { strict: config.strictEcr, intervalMs: config.lifecycleIntervalMs })
-  const processId = ids.uuid()
-  const lifecyclePreviews = new LifecyclePreviews({ database, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
-  releases.push(() => lifecyclePreviews.stop())
-  const lifecycleRunner = new LifecycleRunner(
-    {
-      database,
-      ids,
-      clock,
-      logger,
-      lookAtClocks: () => guardWatch.look(),
-      owner: processId,
-      contextOf: ({ id, accountId: owner, region: place }) => ({ ...systemContext(), registryId: id, accountId: owner, region: place }),
-    },
-    {
-      intervalMs: config.lifecycleIntervalMs,
-      trashRetentionMs: config.trashRetentionMs,
-      caution: { isOn: config.lifecycleConfirmation && !config.strictEcr, maxSharePercent: 50, alwaysAllowed: 10 },
-    },
-  )
-  if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
-  releases.push(() => lifecycleRunner.stop())
-  const collector = new Collector({ database, blobStore, systemContext, clock, logger, owner: processId })
-  addCollectionMetrics(metrics, collector.counters)
-  if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)
-  releases.push(() => collector.stop())
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
   const downloadTurns = new FairShare({ limit: chunksOfAccounts, perTurn: Number.POSITIVE_INFINITY, longestMs: longestChunkMs })
@@ -480,7 +407,7 @@ async function build(
     }),
     aws: createAwsHandler({
       services: [
-        createEcrService({ registry, keyring, clock, lifecycle: { policies: lifecyclePolicies, previews: lifecyclePreviews }, publicUrl, registryDomain }),
+        createEcrService({ registry, keyring, clock, lifecycle, publicUrl, registryDomain }),
         createIamService({ directory: iamDirectory }),
         createStsService(securityTokens),
         createStowageService({
@@ -491,11 +418,7 @@ async function build(
           homeAccountId: accountId,
           protections: createProtections({ database }),
           usageSources: createUsageSources({ database }),
-          lifecycle: {
-            runner: lifecycleRunner,
-            retention: new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs }),
-            explain: (context, name, image) => explainImage(database, context, name, image),
-          },
+          lifecycle,
         }),
       ],
       credentials,
@@ -533,9 +456,6 @@ async function requireAuthorities(file: string | undefined): Promise<void> {
     throw configError('config-invalid', `STOWAGE_OIDC_CA_FILE: ${file} ${reason}`, { cause: error })
   }
 }
-
-/** Repositories whose lifecycle policies are due are looked for this often. */
-const lookForDueMs = 60_000
 
 /** More than this in transfers means that clients are at work: a few chunks, or many small ones. */
 const busyBytes = 4 * 1024 * 1024

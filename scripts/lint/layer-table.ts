@@ -67,11 +67,12 @@ export const units: Readonly<Record<string, Unit>> = {
   'commands.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   // Parts of the composition that are long enough for a file of their own.
   'platform-metrics.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
+  'platform-lifecycle.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes, 'platform-metrics.ts'] },
   'platform.ts': {
     layer: 5,
     mayImport: [
       ...[...belowRules, ...rules, ...processes, 'http', ...protocols],
-      ...['commands.ts', 'platform-metrics.ts'],
+      ...['commands.ts', 'platform-metrics.ts', 'platform-lifecycle.ts'],
     ],
   },
   // What `stowage verify` is made of, beside a server or without one.
@@ -94,7 +95,7 @@ export const restrictedPackages: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Units whose job is to put services together; everywhere else they arrive as parameters. */
-export const composers: readonly string[] = ['main.ts', 'cli.ts', 'cli', 'platform.ts', 'platform-verify.ts', 'platform-backup.ts']
+export const composers: readonly string[] = ['main.ts', 'cli.ts', 'cli', 'platform.ts', 'platform-lifecycle.ts', 'platform-verify.ts', 'platform-backup.ts']
 
 /** Test files and the contract suites beside the code may import anything that exists. */
 export function isTestCode(path: string): boolean {

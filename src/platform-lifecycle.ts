@@ -1,0 +1,121 @@
+import { uptime } from 'node:os'
+import type { Logger } from 'pino'
+import type { Config } from './config/index.ts'
+import { Erasures } from './gc/erasures.ts'
+import { Collector } from './gc/index.ts'
+import type { Clock } from './internal/clock.ts'
+import type { IdSource } from './internal/ids.ts'
+import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies } from './lifecycle/index.ts'
+import { RetirementSteps } from './lifecycle/retirement-steps.ts'
+import { addCollectionMetrics, addHoldMetrics, type PlatformMetrics } from './platform-metrics.ts'
+import { GuardWatch } from './registry/protection/guard-watch.ts'
+import type { BlobStore } from './storage/blobs/index.ts'
+import type { CommandContext } from './storage/metadata/command.ts'
+import type { MetadataDatabase } from './storage/metadata/database.ts'
+import { newestMigration } from './storage/metadata/migration-plan.ts'
+
+/** Repositories whose lifecycle policies are due are looked for this often. */
+const lookForDueMs = 60_000
+
+interface EndOfLifeDependencies {
+  readonly database: MetadataDatabase
+  readonly blobStore: BlobStore
+  readonly systemContext: () => CommandContext
+  readonly clock: Clock
+  readonly ids: IdSource
+  readonly logger: Logger
+  readonly metrics: PlatformMetrics
+  /** Names this start of the machine. */
+  readonly bootId: string
+}
+
+/**
+ * Constructs and starts what ends images: policies and their runs, retirement, erasure, garbage collection; and what watches
+ * whether anything may be removed at all.
+ */
+export async function endOfLife(config: Config, deps: EndOfLifeDependencies, releases: (() => Promise<void> | void)[]) {
+  const { database, blobStore, systemContext, clock, ids, logger, metrics, bootId } = deps
+  const guardWatch = new GuardWatch({
+    database,
+    readClocks: () => ({ wallMs: clock.now(), uptimeMs: uptime() * 1000, bootId }),
+    systemContext,
+    onHold(notice) {
+      logger.warn(notice, 'automatic removal was put on hold: see stowage hold list')
+    },
+    onError(error) {
+      logger.error({ err: error }, 'clocks and usage sources could not be looked at')
+    },
+  })
+  const holds = await guardWatch.start(newestMigration())
+  if (holds.size > 0) logger.warn({ holds: Object.fromEntries(holds) }, 'automatic removal is on hold: see stowage hold list')
+  addHoldMetrics(metrics, guardWatch.openHolds)
+  releases.push(() => guardWatch.stop())
+
+  const retirementSteps = new RetirementSteps({
+    database,
+    ids,
+    trashRetentionMs: config.trashRetentionMs,
+    systemContext,
+    lookAtClocks: () => guardWatch.look(),
+    onStep(step) {
+      logger.info(step, 'a step of an image\'s retirement was due')
+    },
+    onError(error) {
+      logger.error({ err: error }, 'the steps of retirements could not be taken')
+    },
+  })
+  retirementSteps.start()
+  releases.push(() => retirementSteps.stop())
+
+  const erasures = new Erasures({
+    database,
+    blobStores: [blobStore],
+    ids,
+    systemContext,
+    onError(error) {
+      logger.error({ err: error }, 'bytes that were to be erased could not be')
+    },
+  })
+  erasures.start()
+  releases.push(() => erasures.stop())
+
+  const lifecyclePolicies = new LifecyclePolicies(database, { strict: config.strictEcr, intervalMs: config.lifecycleIntervalMs })
+  const processId = ids.uuid()
+  const lifecyclePreviews = new LifecyclePreviews({ database, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
+  releases.push(() => lifecyclePreviews.stop())
+  const lifecycleRunner = new LifecycleRunner(
+    {
+      database,
+      ids,
+      clock,
+      logger,
+      lookAtClocks: () => guardWatch.look(),
+      owner: processId,
+      contextOf: ({ id, accountId: owner, region: place }) => ({ ...systemContext(), registryId: id, accountId: owner, region: place }),
+    },
+    {
+      intervalMs: config.lifecycleIntervalMs,
+      trashRetentionMs: config.trashRetentionMs,
+      caution: { isOn: config.lifecycleConfirmation && !config.strictEcr, maxSharePercent: 50, alwaysAllowed: 10 },
+    },
+  )
+  if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
+  releases.push(() => lifecycleRunner.stop())
+  const collector = new Collector({ database, blobStore, systemContext, clock, logger, owner: processId })
+  addCollectionMetrics(metrics, collector.counters)
+  if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)
+  releases.push(() => collector.stop())
+
+  return {
+    erasures,
+    lifecycle: {
+      policies: lifecyclePolicies,
+      previews: lifecyclePreviews,
+      runner: lifecycleRunner,
+      retention: new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs }),
+      explain: (...[context, name, image]: ExplainArguments) => explainImage(database, context, name, image),
+    },
+  }
+}
+
+type ExplainArguments = Parameters<typeof explainImage> extends [unknown, ...infer Rest] ? Rest : never
