@@ -70,6 +70,10 @@ storm: $(installed) ## 500 times kill -9 under load on each database (half an ho
 interleavings: $(installed) ## 10,000 random histories on each database, step by step in random order (a quarter of an hour; HISTORIES, SEED)
 	@HISTORIES=$${HISTORIES:-10000} SEED=$${SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run --project protocol test/interleavings
 
+.PHONY: lifecycle-scale
+lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside pulls, and look through 100,000 repositories (two minutes)
+	@$(with_node) node bench/lifecycle-scale.ts
+
 .PHONY: demo
 demo: $(installed) ## Show an image's first minutes on a throw-away server
 	@$(with_node) node scripts/demo.ts

@@ -5,19 +5,21 @@ import { Erasures } from './gc/erasures.ts'
 import { Collector } from './gc/index.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
-import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies } from './lifecycle/index.ts'
+import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
 import { addCollectionMetrics, addHoldMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
 import type { BlobStore } from './storage/blobs/index.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
+import type { MetadataTarget } from './storage/metadata/migrate.ts'
 import { newestMigration } from './storage/metadata/migration-plan.ts'
 
 /** Repositories whose lifecycle policies are due are looked for this often. */
 const lookForDueMs = 60_000
 
 interface EndOfLifeDependencies {
+  readonly target: MetadataTarget
   readonly database: MetadataDatabase
   readonly blobStore: BlobStore
   readonly systemContext: () => CommandContext
@@ -34,7 +36,7 @@ interface EndOfLifeDependencies {
  * whether anything may be removed at all.
  */
 export async function endOfLife(config: Config, deps: EndOfLifeDependencies, releases: (() => Promise<void> | void)[]) {
-  const { database, blobStore, systemContext, clock, ids, logger, metrics, bootId } = deps
+  const { target, database, blobStore, systemContext, clock, ids, logger, metrics, bootId } = deps
   const guardWatch = new GuardWatch({
     database,
     readClocks: () => ({ wallMs: clock.now(), uptimeMs: uptime() * 1000, bootId }),
@@ -81,11 +83,14 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
 
   const lifecyclePolicies = new LifecyclePolicies(database, { strict: config.strictEcr, intervalMs: config.lifecycleIntervalMs })
   const processId = ids.uuid()
-  const lifecyclePreviews = new LifecyclePreviews({ database, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
+  const evaluator = new EvaluationThread(target)
+  releases.push(() => evaluator.stop())
+  const lifecyclePreviews = new LifecyclePreviews({ database, evaluator, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
   releases.push(() => lifecyclePreviews.stop())
   const lifecycleRunner = new LifecycleRunner(
     {
       database,
+      evaluator,
       ids,
       clock,
       logger,
@@ -113,9 +118,9 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
       previews: lifecyclePreviews,
       runner: lifecycleRunner,
       retention: new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs }),
-      explain: (...[context, name, image]: ExplainArguments) => explainImage(database, context, name, image),
+      explain: (...[context, name, image]: ExplainArguments) => explainImage(database, evaluator, context, name, image),
     },
   }
 }
 
-type ExplainArguments = Parameters<typeof explainImage> extends [unknown, ...infer Rest] ? Rest : never
+type ExplainArguments = Parameters<typeof explainImage> extends [unknown, unknown, ...infer Rest] ? Rest : never

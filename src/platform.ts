@@ -323,7 +323,7 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const { erasures, lifecycle } = await endOfLife(config, { database, blobStore, systemContext, clock, ids, logger, metrics, bootId }, releases)
+  const { erasures, lifecycle } = await endOfLife(config, { target, database, blobStore, systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)

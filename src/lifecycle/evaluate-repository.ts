@@ -11,7 +11,8 @@ import {
 } from '../storage/metadata/stores/lifecycle-facts.ts'
 import { findLivingManifests } from '../storage/metadata/stores/manifest-store.ts'
 import { digestFromBytes, type Digest } from '../values/index.ts'
-import { artifactClassOf, Evaluation, type CompiledPolicy, type Decisions, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
+import { artifactClassOf, Evaluation, type CompiledPolicy, type DecidedParts, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
+import { Column, uint32 } from './policy/columns.ts'
 import { fingerprintOf } from './fingerprint.ts'
 
 /**
@@ -20,47 +21,48 @@ import { fingerprintOf } from './fingerprint.ts'
  */
 const windowSize = 400
 
-export interface EvaluatedRepository {
-  readonly decisions: Decisions
-  /** Of each image in the order of their numbers, which is the order of the decisions: what is looked at again before it goes. */
-  readonly ids: Float64Array
+/** What an evaluation comes to, without anything that only lives in one thread. */
+export interface EvaluationParts {
+  readonly decided: DecidedParts
+  /** Of each image in the order of the columns: what is looked at again before it goes. */
   readonly fingerprints: Uint32Array
 }
 
-export interface EvaluationRequest {
+export interface CompiledRequest {
   readonly repositoryId: number
   readonly policies: readonly CompiledPolicy[]
   readonly nowMs: number
   /** Images of which `why` will be asked. */
   readonly watch?: ReadonlySet<number>
   /** Ends the reading; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal
+  readonly signal?: AbortSignal | undefined
 }
 
 /**
  * What policies come to for the images of a repository as they are now. Reads them in small steps, without holding anything up:
  * what changes meanwhile may or may not be seen, which is why whoever acts on it looks at each image again.
  */
-export async function evaluateRepository(session: Session, request: EvaluationRequest): Promise<EvaluatedRepository> {
+export async function evaluateRepository(session: Session, request: CompiledRequest): Promise<EvaluationParts> {
   const { repositoryId, policies, nowMs, watch, signal } = request
   const needs = needsOf(policies)
   const evaluation = new Evaluation(policies, nowMs, watch === undefined ? {} : { watch })
   const indexes = await readIndexes(session, repositoryId, needs, signal)
-  const ids: number[] = []
-  const fingerprints: number[] = []
+  const fingerprints = new Column(uint32)
+  let count = 0
   for (let after = 0; ; ) {
     signal?.throwIfAborted()
     const rows = await factWindow(session, { repositoryId, after, limit: windowSize })
     if (rows.length === 0) break
     for (const facts of await factsOf(session, repositoryId, rows, needs, indexes)) {
       evaluation.add(facts)
-      ids.push(facts.manifestId)
-      fingerprints.push(fingerprintOf(facts))
+      fingerprints.reserve(count)
+      fingerprints.values[count] = fingerprintOf(facts)
+      count += 1
     }
     after = rows.at(-1)!.id
     await nextTurn()
   }
-  return { decisions: evaluation.decide(), ids: Float64Array.from(ids), fingerprints: Uint32Array.from(fingerprints) }
+  return { decided: evaluation.decide().parts, fingerprints: fingerprints.values.subarray(0, count) }
 }
 
 /** What the policies ask of images together. Only those of the second grammar tell classes apart. */

@@ -7,7 +7,7 @@ import { findTrashBatch } from '../storage/metadata/stores/trash-store.ts'
 import type { Digest, RepositoryName, Tag } from '../values/index.ts'
 import { askVetoes } from './commands/vetoes.ts'
 import { lifecycleError } from './errors.ts'
-import { evaluateRepository } from './evaluate-repository.ts'
+import type { Evaluator } from './evaluator.ts'
 import { policiesOf } from './policies.ts'
 import type { RuleVerdict } from './policy/index.ts'
 
@@ -31,6 +31,7 @@ export interface ImageExplanation {
  */
 export async function explainImage(
   database: MetadataDatabase,
+  evaluator: Evaluator,
   context: RequestContext,
   name: RepositoryName,
   image: { readonly digest?: Digest | undefined; readonly tag?: Tag | undefined },
@@ -53,12 +54,7 @@ export async function explainImage(
   }
   const policies = await policiesOf(reader, repository)
   const nowMs = context.clock.now()
-  const { decisions } = await evaluateRepository(reader, {
-    repositoryId: repository.id,
-    policies: policies.map(({ compiled }) => compiled),
-    nowMs,
-    watch: new Set([row.id]),
-  })
+  const { decisions } = await evaluator.evaluate({ repositoryId: repository.id, policies, nowMs, watch: [row.id] })
   const vetoes = await database.execute(askVetoes, { repositoryId: repository.id, manifestId: row.id }, commandContext(context))
   const why = decisions.why(row.id)
   const verdicts = (why?.verdicts ?? []).map((verdict) => ({ ...verdict, policyFrom: policies[verdict.policy]!.from }))

@@ -22,6 +22,7 @@ export interface PolicyInForce {
   readonly grammar: 'ecr' | 'retention'
   /** Whose it is, in words: the repository's, a prefix's, the registry's. */
   readonly from: string
+  readonly document: string
   readonly compiled: CompiledPolicy
 }
 
@@ -95,6 +96,7 @@ export async function policiesOf(
     version,
     grammar: grammar as PolicyInForce['grammar'],
     from: scope === 'repository' ? `the repository '${repository.name}'` : scope === 'prefix' ? `the prefix '${scopeKey}'` : 'the registry',
+    document: document ?? '',
     compiled: readStored(grammar, document ?? ''),
   }))
 }

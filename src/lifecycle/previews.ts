@@ -3,28 +3,26 @@ import { readRepository } from '../registry/change.ts'
 import { commandContext, type RequestContext } from '../registry/context.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { tagsOf } from '../storage/metadata/stores/image-kin.ts'
 import {
   findPreview,
-  imageSummaries,
   previewPageAfter,
   previewPageWith,
   type PreviewRow,
 } from '../storage/metadata/stores/lifecycle-preview-store.ts'
 import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
+import { findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
 import { findTag } from '../storage/metadata/stores/tag-store.ts'
-import { digestFromBytes, type Digest, type RepositoryName, type Tag } from '../values/index.ts'
+import { type Digest, type RepositoryName, type Tag } from '../values/index.ts'
 import { beginPreview, finishPreview, savePreviewPage } from './commands/previews.ts'
 import { lifecycleError } from './errors.ts'
-import { evaluateRepository } from './evaluate-repository.ts'
-import type { LifecyclePolicies } from './policies.ts'
+import type { Evaluator, PolicyText } from './evaluator.ts'
+import { policiesOf, type LifecyclePolicies } from './policies.ts'
+import { readResults, type PreviewSummary, type StoredResult } from './preview-pages.ts'
 import type { Decision } from './policy/index.ts'
 
 /** Whoever works at a preview says so this often; one that nobody speaks for any longer has failed. */
 const leaseMs = 60_000
 const keepIntervalMs = 15_000
-/** Results kept together: a page of the API is at most a tenth. */
-const resultsPerPage = 1000
 /** Evaluations at a time; others wait their turn. */
 const maxRunning = 2
 
@@ -35,11 +33,6 @@ export interface PreviewResult {
   readonly action: Decision['action']
   readonly rule: number
   readonly storageClass: 'STANDARD' | 'ARCHIVE'
-}
-
-export interface PreviewSummary {
-  readonly expire: number
-  readonly transition: number
 }
 
 export interface Preview {
@@ -59,12 +52,10 @@ export interface PreviewQuery {
   readonly after?: string | undefined
 }
 
-/** A result as it is kept: short, since there may be a million. */
-type StoredResult = readonly [id: number, digest: string, tags: readonly string[], pushedAt: number, storageClass: string, action: 0 | 1, rule: number]
-
 export interface PreviewDependencies {
   readonly database: MetadataDatabase
   readonly policies: LifecyclePolicies
+  readonly evaluator: Evaluator
   readonly systemContext: () => CommandContext
   readonly logger: Pick<Logger, 'error'>
   /** Names this process. */
@@ -94,10 +85,10 @@ export class LifecyclePreviews {
   async start(context: RequestContext, name: RepositoryName, text: string | undefined): Promise<string> {
     const { database, policies, owner, clock } = this.#deps
     const document = text ?? (await policies.get(context, name)).document
-    const { policy } = policies.parse(document)
+    const { text: normal } = policies.parse(document)
     const until = clock.now() + leaseMs
     const { previewId, repositoryId } = await database.execute(beginPreview, { name, document, owner, until }, commandContext(context))
-    const work = this.#work(previewId, repositoryId, policy).finally(() => this.#underWay.delete(work))
+    const work = this.#work(previewId, repositoryId, normal).finally(() => this.#underWay.delete(work))
     this.#underWay.add(work)
     return document
   }
@@ -122,8 +113,8 @@ export class LifecyclePreviews {
     await Promise.allSettled(this.#underWay)
   }
 
-  async #work(previewId: number, repositoryId: number, policy: Parameters<typeof evaluateRepository>[1]['policies'][number]): Promise<void> {
-    const { database, owner, clock, systemContext, logger } = this.#deps
+  async #work(previewId: number, repositoryId: number, document: string): Promise<void> {
+    const { database, evaluator, owner, clock, systemContext, logger } = this.#deps
     const lost = new AbortController()
     const save = (page?: { firstManifestId: number; results: Uint8Array }): Promise<boolean> =>
       database.execute(savePreviewPage, { previewId, owner, until: clock.now() + leaseMs, page }, systemContext())
@@ -137,17 +128,10 @@ export class LifecyclePreviews {
     try {
       await this.#turn()
       const signal = AbortSignal.any([this.#stop.signal, lost.signal])
-      const { decisions } = await evaluateRepository(database.reader, { repositoryId, policies: [policy], nowMs: clock.now(), signal })
-      let waiting: Decision[] = []
-      for (const decision of decisions) {
-        waiting.push(decision)
-        if (waiting.length < resultsPerPage) continue
-        signal.throwIfAborted()
-        await save(await this.#storedPage(waiting))
-        waiting = []
-      }
-      if (waiting.length > 0) await save(await this.#storedPage(waiting))
-      summary = { expire: decisions.expireCount, transition: decisions.transitionCount }
+      const request = { repositoryId, policies: await this.#policies(repositoryId, document), nowMs: clock.now() }
+      summary = await evaluator.preview(request, async (page) => {
+        await save(page)
+      }, signal)
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error)
       if (!this.#stop.signal.aborted && !lost.signal.aborted) logger.error({ err: error }, 'a lifecycle preview failed')
@@ -160,6 +144,14 @@ export class LifecyclePreviews {
     } catch (error) {
       logger.error({ err: error }, 'the end of a lifecycle preview could not be noted')
     }
+  }
+
+  /** The one that is tried, in the place of the repository's own, beside all others that the repository is under. */
+  async #policies(repositoryId: number, document: string): Promise<PolicyText[]> {
+    const { reader } = this.#deps.database
+    const repository = await findRepositoryRowById(reader, repositoryId)
+    const others = repository === undefined ? [] : (await policiesOf(reader, repository)).filter(({ grammar }) => grammar !== 'ecr')
+    return [{ grammar: 'ecr', document }, ...others]
   }
 
   async #turn(): Promise<void> {
@@ -177,27 +169,13 @@ export class LifecyclePreviews {
     else this.#running -= 1
   }
 
-  async #storedPage(decisions: readonly Decision[]): Promise<{ firstManifestId: number; results: Uint8Array }> {
-    const { reader } = this.#deps.database
-    const ids = decisions.map(({ manifestId }) => manifestId)
-    const rows = new Map((await imageSummaries(reader, ids)).map((row) => [row.id, row]))
-    const tags = Map.groupBy(await tagsOf(reader, ids), ({ id }) => id)
-    const results = decisions.flatMap(({ manifestId, action, rule }): StoredResult[] => {
-      const row = rows.get(manifestId)
-      if (!row) return []
-      const names = (tags.get(manifestId) ?? []).map(({ tag }) => tag).sort()
-      return [[manifestId, digestFromBytes(row.digest), names, row.pushedAt, row.storageClass, action === 'expire' ? 0 : 1, rule]]
-    })
-    return { firstManifestId: ids[0]!, results: Buffer.from(JSON.stringify(results)) }
-  }
-
   async #page(previewId: number, { tagStatus, limit, after }: PreviewQuery): Promise<Pick<Preview, 'results' | 'next'>> {
     const { reader } = this.#deps.database
     const results: PreviewResult[] = []
     let position = after === undefined ? 0 : Number(after)
     let page = (await previewPageWith(reader, previewId, position)) ?? (await previewPageAfter(reader, previewId, position))
     while (page !== undefined) {
-      const stored = readPage(page)
+      const stored = readResults(page)
       for (const result of stored) {
         if (result[0] <= position) continue
         if (!isWanted(result, tagStatus)) continue
@@ -221,7 +199,7 @@ export class LifecyclePreviews {
       const id = target?.manifestId ?? (wanted === undefined ? undefined : (await findManifestRow(reader, repositoryId, wanted))?.id)
       if (id === undefined) continue
       const page = await previewPageWith(reader, previewId, id)
-      const found = page === undefined ? undefined : readPage(page).find(([manifestId]) => manifestId === id)
+      const found = page === undefined ? undefined : readResults(page).find(([manifestId]) => manifestId === id)
       if (found && isWanted(found, tagStatus)) results.set(id, toResult(found))
     }
     return [...results.values()]
@@ -231,11 +209,6 @@ export class LifecyclePreviews {
 function statusOf({ status, leasedUntil }: PreviewRow, now: number): Preview['status'] {
   if (status === 'IN_PROGRESS' && (leasedUntil ?? 0) < now) return 'FAILED'
   return status as Preview['status']
-}
-
-/** Written by this class alone. */
-function readPage(results: Uint8Array): StoredResult[] {
-  return JSON.parse(Buffer.from(results).toString()) as StoredResult[]
 }
 
 function isWanted([, , tags]: StoredResult, tagStatus: PreviewQuery['tagStatus']): boolean {

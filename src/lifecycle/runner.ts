@@ -26,9 +26,8 @@ import {
 import { spreadPolicy } from './commands/retention-policies.ts'
 import { askVetoes } from './commands/vetoes.ts'
 import { concernAbout, type RunCaution } from './concern.ts'
-import { evaluateRepository, type EvaluatedRepository } from './evaluate-repository.ts'
-import { policiesOf, readStored, type PolicyInForce } from './policies.ts'
-import type { CompiledPolicy } from './policy/index.ts'
+import type { EvaluatedRepository, Evaluator, PolicyText } from './evaluator.ts'
+import { policiesOf, type PolicyInForce } from './policies.ts'
 
 /** Whoever evaluates a repository says so this often; what nobody speaks for any longer is taken over. */
 const leaseMs = 5 * 60_000
@@ -94,6 +93,7 @@ function toRun(row: RunRow): LifecycleRun {
 
 export interface RunnerDependencies {
   readonly database: MetadataDatabase
+  readonly evaluator: Evaluator
   readonly ids: IdSource
   readonly clock: { now(): number }
   readonly logger: Pick<Logger, 'info' | 'error'>
@@ -286,8 +286,7 @@ class Visit {
     const evaluatedAt = clock.now()
     const evaluatedSeq = (await findRepositoryRowById(database.reader, repositoryId))?.event_seq ?? 0
     const lastTagChange = await lastTagChangeOf(database.reader, repositoryId)
-    const compiled = policies.map((policy) => policy.compiled)
-    const evaluated = await evaluateRepository(database.reader, { repositoryId, policies: compiled, nowMs: evaluatedAt, signal: this.#signal })
+    const evaluated = await this.#deps.evaluator.evaluate({ repositoryId, policies, nowMs: evaluatedAt }, this.#signal)
     const { decisions } = evaluated
     const seenBefore = (await findLifecycleState(database.reader, repositoryId))?.policiesSeen ?? ''
     /** @param seen the policies that have had their way; those that wait are compared with the ones before next time too */
@@ -364,13 +363,12 @@ class Visit {
     evaluated: EvaluatedRepository,
     nowMs: number,
   ): Promise<string | undefined> {
-    const { database } = this.#deps
     const { id: repositoryId } = this.#repository
     const previous = isChanged ? await this.#previousPolicies(policies, seenBefore) : undefined
     const before =
       previous === undefined
         ? undefined
-        : (await evaluateRepository(database.reader, { repositoryId, policies: previous, nowMs, signal: this.#signal })).decisions
+        : (await this.#deps.evaluator.evaluate({ repositoryId, policies: previous, nowMs }, this.#signal)).decisions
     return concernAbout(evaluated.decisions, before, this.#settings.caution)
   }
 
@@ -378,15 +376,15 @@ class Visit {
    * The policies as they last had their way: those of `seenBefore`. One that was not among them counts as it is: nobody changed
    * it. Undefined where there were none.
    */
-  async #previousPolicies(policies: readonly PolicyInForce[], seenBefore: string): Promise<CompiledPolicy[] | undefined> {
+  async #previousPolicies(policies: readonly PolicyInForce[], seenBefore: string): Promise<PolicyText[] | undefined> {
     const { reader } = this.#deps.database
     const seen = seenBefore === '' ? [] : (JSON.parse(seenBefore) as [id: number, version: number][])
     if (seen.length === 0) return undefined
     const known = new Set(seen.map(([id]) => id))
-    const previous = policies.filter(({ id }) => !known.has(id)).map(({ compiled }) => compiled)
+    const previous: PolicyText[] = policies.filter(({ id }) => !known.has(id))
     for (const [id, version] of seen) {
       const before = await findPolicyVersion(reader, id, version)
-      if (typeof before?.document === 'string') previous.push(readStored(before.grammar, before.document))
+      if (typeof before?.document === 'string') previous.push({ grammar: before.grammar, document: before.document })
     }
     return previous
   }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { commandContext } from '../../src/registry/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
-import { explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
+import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
 import { parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { startRegistry, type DatabaseKind, type RegistryFixture } from '../support/registry.ts'
@@ -43,9 +43,10 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
   const logger = { info: () => undefined, error: (problem: unknown) => errors.push(problem) }
   const owner = randomUUID()
   const policies = new LifecyclePolicies(database, { strict: false, intervalMs })
-  const previews = new LifecyclePreviews({ database, policies, systemContext, logger, owner, clock })
+  const evaluator = new EvaluationThread(fixture.target)
+  const previews = new LifecyclePreviews({ database, evaluator, policies, systemContext, logger, owner, clock })
   const runner = new LifecycleRunner(
-    { database, ids: systemIds, clock, logger, owner, contextOf: systemContext, lookAtClocks: async () => { await settings.lookAtClocks?.(fixture) } },
+    { database, evaluator, ids: systemIds, clock, logger, owner, contextOf: systemContext, lookAtClocks: async () => { await settings.lookAtClocks?.(fixture) } },
     {
       intervalMs,
       trashRetentionMs: fixture.uploadDependencies.trashRetentionMs,
@@ -94,10 +95,11 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
     },
-    explain: (name, digest) => explainImage(database, context, name, { digest }),
+    explain: (name, digest) => explainImage(database, evaluator, context, name, { digest }),
     async stop() {
       await previews.stop()
       await runner.stop()
+      await evaluator.stop()
       await fixture.stop()
     },
   }

@@ -40,6 +40,13 @@ export interface WatchedImage {
   readonly ranks: Map<number, number>
 }
 
+/** Everything of `Decisions` but the policies: plain data, which can be sent to another thread. */
+export interface DecidedParts {
+  readonly columns: DecidedColumns
+  readonly dueAtMs: number | undefined
+  readonly watched: ReadonlyMap<number, WatchedImage>
+}
+
 /** What an evaluation came to. Iterating it again costs as much as the first time; nothing of it changes. */
 export class Decisions implements Iterable<Decision> {
   /** The earliest time at which the outcome can become another by time alone; undefined: never. */
@@ -81,6 +88,15 @@ export class Decisions implements Iterable<Decision> {
     )
     this.expireCount = sum(this.counts, 'expire')
     this.transitionCount = sum(this.counts, 'transition')
+  }
+
+  /** @param policies those that were evaluated, in the same order */
+  static of(policies: readonly CompiledPolicy[], nowMs: number, { columns, dueAtMs, watched }: DecidedParts): Decisions {
+    return new Decisions(policies, nowMs, columns, dueAtMs, watched)
+  }
+
+  get parts(): DecidedParts {
+    return { columns: this.#columns, dueAtMs: this.dueAtMs, watched: this.#watched }
   }
 
   *[Symbol.iterator](): IterableIterator<Decision> {

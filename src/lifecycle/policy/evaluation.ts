@@ -179,11 +179,11 @@ export class Evaluation {
     }
     const columns: DecidedColumns = {
       size: this.#size,
-      ids: this.#ids.values,
-      flags: this.#flags.values,
-      expiredBy: this.#expiredBy.values,
-      transitionedBy: this.#transitionedBy.values,
-      keptBy: this.#keptBy.values,
+      ids: this.#ids.values.subarray(0, this.#size),
+      flags: this.#flags.values.subarray(0, this.#size),
+      expiredBy: this.#expiredBy.values.subarray(0, this.#size),
+      transitionedBy: this.#transitionedBy.values.subarray(0, this.#size),
+      keptBy: this.#keptBy.values.subarray(0, this.#size),
     }
     const dueAtMs = this.#dueAtMs === Number.POSITIVE_INFINITY ? undefined : this.#dueAtMs
     return new Decisions(this.#policies, this.#nowMs, columns, dueAtMs, this.#watched)

@@ -1,0 +1,177 @@
+// What lifecycle policies cost where there is very much of everything (`make lifecycle-scale`): one repository with a million
+// images is evaluated while another is pulled from, and 100,000 repositories with policies are looked through for what is due.
+//   scripts/with-node.sh node bench/lifecycle-scale.ts [images] [repositories]
+import { mkdtemp, rm, statfs } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
+import { CreateRepositoryCommand, ECRClient, GetLifecyclePolicyPreviewCommand, StartLifecyclePolicyPreviewCommand } from '@aws-sdk/client-ecr'
+import { openMetadataReader } from '../src/storage/metadata/open.ts'
+import { dueRepositories } from '../src/storage/metadata/stores/lifecycle-policy-store.ts'
+import { basicAuth } from '../test/support/distribution-client.ts'
+import { buildRandomImage, pushImage } from '../test/support/images.ts'
+import { startStowage, type Stowage } from '../test/support/start-stowage.ts'
+import { forgetPeakMemory, peakMemoryBytes } from './processes.ts'
+import { percentileOf } from './statistics.ts'
+
+const imageCount = Number(process.argv[2] ?? 1_000_000)
+const repositoryCount = Number(process.argv[3] ?? 100_000)
+const pullers = 4
+/** An image takes about a kilobyte with its indexes. */
+const neededBytes = 1500 * imageCount + 1000 * repositoryCount
+
+const policy = JSON.stringify({
+  rules: [
+    rule(1, { tagStatus: 'tagged', tagPatternList: ['dev-*'], countType: 'sinceImagePushed', countUnit: 'days', countNumber: 30 }),
+    rule(2, { tagStatus: 'untagged', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 7 }),
+    rule(3, { tagStatus: 'any', countType: 'imageCountMoreThan', countNumber: Math.floor(imageCount / 2) }),
+  ],
+})
+
+function rule(rulePriority: number, selection: object): object {
+  return { rulePriority, selection, action: { type: 'expire' } }
+}
+
+const home = await mkdtemp(join(tmpdir(), 'stowage-lifecycle-scale-'))
+try {
+  const { bavail, bsize } = await statfs(home)
+  if (bavail * bsize < neededBytes) throw new Error(`${home} has not the ${Math.ceil(neededBytes / 1e9)} GB that are needed`)
+  const dataDir = join(home, 'data')
+  const hot = await prepare(dataDir)
+  fill(join(dataDir, 'stowage.db'))
+  const stowage = await startStowage({ dataDir })
+  try {
+    await measure(stowage, hot)
+  } finally {
+    await stowage.stop()
+  }
+  await lookThrough(join(dataDir, 'stowage.db'))
+} finally {
+  await rm(home, { recursive: true, force: true })
+}
+
+/** The path of a manifest that is pulled meanwhile, in a repository of its own. */
+async function prepare(dataDir: string): Promise<string> {
+  const stowage = await startStowage({ dataDir, keys: 'kept' })
+  const ecr = clientOf(stowage)
+  for (const repositoryName of ['scale/large', 'scale/hot']) await ecr.send(new CreateRepositoryCommand({ repositoryName }))
+  ecr.destroy()
+  await pushImage({ url: stowage.url, repository: 'scale/hot', auth: stowage.credentials }, buildRandomImage([1000], 'hot'), 'latest')
+  await stowage.stop()
+  return '/v2/scale/hot/manifests/latest'
+}
+
+/** Rows as pushes make them, without their bytes: the evaluation reads none. */
+function fill(file: string): void {
+  const database = new DatabaseSync(file)
+  const startedAt = performance.now()
+  database.exec(`
+    pragma synchronous = off; pragma foreign_keys = off; pragma cache_size = -262144;
+    begin;
+    create temp table large as select id, registry_id from repository where name = 'scale/large';
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < ${imageCount})
+      insert into manifest (repository_id, digest, media_type, kind, size_bytes, image_size_bytes, pushed_at, pushed_by, storage_class)
+      select (select id from large), unhex('01' || hex(randomblob(32))), 'application/vnd.oci.image.manifest.v1+json', 'image', 500, 1000000,
+        ${Date.now()} - (i % 365) * 86400000, 'arn:aws:iam::000000000000:root', 'active' from n;
+    insert into tag (repository_id, name, manifest_id, tagged_at)
+      select repository_id, case when id % 2 = 0 then 'dev-' else 'v1.' end || id, id, pushed_at from manifest
+      where repository_id = (select id from large) and id % 3 > 0;
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < ${repositoryCount})
+      insert into repository (registry_id, domain_id, name, created_at, created_by, tag_mutability, mutability_filters, scan_on_push, encryption_type, event_seq)
+      select (select registry_id from large), 1, 'many/r' || i, 1, 'arn', 'MUTABLE', '[]', 0, 'AES256', 0 from n;
+    insert into lifecycle_policy (registry_id, grammar, scope, scope_key, repository_id, document, version, updated_at, updated_by)
+      select registry_id, 'ecr', 'repository', cast(id as text), id, '${policy}', 1, 1, 'arn' from repository where name like 'many/%';
+    insert into lifecycle_state (repository_id, evaluated_at, evaluated_seq, policies_seen, due_at)
+      select id, 1, event_seq, '[]', ${Number.MAX_SAFE_INTEGER} from repository where name like 'many/%';
+    commit;
+    analyze;`)
+  database.close()
+  console.log(`made ${imageCount} images and ${repositoryCount} repositories with policies in ${seconds(startedAt)}`)
+}
+
+async function measure(stowage: Stowage, path: string): Promise<void> {
+  const ecr = clientOf(stowage)
+  await pull(stowage, path, delay(2000))
+  const before = await pull(stowage, path, delay(10_000))
+  forgetPeakMemory(stowage.pid)
+  const memoryBefore = peakMemoryBytes(stowage.pid)
+
+  const startedAt = performance.now()
+  await ecr.send(new StartLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', lifecyclePolicyText: policy }))
+  const during = await pull(stowage, path, previewed(ecr))
+  console.log(`a preview of ${imageCount} images: complete after ${seconds(startedAt)}`)
+  const pageAt = performance.now()
+  const { previewResults = [], summary } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 100 }))
+  console.log(`its first page: ${previewResults.length} of ${summary?.expiringImageTotalCount} after ${seconds(pageAt)}`)
+  console.log(`memory: ${megabytes(peakMemoryBytes(stowage.pid) - memoryBefore)} more than before`)
+  tell('GET of a manifest before', before)
+  tell('GET of a manifest during', during)
+  console.log(`p99 during: ${(percentileOf(during, 0.99) / percentileOf(before, 0.99)).toFixed(2)} times`)
+  ecr.destroy()
+}
+
+/** What a server does once a minute where nothing is due. */
+async function lookThrough(file: string): Promise<void> {
+  const database = await openMetadataReader({ file }, { onConnectionLost: () => undefined })
+  const startedAt = performance.now()
+  const now = Date.now()
+  const due = await dueRepositories(database.reader, { now, quietSince: now, after: 0, limit: 500 })
+  console.log(`${repositoryCount} repositories looked through for what is due, which ${due.length} are: ${seconds(startedAt)}`)
+  await database.close()
+}
+
+async function previewed(ecr: ECRClient): Promise<void> {
+  for (;;) {
+    const { status } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 1 }))
+    if (status === 'FAILED') throw new Error('the preview failed')
+    if (status === 'COMPLETE') return
+    await delay(100)
+  }
+}
+
+/** Pulls one manifest over and over until then; how long each took, in milliseconds. */
+async function pull(stowage: Stowage, path: string, end: Promise<unknown>): Promise<number[]> {
+  let isOver = false
+  void end.finally(() => (isOver = true))
+  const agent = new Agent({ keepAlive: true, maxSockets: pullers })
+  const headers = { authorization: basicAuth(stowage.credentials) }
+  const times: number[] = []
+  await Promise.all(
+    Array.from({ length: pullers }, async () => {
+      while (!isOver) {
+        const startedAt = performance.now()
+        await new Promise<void>((resolve, reject) => {
+          request(`${stowage.url}${path}`, { agent, headers }, (response) => {
+            if (response.statusCode !== 200) reject(new Error(`a manifest was answered with ${response.statusCode}`))
+            response.resume().once('end', resolve)
+          })
+            .once('error', reject)
+            .end()
+        })
+        times.push(performance.now() - startedAt)
+      }
+    }),
+  )
+  agent.destroy()
+  await end
+  return times
+}
+
+function clientOf(stowage: Stowage): ECRClient {
+  return new ECRClient({ endpoint: stowage.url, region: stowage.region, credentials: stowage.keys })
+}
+
+function tell(what: string, times: readonly number[]): void {
+  const at = (share: number): string => percentileOf(times, share).toFixed(1)
+  console.log(`${what}: ${times.length} requests, median ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`)
+}
+
+function seconds(since: number): string {
+  return `${((performance.now() - since) / 1000).toFixed(2)} s`
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`
+}

@@ -1,0 +1,169 @@
+import { Worker } from 'node:worker_threads'
+import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
+import type { MetadataTarget } from '../storage/metadata/migrate.ts'
+import type { EvaluationParts } from './evaluate-repository.ts'
+import { assemble, type EvaluatedRepository, type EvaluationRequest, type Evaluator } from './evaluator.ts'
+import type { PreviewPage, PreviewSummary } from './preview-pages.ts'
+
+export interface EvaluationWorkerData {
+  readonly target: MetadataTarget
+}
+
+/** What the thread is told. */
+export type JobMessage =
+  | { readonly kind: 'evaluate' | 'preview'; readonly id: number; readonly request: EvaluationRequest }
+  /** The last page has been taken. */
+  | { readonly kind: 'taken'; readonly id: number }
+  | { readonly kind: 'stop'; readonly id: number }
+  | { readonly kind: 'close' }
+
+/** What it says. */
+export type JobAnswer =
+  | { readonly kind: 'evaluated'; readonly id: number; readonly parts: EvaluationParts }
+  | { readonly kind: 'page'; readonly id: number; readonly page: PreviewPage }
+  | { readonly kind: 'previewed'; readonly id: number; readonly summary: PreviewSummary }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: SentFailure }
+
+export interface SentFailure {
+  readonly code: string | undefined
+  readonly message: string
+  readonly stack: string | undefined
+  readonly detail: ErrorDetail | undefined
+}
+
+/**
+ * At once; others wait their turn. On SQLite they share the thread's time, and each holds some 30 bytes for every image of its
+ * repository.
+ */
+const maxJobs = 4
+
+interface Job {
+  readonly kind: 'evaluate' | 'preview'
+  readonly request: EvaluationRequest
+  readonly onPage: ((page: PreviewPage) => Promise<void>) | undefined
+  readonly result: PromiseWithResolvers<EvaluationParts | PreviewSummary>
+}
+
+/** Evaluates in a thread of its own, which begins with the first evaluation. */
+export class EvaluationThread implements Evaluator {
+  readonly #target: MetadataTarget
+  #worker: Worker | undefined
+  readonly #running = new Map<number, Job>()
+  readonly #waiting: Job[] = []
+  #nextId = 1
+  #isStopped = false
+
+  constructor(target: MetadataTarget) {
+    this.#target = target
+  }
+
+  async evaluate(request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluatedRepository> {
+    const parts = await this.#do({ kind: 'evaluate', request: plain(request), onPage: undefined, result: Promise.withResolvers() }, signal)
+    return assemble(request, parts as EvaluationParts)
+  }
+
+  async preview(request: EvaluationRequest, onPage: (page: PreviewPage) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary> {
+    return (await this.#do({ kind: 'preview', request: plain(request), onPage, result: Promise.withResolvers() }, signal)) as PreviewSummary
+  }
+
+  /** What runs is rejected. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    const worker = this.#worker
+    this.#lose(new Error('the server stops'))
+    if (worker === undefined) return
+    const ended = new Promise((resolve) => worker.once('exit', resolve))
+    this.#tell(worker, { kind: 'close' })
+    await ended
+  }
+
+  async #do(job: Job, signal: AbortSignal | undefined): Promise<EvaluationParts | PreviewSummary> {
+    signal?.throwIfAborted()
+    if (this.#isStopped) throw new Error('the server stops')
+    const stop = (): void => this.#drop(job, signal?.reason)
+    signal?.addEventListener('abort', stop)
+    this.#waiting.push(job)
+    this.#startNext()
+    try {
+      return await job.result.promise
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  #startNext(): void {
+    while (this.#running.size < maxJobs) {
+      const job = this.#waiting.shift()
+      if (job === undefined) break
+      const id = this.#nextId++
+      this.#running.set(id, job)
+      this.#worker ??= this.#startWorker()
+      this.#tell(this.#worker, { kind: job.kind, id, request: job.request })
+    }
+    if (this.#running.size > 0) this.#worker?.ref()
+    else this.#worker?.unref()
+  }
+
+  #startWorker(): Worker {
+    const workerData: EvaluationWorkerData = { target: this.#target }
+    const worker = new Worker(new URL('./evaluation-worker.ts', import.meta.url), { name: 'lifecycle', workerData, execArgv: [] })
+    worker.on('message', (answer: JobAnswer) => void this.#onAnswer(worker, answer))
+    worker.on('error', (error) => this.#onGone(worker, error))
+    worker.on('exit', () => this.#onGone(worker, new Error('the thread that evaluates lifecycle policies ended')))
+    return worker
+  }
+
+  async #onAnswer(worker: Worker, answer: JobAnswer): Promise<void> {
+    const { id } = answer
+    const job = this.#running.get(id)
+    if (answer.kind === 'page') {
+      try {
+        await job?.onPage?.(answer.page)
+        this.#tell(worker, { kind: 'taken', id })
+      } catch (error) {
+        if (job !== undefined) this.#drop(job, error)
+      }
+      return
+    }
+    this.#running.delete(id)
+    this.#startNext()
+    if (answer.kind === 'failed') job?.result.reject(revive(answer.failure))
+    else job?.result.resolve(answer.kind === 'evaluated' ? answer.parts : answer.summary)
+  }
+
+  /** One that runs keeps its place until the thread has let go of it. */
+  #drop(job: Job, reason: unknown): void {
+    const waitingAt = this.#waiting.indexOf(job)
+    if (waitingAt !== -1) this.#waiting.splice(waitingAt, 1)
+    for (const [id, each] of this.#running) if (each === job && this.#worker !== undefined) this.#tell(this.#worker, { kind: 'stop', id })
+    job.result.reject(reason)
+  }
+
+  #onGone(worker: Worker, cause: unknown): void {
+    if (this.#worker === worker) this.#lose(cause)
+  }
+
+  /** Whoever comes next has a new thread. */
+  #lose(cause: unknown): void {
+    this.#worker = undefined
+    const lost = [...this.#running.values(), ...this.#waiting.splice(0)]
+    this.#running.clear()
+    for (const { result } of lost) result.reject(cause)
+  }
+
+  #tell(worker: Worker, message: JobMessage): void {
+    worker.postMessage(message)
+  }
+}
+
+/** Without what callers know of policies besides: functions cannot be sent. */
+function plain(request: EvaluationRequest): EvaluationRequest {
+  return { ...request, policies: request.policies.map(({ grammar, document }) => ({ grammar, document })) }
+}
+
+function revive({ code, message, stack, detail }: SentFailure): Error {
+  if (code !== undefined) return new PlatformError(code, message, { detail })
+  const error = new Error(message)
+  if (stack !== undefined) error.stack = stack
+  return error
+}
