@@ -25,9 +25,9 @@ const mirror = [
 const missing = terraform === undefined ? 'terraform is not in PATH' : mirror === undefined ? 'no folder has its AWS provider' : undefined
 if (missing !== undefined) console.warn(`test/clients/terraform.test.ts is skipped: ${missing}`)
 
-const policyOf = (action: string): string => `jsonencode({
+const policyOf = (action: string, principal = '"arn:aws:iam::000000000000:root"'): string => `jsonencode({
     Version   = "2012-10-17"
-    Statement = [{ Sid = "share", Effect = "Allow", Principal = { AWS = "arn:aws:iam::000000000000:root" }, Action = ["${action}"] }]
+    Statement = [{ Sid = "share", Effect = "Allow", Principal = { AWS = ${principal} }, Action = ["${action}"] }]
   })`
 
 /** Every resource of the provider that Stowage serves. `round` changes what can be changed of them. */
@@ -44,8 +44,17 @@ provider "aws" {
   skip_metadata_api_check     = true
   endpoints {
     ecr = "${url}"
+    iam = "${url}"
     sts = "${url}"
   }
+}
+resource "aws_iam_user" "puller" {
+  name = "terraform-puller"
+  path = "/terraform/"
+}
+resource "aws_iam_role" "builder" {
+  name               = "terraform-builder"
+  assume_role_policy = ${policyOf('sts:AssumeRole', round === 1 ? 'aws_iam_user.puller.arn' : '[aws_iam_user.puller.arn, "arn:aws:iam::000000000000:root"]')}
 }
 resource "aws_ecr_repository" "app" {
   name                 = "terraform/app"
@@ -57,7 +66,7 @@ resource "aws_ecr_repository" "app" {
 }
 resource "aws_ecr_repository_policy" "app" {
   repository = aws_ecr_repository.app.name
-  policy     = ${policyOf(round === 1 ? 'ecr:BatchGetImage' : 'ecr:ListImages')}
+  policy     = ${policyOf(round === 1 ? 'ecr:BatchGetImage' : 'ecr:ListImages', '[aws_iam_role.builder.arn, aws_iam_user.puller.arn]')}
 }
 resource "aws_ecr_registry_policy" "all" {
   policy = ${policyOf(round === 1 ? 'ecr:DescribeRepositories' : 'ecr:ListImages')}
@@ -135,6 +144,13 @@ describe.skipIf(missing !== undefined)('terraform', () => {
     const [updated] = (await aws.json('ecr', 'describe-repositories')).repositories
     expect(updated).toMatchObject({ createdAt: created.createdAt, imageTagMutability: 'IMMUTABLE' })
     expect(await aws.text('ecr', 'get-registry-policy')).toContain('ecr:ListImages')
+
+    // What stands for principals is theirs alone: made anew, they have to be named anew, which terraform sees.
+    await aws.json('iam', 'delete-role', '--role-name', 'terraform-builder')
+    const { output: changes } = await runTerraform('plan', '-detailed-exitcode')
+    expect(changes).toContain('aws_iam_role.builder will be created')
+    expect(changes).toMatch(/aws_ecr_repository_policy\.app (?:will be updated in-place|has changed|must be replaced)/)
+    await apply(2)
 
     await succeed('destroy', '-auto-approve')
     expect((await aws.json('ecr', 'describe-repositories')).repositories).toEqual([])
