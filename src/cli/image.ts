@@ -89,7 +89,7 @@ function targetOf({ image: { repository, tag, digest } }: ImageOptions) {
   return { repositoryName: repository, imageId: { imageTag: tag, imageDigest: digest } }
 }
 
-function stateText({ imageDigest, imageTags, imagePushedAt, lastRecordedPullTime, imageStatus, retirement, unit, listedBy, heldBy, trash }: ImageState): string {
+function stateText({ repositoryName, imageDigest, imageTags, imagePushedAt, lastRecordedPullTime, imageStatus, retirement, unit, listedBy, heldBy, trash }: ImageState): string {
   const others = unit.filter((digest) => digest !== imageDigest)
   return `${[
     imageDigest,
@@ -103,7 +103,7 @@ function stateText({ imageDigest, imageTags, imagePushedAt, lastRecordedPullTime
       : [
           `deleted     ${isoTime(trash.trashedAt)} by ${trash.trashedBy}`,
           `had tags    ${trash.imageTags.length === 0 ? 'none' : trash.imageTags.join(', ')}`,
-          `undo        restore trash batch ${trash.trashBatch}, until ${isoTime(trash.purgeAfter)}`,
+          `undo        stowage trash restore ${repositoryName}@${imageDigest}, until ${isoTime(trash.purgeAfter)}`,
         ]),
     ...others.map((digest) => `goes with   ${digest}`),
     ...listedBy.map((digest) => `listed by   ${digest}`),

@@ -10,6 +10,7 @@ import { addIam } from './iam-command.ts'
 import { addLifecycle } from './lifecycle-command.ts'
 import { addImage } from './image-command.ts'
 import { addProtect } from './protect-command.ts'
+import { addTrash } from './trash-command.ts'
 import { addUsage } from './usage-command.ts'
 import { addVerify } from './verify-command.ts'
 
@@ -61,6 +62,7 @@ Examples:
   addUsage(program, io, onExit)
   addHold(program, io, onExit)
   addErase(program, io, onExit)
+  addTrash(program, io, onExit)
   return program
 }
 

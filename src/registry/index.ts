@@ -35,9 +35,13 @@ export type {
   Registry,
   Repository,
   RepositoryVisibility,
+  RestoreOutcome,
   StoredManifest,
+  TagChange,
   TagMutability,
   TemplateUse,
+  TrashBatch,
+  TrashedImageDetail,
   UploadBody,
   UploadSession,
 } from './types.ts'

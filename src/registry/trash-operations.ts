@@ -1,21 +1,119 @@
 import type { Quotas } from '../config/quotas.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { restoreTrash, undoTagChange } from './commands/restore-trash.ts'
+import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
+import {
+  findListedBatch,
+  findTrashedByTag,
+  listTagChanges,
+  listTrashBatches,
+  listTrashedImages,
+  type ListedTrashBatch,
+  type TrashPosition,
+} from '../storage/metadata/stores/trash-listing.ts'
+import { digestFromBytes, type Tag } from '../values/index.ts'
+import { readRepository } from './change.ts'
+import { restoreTrash, trashUnknown, undoTagChange } from './commands/restore-trash.ts'
 import { commandContext } from './context.ts'
-import type { Registry } from './types.ts'
+import { registryError } from './errors.ts'
+import { parseIdPosition, toPage } from './paging.ts'
+import { registryOf } from './repositories.ts'
+import type { Registry, TrashBatch } from './types.ts'
 
-export type TrashOperations = Pick<Registry, 'restoreTrash' | 'undoTagChange'>
+export type TrashOperations = Pick<
+  Registry,
+  'listTrash' | 'describeTrash' | 'findInTrash' | 'restoreTrash' | 'listTagChanges' | 'undoTagChange'
+>
 
-/** What brings deleted images, repositories and tags back. */
+/** Newer than everything, where a list begins. */
+const newest: TrashPosition = { createdAt: Number.MAX_SAFE_INTEGER, id: '' }
+
+/** What shows deleted images, repositories and tags, and brings them back. */
 export function trashOperations({ database, quotas }: { database: MetadataDatabase; quotas: Quotas }): TrashOperations {
   return {
+    async listTrash(context, name, page) {
+      const wanted = { registryId: context.registry.id, name, before: parseTrashPosition(page.after), limit: page.limit + 1 }
+      const rows = await listTrashBatches(database.reader, wanted)
+      return toPage(rows, page.limit, toBatch, ({ createdAt, id }) => `${createdAt}:${id}`)
+    },
+
+    async describeTrash(context, name, id, page) {
+      const after = parseIdPosition(page.after)
+      return database.snapshot(async (session) => {
+        const found = await findListedBatch(session, { registryId: context.registry.id, name, id })
+        if (!found) throw trashUnknown(id)
+        const { repositoryId } = found
+        const rows = await listTrashedImages(session, { batch: id, repositoryId, after, limit: page.limit + 1 })
+        const images = toPage(
+          rows,
+          page.limit,
+          (row) => ({ ...row, digest: digestFromBytes(row.digest), tags: row.tags as Tag[] }),
+          (row) => String(row.id),
+        )
+        return { batch: toBatch(found), images }
+      })
+    },
+
+    async findInTrash(context, name, { digest, tag }) {
+      const { id } = await readRepository(database.reader, registryOf(context), name)
+      if (digest !== undefined) {
+        const row = await findManifestRow(database.reader, id, digest)
+        if (row === undefined || row.trashed_at === null || row.trash_batch === null) throw trashUnknown(digest)
+        return { batch: row.trash_batch, digest }
+      }
+      const found = tag === undefined ? undefined : await findTrashedByTag(database.reader, id, tag)
+      if (found === undefined || found.batch === null) throw trashUnknown(tag ?? name)
+      return { batch: found.batch, digest: digestFromBytes(found.digest) }
+    },
+
     restoreTrash(context, batch, digests) {
       const limits = { maxImages: quotas.imagesPerRepository, maxRepositories: quotas.repositoriesPerRegistry }
       return database.execute(restoreTrash, { batch, digests, ...limits }, commandContext(context))
+    },
+
+    async listTagChanges(context, name, tag, page) {
+      const { id } = await readRepository(database.reader, registryOf(context), name)
+      const before = page.after === undefined ? Number.MAX_SAFE_INTEGER : parseIdPosition(page.after)
+      const rows = await listTagChanges(database.reader, { repositoryId: id, name: tag, before, limit: page.limit + 1 })
+      return toPage(
+        rows,
+        page.limit,
+        (row) => ({
+          id: row.id,
+          tag: row.name as Tag,
+          digest: row.digest === null ? undefined : digestFromBytes(row.digest),
+          previousDigest: row.previousDigest === null ? undefined : digestFromBytes(row.previousDigest),
+          changedAt: row.changedAt,
+          changedBy: row.changedBy,
+        }),
+        (row) => String(row.id),
+      )
     },
 
     undoTagChange(context, name, changeId) {
       return database.execute(undoTagChange, { name, changeId }, commandContext(context))
     },
   }
+}
+
+function toBatch(row: ListedTrashBatch): TrashBatch {
+  return {
+    batch: row.id,
+    repositoryName: row.repositoryName,
+    kind: row.kind === 'repository' ? 'repository' : 'images',
+    cause: JSON.parse(row.cause) as Record<string, unknown>,
+    isSecurity: row.isSecurity === 1,
+    imageCount: row.imageCount,
+    tagCount: row.tagCount,
+    trashedAt: row.createdAt,
+    trashedBy: row.createdBy,
+    purgeAfter: row.purgeAfter,
+  }
+}
+
+/** Throws `page-invalid`. */
+function parseTrashPosition(after: string | undefined): TrashPosition {
+  if (after === undefined) return newest
+  const [, createdAt, id] = /^(\d{1,15}):([0-9a-f-]{1,64})$/.exec(after) ?? []
+  if (createdAt === undefined || id === undefined) throw registryError('page-invalid', 'The page token is not one that was given out.')
+  return { createdAt: Number(createdAt), id }
 }

@@ -239,6 +239,43 @@ export interface RestoreOutcome {
   readonly notRestored: readonly UnrestoredImage[]
 }
 
+/** What went to the trash together, and is there still. */
+export interface TrashBatch {
+  readonly batch: string
+  readonly repositoryName: string
+  /** The repository itself, or images of it. */
+  readonly kind: 'repository' | 'images'
+  /** What did it: a request, a policy's run, a retirement. */
+  readonly cause: Readonly<Record<string, unknown>>
+  /** Deleted because it must not be used: no pull brings it back. */
+  readonly isSecurity: boolean
+  readonly imageCount: number
+  readonly tagCount: number
+  readonly trashedAt: number
+  readonly trashedBy: string
+  readonly purgeAfter: number
+}
+
+export interface TrashedImageDetail {
+  readonly digest: Digest
+  /** The tags that it had. */
+  readonly tags: readonly Tag[]
+  readonly mediaType: string
+  readonly imageSizeBytes: number
+  readonly pushedAt: number
+}
+
+/** A push that set or moved a tag, or its deletion from an image that stayed. */
+export interface TagChange {
+  readonly id: number
+  readonly tag: Tag
+  /** What it names since; absent: nothing. */
+  readonly digest: Digest | undefined
+  readonly previousDigest: Digest | undefined
+  readonly changedAt: number
+  readonly changedBy: string
+}
+
 export interface BlobInfo {
   readonly digest: Digest
   readonly sizeBytes: number
@@ -376,14 +413,27 @@ export interface Registry {
     retirement: NewRetirement | undefined,
   ): Promise<{ digest: Digest; retirement: Retirement | undefined }>
   putManifest(context: RequestContext, name: RepositoryName, input: NewManifest): Promise<PutManifestResult>
+  /** What is in the trash of a registry, or of the repositories of one name, living and deleted; the newest first. */
+  listTrash(context: RequestContext, name: RepositoryName | undefined, page: PageRequest): Promise<Page<TrashBatch>>
+  /** A batch of a repository of this name; of a deleted repository's own batch no images. Throws `trash-unknown`. */
+  describeTrash(
+    context: RequestContext,
+    name: RepositoryName,
+    batch: string,
+    page: PageRequest,
+  ): Promise<{ batch: TrashBatch; images: Page<TrashedImageDetail> }>
+  /** In which batch an image is, by its digest, or the one that went last with a tag. Throws `trash-unknown`. */
+  findInTrash(context: RequestContext, name: RepositoryName, image: ImageIdentifier): Promise<{ batch: string; digest: Digest }>
   /**
    * Brings a batch back, or of its images those named with what went with them. Throws `trash-unknown`, `limit-exceeded`,
    * `repository-exists`, `repository-trashed`.
    */
   restoreTrash(context: RequestContext, batch: string, digests?: readonly Digest[]): Promise<RestoreOutcome>
+  /** Changes of tags whose images stayed, of one tag or of all; the newest first. */
+  listTagChanges(context: RequestContext, name: RepositoryName, tag: Tag | undefined, page: PageRequest): Promise<Page<TagChange>>
   /**
    * Undoes the change of a tag whose image stayed, by the change's number. Throws `tag-change-unknown`, `tag-changed-since`,
-   * `manifest-unknown`.
+   * `manifest-unknown`, and what the change would throw that undoes it: `tag-immutable`, `image-protected`.
    */
   undoTagChange(context: RequestContext, name: RepositoryName, changeId: number): Promise<{ tag: Tag; digest: Digest | undefined }>
   /** OCI: removes the tag only; the image stays, by digest. Throws `tag-unknown`. */

@@ -96,6 +96,7 @@ export const roleRights = {
     'auditor',
     onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings', 'stowage:DescribeImage', 'stowage:ListProtections'),
     onTeam('ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'stowage:ExplainImage', 'stowage:ListLifecycleRuns'),
+    onTeam('stowage:ListTrash', 'stowage:DescribeTrash', 'stowage:ListTagChanges'),
     anywhere('ecr:DescribeRegistry', 'ecr:GetRegistryPolicy', 'ecr:GetAccountSetting', 'ecr:DescribeRepositoryCreationTemplates', 'ecr:ListPullTimeUpdateExclusions'),
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
     anywhere('stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:ListErasures', 'stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'),

@@ -53,6 +53,7 @@ const snapshot = { snapshotNumber: 1, writer: 'matrix' }
 function onOwnRegistry(operation: string, call: Call): Entry {
   return onOwn(operation, 'arn:aws:ecr:us-east-1:{account}:*', call)
 }
+const absentBatch = { trashBatch: '00000000-0000-4000-8000-000000000000' }
 const absentRun = { runId: '00000000-0000-4000-8000-000000000000' }
 
 
@@ -133,4 +134,17 @@ export const stowageEntries: EntryTable = {
     granted: '200',
     request: ({ accountId }) => ({ protocol: 'json', service: 'stowage', target: 'Stowage_V1.ListErasures', input: { registryId: accountId } }),
   },
+  'stowage:ListTrash': {
+    subject: 'registry',
+    needs: ['stowage:ListTrash'],
+    resource: 'arn:aws:ecr:us-east-1:{account}:*',
+    granted: '200',
+    request: ({ accountId }) => ({ protocol: 'json', service: 'stowage', target: 'Stowage_V1.ListTrash', input: { registryId: accountId } }),
+  },
+  'stowage:ListTrash of a repository': onRepository('ListTrash', { granted: '200' }),
+  'stowage:DescribeTrash': onRepository('DescribeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
+  'stowage:RestoreTrash': onRepository('RestoreTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
+  'stowage:RestoreTrash of an image': onRepository('RestoreTrash', { input: { imageId: { imageDigest: absentDigest } }, granted: 'TrashNotFoundException' }),
+  'stowage:ListTagChanges': onRepository('ListTagChanges', { granted: '200' }),
+  'stowage:UndoTagChange': onRepository('UndoTagChange', { input: { changeId: 999_999_999 }, granted: 'TagChangeNotFoundException' }),
 }

@@ -125,7 +125,7 @@ it('shows the state of an image, living or deleted', async () => {
   const text = await done('describe', `${repository}@${digest}`)
   expect(text).toMatch(/^state {7}in the trash$/mu)
   expect(text).toMatch(new RegExp(`^had tags {4}${tag}$`, 'mu'))
-  expect(text).toMatch(/^undo {8}restore trash batch [0-9a-f-]{36}, until \d{4}-/mu)
+  expect(text).toMatch(/^undo {8}stowage trash restore [a-z0-9/-]+@sha256:[0-9a-f]{64}, until \d{4}-/mu)
 })
 
 it('refuses steps that are past or in no order, and what is not there, and changes nothing', async () => {

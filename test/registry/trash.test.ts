@@ -226,6 +226,16 @@ describe.each(databases)('the trash on %s', (kind) => {
       expect((await listed())[0]).toMatchObject({ tags: ['latest'] })
     })
 
+    it('moves no tag back that is immutable by now', async () => {
+      await push(images.one!, 'latest')
+      await push(images.two!, 'latest')
+      const [move] = await changes()
+      await fixture.registry.putTagMutability(fixture.context, name, 'IMMUTABLE', [])
+
+      await expect(fixture.registry.undoTagChange(fixture.context, name, move!.id)).rejects.toMatchObject({ code: 'tag-immutable' })
+      expect((await listed()).find(({ digest }) => digest === images.two!.digest)).toMatchObject({ tags: ['latest'] })
+    })
+
     it('undoes no change that went with an image', async () => {
       await push(images.one!, 'latest')
       await remove(images.one!)

@@ -96,6 +96,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
           ...['ecr:DescribeImageReplicationStatus', 'ecr:DescribeImageSigningStatus', 'ecr:BatchGetRepositoryScanningConfiguration'],
           'stowage:DescribeImage',
           'stowage:ListProtections',
+          ...['stowage:ListTrash', 'stowage:DescribeTrash', 'stowage:ListTagChanges'],
         ],
         on: 'repositories',
       },

@@ -24,7 +24,9 @@ import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../val
 import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { countNewRepository, takeImageRoom } from '../quotas.ts'
-import type { RestoredImage, RestoreOutcome, UnrestoredImage } from '../types.ts'
+import { openVetoes, vetoText } from '../protection/vetoes.ts'
+import { isTagImmutable } from '../tag-mutability.ts'
+import type { RestoredImage, RestoreOutcome, TagMutability, UnrestoredImage } from '../types.ts'
 
 interface Limits {
   readonly maxImages: number
@@ -213,14 +215,14 @@ async function restoreRepository(
   return { batch: input.batch, repositoryName: repository.name, repositoryRestored: true, images: [], notRestored: [] }
 }
 
-function trashUnknown(batch: string) {
+export function trashUnknown(batch: string) {
   return registryError('trash-unknown', `There is nothing in the trash under ${batch}: it was restored or purged, or never there.`, { trashBatch: batch })
 }
 
 /**
  * Undoes the change of a tag that its image outlived: a push that moved it, or its deletion. Only while the tag still is as
  * that change left it. Throws `tag-change-unknown`, `tag-changed-since`, `manifest-unknown` when the image is not there any
- * more (restore it first, where it is in the trash).
+ * more (restore it first, where it is in the trash), `tag-immutable`, `image-protected`.
  */
 export const undoTagChange = defineCommand({
   name: 'undo-tag-change',
@@ -237,6 +239,7 @@ export const undoTagChange = defineCommand({
     if (current?.digest !== left) {
       throw registryError('tag-changed-since', `The tag '${tag}' was changed again since, and names ${current?.digest ?? 'nothing'} now.`, { tag })
     }
+    await refuseUndo(tx, repository, tag, current !== undefined, change.previousDigest === null, context)
     if (change.previousDigest === null) {
       await deleteTagRow(tx, repository.id, tag)
     } else {
@@ -260,3 +263,23 @@ export const undoTagChange = defineCommand({
     return { tag, digest }
   },
 })
+
+/** What is refused to whoever pushes or deletes a tag is not done by undoing. Throws `tag-immutable`, `image-protected`. */
+async function refuseUndo(
+  tx: Session,
+  repository: RepositoryRow,
+  tag: Tag,
+  isSet: boolean,
+  willGo: boolean,
+  context: CommandContext,
+): Promise<void> {
+  if (willGo) {
+    const vetoes = (await openVetoes(tx, repository, context.nowMs, { mode: 'by-hand' })).ofTag(tag)
+    if (vetoes.length > 0) throw registryError('image-protected', `The tag '${tag}' must not be deleted: ${vetoText(vetoes)}`)
+  } else if (isSet && isTagImmutable(repository.tag_mutability as TagMutability, JSON.parse(repository.mutability_filters) as string[], tag)) {
+    throw registryError('tag-immutable', `The tag '${tag}' cannot be moved back: tags of the repository '${repository.name}' are immutable by now.`, {
+      tag,
+      repositoryName: repository.name,
+    })
+  }
+}

@@ -15,6 +15,7 @@ import { erasureOperations } from './erasure.ts'
 import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
 import { protectionOperations } from './protections.ts'
+import { trashOperations } from './trash.ts'
 import { usageOperations } from './usage.ts'
 
 export interface StowageServiceDependencies {
@@ -52,6 +53,7 @@ export function createStowageService({ registry, erasures, accounts, homeAccount
       ...lifecycleOperations({ ...lifecycle, pageTokens }),
       ...retentionOperations({ ...lifecycle, pageTokens }),
       ...erasureOperations({ erasures, pageTokens }),
+      ...trashOperations({ registry, pageTokens }),
     },
   }
 }
