@@ -5,7 +5,7 @@ import { Erasures } from './gc/erasures.ts'
 import { Collector } from './gc/index.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
-import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies } from './lifecycle/index.ts'
+import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, RetentionPolicies } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
 import { addCollectionMetrics, addHoldMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
@@ -82,6 +82,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   releases.push(() => erasures.stop())
 
   const lifecyclePolicies = new LifecyclePolicies(database, { strict: config.strictEcr, intervalMs: config.lifecycleIntervalMs })
+  const retention = new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs })
   const processId = ids.uuid()
   const evaluator = new EvaluationThread(target)
   releases.push(() => evaluator.stop())
@@ -117,10 +118,13 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
       policies: lifecyclePolicies,
       previews: lifecyclePreviews,
       runner: lifecycleRunner,
-      retention: new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs }),
+      retention,
+      previewPolicy: (...[context, name, candidate]: PreviewArguments) =>
+        previewPolicy({ database, evaluator, policies: lifecyclePolicies, retention }, context, name, candidate),
       explain: (...[context, name, image]: ExplainArguments) => explainImage(database, evaluator, context, name, image),
     },
   }
 }
 
+type PreviewArguments = Parameters<typeof previewPolicy> extends [unknown, ...infer Rest] ? Rest : never
 type ExplainArguments = Parameters<typeof explainImage> extends [unknown, unknown, ...infer Rest] ? Rest : never

@@ -27,13 +27,52 @@ ${awsHelp}
 
 Examples:
   $ stowage lifecycle lint policy.json
+  $ stowage lifecycle preview policy.json --repository team/app
   $ stowage lifecycle explain team/app:v1
   $ stowage lifecycle run team/app
   $ stowage lifecycle history team/app`,
     )
   addLint(lifecycle, io, onExit)
+  addPreview(lifecycle, io, onExit)
   addExplain(lifecycle, io, onExit)
   addRuns(lifecycle, io, onExit)
+}
+
+interface PreviewWords extends CallWords {
+  readonly repository?: string
+  readonly prefix?: string
+  readonly wholeRegistry?: boolean
+  readonly against?: string
+  readonly grammar?: 'ecr' | 'retention'
+}
+
+function addPreview(lifecycle: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
+  addAwsOptions(
+    lifecycle
+      .command('preview')
+      .description('Show what a policy would delete that is not deleted now, and what would stay that goes now.')
+      .argument('<file>', 'the policy')
+      .addOption(new Option('--repository <name>', 'as the policy of this repository').conflicts(['prefix', 'wholeRegistry']))
+      .addOption(new Option('--prefix <prefix>', 'as the policy of all repositories under a prefix').conflicts('wholeRegistry'))
+      .option('--whole-registry', 'as the policy of all repositories')
+      .option('--against <file>', 'compared with this policy in its place (default: with the one that is there now)')
+      .addOption(new Option('--grammar <grammar>', 'whose grammar it is in (default: told from the policy)').choices(['ecr', 'retention']))
+      .option('--json', 'as JSON'),
+  )
+    .addHelpText(
+      'after',
+      `
+Nothing is changed. All other policies that a repository is under count as they are, and what they keep stays.
+Sizes are those of the images' manifests: layers that images share are in each of them.`,
+    )
+    .action(async (file: string, words: PreviewWords, command: Command) => {
+      const { repository, prefix, wholeRegistry, against, grammar } = words
+      if (repository === undefined && prefix === undefined && wholeRegistry !== true) {
+        command.error('error: say where: --repository <name>, --prefix <prefix> or --whole-registry')
+      }
+      const { previewPolicies } = await import('./lifecycle/preview.ts')
+      onExit(await previewPolicies(io, { file, against, repository, prefix, grammar, ...optionsOf(words) }))
+    })
 }
 
 function addExplain(lifecycle: Command, io: CommandIo, onExit: (exitCode: number) => void): void {

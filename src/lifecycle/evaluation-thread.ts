@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
+import type { PolicyComparison } from './compare-policies.ts'
 import type { EvaluationParts } from './evaluate-repository.ts'
-import { assemble, type EvaluatedRepository, type EvaluationRequest, type Evaluator } from './evaluator.ts'
+import { assemble, type ComparisonRequest, type EvaluatedRepository, type EvaluationRequest, type Evaluator, type PolicyText } from './evaluator.ts'
 import type { PreviewPage, PreviewSummary } from './preview-pages.ts'
 
 export interface EvaluationWorkerData {
@@ -12,6 +13,7 @@ export interface EvaluationWorkerData {
 /** What the thread is told. */
 export type JobMessage =
   | { readonly kind: 'evaluate' | 'preview'; readonly id: number; readonly request: EvaluationRequest }
+  | { readonly kind: 'compare'; readonly id: number; readonly request: ComparisonRequest }
   /** The last page has been taken. */
   | { readonly kind: 'taken'; readonly id: number }
   | { readonly kind: 'stop'; readonly id: number }
@@ -22,6 +24,7 @@ export type JobAnswer =
   | { readonly kind: 'evaluated'; readonly id: number; readonly parts: EvaluationParts }
   | { readonly kind: 'page'; readonly id: number; readonly page: PreviewPage }
   | { readonly kind: 'previewed'; readonly id: number; readonly summary: PreviewSummary }
+  | { readonly kind: 'compared'; readonly id: number; readonly comparison: PolicyComparison }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: SentFailure }
 
 export interface SentFailure {
@@ -37,11 +40,12 @@ export interface SentFailure {
  */
 const maxJobs = 4
 
+type Outcome = EvaluationParts | PreviewSummary | PolicyComparison
+
 interface Job {
-  readonly kind: 'evaluate' | 'preview'
-  readonly request: EvaluationRequest
+  readonly message: (id: number) => JobMessage
   readonly onPage: ((page: PreviewPage) => Promise<void>) | undefined
-  readonly result: PromiseWithResolvers<EvaluationParts | PreviewSummary>
+  readonly result: PromiseWithResolvers<Outcome>
 }
 
 /** Evaluates in a thread of its own, which begins with the first evaluation. */
@@ -58,12 +62,17 @@ export class EvaluationThread implements Evaluator {
   }
 
   async evaluate(request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluatedRepository> {
-    const parts = await this.#do({ kind: 'evaluate', request: plain(request), onPage: undefined, result: Promise.withResolvers() }, signal)
+    const parts = await this.#do((id) => ({ kind: 'evaluate', id, request: plain(request) }), signal)
     return assemble(request, parts as EvaluationParts)
   }
 
   async preview(request: EvaluationRequest, onPage: (page: PreviewPage) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary> {
-    return (await this.#do({ kind: 'preview', request: plain(request), onPage, result: Promise.withResolvers() }, signal)) as PreviewSummary
+    return (await this.#do((id) => ({ kind: 'preview', id, request: plain(request) }), signal, onPage)) as PreviewSummary
+  }
+
+  async compare(request: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison> {
+    const sent = { ...request, before: plainPolicies(request.before), after: plainPolicies(request.after) }
+    return (await this.#do((id) => ({ kind: 'compare', id, request: sent }), signal)) as PolicyComparison
   }
 
   /** What runs is rejected. */
@@ -77,9 +86,10 @@ export class EvaluationThread implements Evaluator {
     await ended
   }
 
-  async #do(job: Job, signal: AbortSignal | undefined): Promise<EvaluationParts | PreviewSummary> {
+  async #do(message: Job['message'], signal: AbortSignal | undefined, onPage?: Job['onPage']): Promise<Outcome> {
     signal?.throwIfAborted()
     if (this.#isStopped) throw new Error('the server stops')
+    const job: Job = { message, onPage, result: Promise.withResolvers() }
     const stop = (): void => this.#drop(job, signal?.reason)
     signal?.addEventListener('abort', stop)
     this.#waiting.push(job)
@@ -98,7 +108,7 @@ export class EvaluationThread implements Evaluator {
       const id = this.#nextId++
       this.#running.set(id, job)
       this.#worker ??= this.#startWorker()
-      this.#tell(this.#worker, { kind: job.kind, id, request: job.request })
+      this.#tell(this.#worker, job.message(id))
     }
     if (this.#running.size > 0) this.#worker?.ref()
     else this.#worker?.unref()
@@ -128,7 +138,7 @@ export class EvaluationThread implements Evaluator {
     this.#running.delete(id)
     this.#startNext()
     if (answer.kind === 'failed') job?.result.reject(revive(answer.failure))
-    else job?.result.resolve(answer.kind === 'evaluated' ? answer.parts : answer.summary)
+    else job?.result.resolve(outcomeOf(answer))
   }
 
   /** One that runs keeps its place until the thread has let go of it. */
@@ -158,7 +168,22 @@ export class EvaluationThread implements Evaluator {
 
 /** Without what callers know of policies besides: functions cannot be sent. */
 function plain(request: EvaluationRequest): EvaluationRequest {
-  return { ...request, policies: request.policies.map(({ grammar, document }) => ({ grammar, document })) }
+  return { ...request, policies: plainPolicies(request.policies) }
+}
+
+function plainPolicies(policies: readonly PolicyText[]): PolicyText[] {
+  return policies.map(({ grammar, document }) => ({ grammar, document }))
+}
+
+function outcomeOf(answer: Exclude<JobAnswer, { readonly kind: 'page' | 'failed' }>): Outcome {
+  switch (answer.kind) {
+    case 'evaluated':
+      return answer.parts
+    case 'previewed':
+      return answer.summary
+    case 'compared':
+      return answer.comparison
+  }
 }
 
 function revive({ code, message, stack, detail }: SentFailure): Error {

@@ -3,7 +3,7 @@ import { isPlatformError } from '../internal/platform-error.ts'
 import { openMetadataReader } from '../storage/metadata/open.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import type { EvaluationWorkerData, JobAnswer, JobMessage, SentFailure } from './evaluation-thread.ts'
-import { evaluateParts, previewOn } from './evaluator.ts'
+import { compareOn, evaluateParts, previewOn, type EvaluationRequest } from './evaluator.ts'
 import type { PreviewPage } from './preview-pages.ts'
 
 /*
@@ -29,6 +29,7 @@ port.on('message', (message: JobMessage) => {
   switch (message.kind) {
     case 'evaluate':
     case 'preview':
+    case 'compare':
       void work(message)
       break
     case 'taken':
@@ -44,14 +45,16 @@ port.on('message', (message: JobMessage) => {
   }
 })
 
-async function work(job: Extract<JobMessage, { readonly kind: 'evaluate' | 'preview' }>): Promise<void> {
-  const { id, request } = job
+async function work(job: Exclude<JobMessage, { readonly kind: 'taken' | 'stop' | 'close' }>): Promise<void> {
+  const { id } = job
   const state: Running = { stop: new AbortController(), taken: undefined }
   running.set(id, state)
   try {
     const { reader } = await opening
-    if (job.kind === 'evaluate') await evaluate(id, reader, job, state.stop.signal)
-    else answer({ kind: 'previewed', id, summary: await previewOn(reader, request, (page) => send(id, page, state), state.stop.signal) })
+    const { signal } = state.stop
+    if (job.kind === 'evaluate') await evaluate(id, reader, job.request, signal)
+    else if (job.kind === 'compare') answer({ kind: 'compared', id, comparison: await compareOn(reader, job.request, signal) })
+    else answer({ kind: 'previewed', id, summary: await previewOn(reader, job.request, (page) => send(id, page, state), signal) })
   } catch (error) {
     answer({ kind: 'failed', id, failure: failureOf(error) })
   } finally {
@@ -59,7 +62,7 @@ async function work(job: Extract<JobMessage, { readonly kind: 'evaluate' | 'prev
   }
 }
 
-async function evaluate(id: number, reader: Session, { request }: Extract<JobMessage, { readonly kind: 'evaluate' | 'preview' }>, signal: AbortSignal): Promise<void> {
+async function evaluate(id: number, reader: Session, request: EvaluationRequest, signal: AbortSignal): Promise<void> {
   const parts = await evaluateParts(reader, request, signal)
   const { ids, flags, expiredBy, transitionedBy, keptBy } = parts.decided.columns
   const buffers = [ids, flags, expiredBy, transitionedBy, keptBy, parts.fingerprints].map(({ buffer }) => buffer as ArrayBuffer)

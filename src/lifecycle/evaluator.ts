@@ -1,4 +1,5 @@
 import type { Session } from '../storage/metadata/session.ts'
+import { comparePolicies, type PolicyComparison } from './compare-policies.ts'
 import { evaluateRepository, type EvaluationParts } from './evaluate-repository.ts'
 import { readStored } from './policies.ts'
 import { Decisions, type CompiledPolicy } from './policy/index.ts'
@@ -25,6 +26,14 @@ export interface EvaluatedRepository {
   readonly fingerprints: Uint32Array
 }
 
+/** Two sets of policies for one repository. */
+export interface ComparisonRequest extends Pick<EvaluationRequest, 'repositoryId' | 'nowMs'> {
+  readonly before: readonly PolicyText[]
+  readonly after: readonly PolicyText[]
+  /** Images to be told of. */
+  readonly limit: number
+}
+
 /**
  * Evaluates the policies of a repository over its images as they are: the one code path of previews, runs and explanations.
  * With a signal the promise rejects with its reason.
@@ -35,6 +44,7 @@ export interface Evaluator {
    * Evaluates, and gives what the first of the policies would do page by page to `onPage`, one after the other.
    */
   preview(request: EvaluationRequest, onPage: (page: PreviewPage) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary>
+  compare(request: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison>
 }
 
 export async function evaluateParts(session: Session, request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluationParts> {
@@ -50,6 +60,14 @@ export async function previewOn(
   signal?: AbortSignal,
 ): Promise<PreviewSummary> {
   return readPreview(session, assemble(request, await evaluateParts(session, request, signal)).decisions, onPage, signal)
+}
+
+export async function compareOn(session: Session, { before, after, limit, ...repository }: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison> {
+  const decided = async (policies: readonly PolicyText[]): Promise<Decisions> => {
+    const request = { ...repository, policies }
+    return assemble(request, await evaluateParts(session, request, signal)).decisions
+  }
+  return comparePolicies(session, { before: await decided(before), after: await decided(after), limit }, signal)
 }
 
 /** Policies are functions, which no thread can send: they are read again. */

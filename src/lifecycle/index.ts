@@ -1,6 +1,7 @@
 export { type LifecycleErrorCode } from './errors.ts'
 export { EvaluationThread } from './evaluation-thread.ts'
 export { type Evaluator } from './evaluator.ts'
+export { previewPolicy, type PolicyCandidate, type PolicyPreview } from './policy-preview.ts'
 export { explainImage, type ImageExplanation } from './explain.ts'
 export { LifecyclePolicies, type LifecycleSettings } from './policies.ts'
 export { LifecyclePreviews, type Preview, type PreviewQuery, type PreviewResult } from './previews.ts'

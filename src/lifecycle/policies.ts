@@ -22,6 +22,8 @@ export interface PolicyInForce {
   readonly grammar: 'ecr' | 'retention'
   /** Whose it is, in words: the repository's, a prefix's, the registry's. */
   readonly from: string
+  readonly scope: string
+  readonly scopeKey: string
   readonly document: string
   readonly compiled: CompiledPolicy
 }
@@ -96,6 +98,8 @@ export async function policiesOf(
     version,
     grammar: grammar as PolicyInForce['grammar'],
     from: scope === 'repository' ? `the repository '${repository.name}'` : scope === 'prefix' ? `the prefix '${scopeKey}'` : 'the registry',
+    scope,
+    scopeKey,
     document: document ?? '',
     compiled: readStored(grammar, document ?? ''),
   }))

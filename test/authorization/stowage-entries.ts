@@ -117,6 +117,7 @@ export const stowageEntries: EntryTable = {
     input: { scope: 'REGISTRY', policyText: 'no policy' },
     granted: 'InvalidParameterException',
   }),
+  'stowage:PreviewPolicy': onRepository('PreviewPolicy', { input: { policyType: 'RETENTION', policyText: 'no policy' }, granted: 'InvalidParameterException' }),
   'stowage:GetRetentionPolicy': onRetention('GetRetentionPolicy', 'RetentionPolicyNotFoundException'),
   'stowage:DeleteRetentionPolicy': onRetention('DeleteRetentionPolicy', 'RetentionPolicyNotFoundException'),
   'stowage:ListPolicyVersions': onRetention('ListPolicyVersions', 'RetentionPolicyNotFoundException'),

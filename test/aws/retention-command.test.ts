@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { buildRandomImage, pushImage } from '../support/images.ts'
 import { installPrograms } from '../support/installed-programs.ts'
 import { run, type RunResult } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
@@ -69,4 +71,27 @@ it('says what is wrong', async () => {
   const nowhere = await retention('put', wrong)
   expect([nowhere.exitCode, nowhere.stderr]).toEqual([2, expect.stringContaining('--whole-registry')])
   expect((await retention('get', '--whole-registry', '--prefix', 'team')).exitCode).toBe(2)
+})
+
+it('shows what a policy would change in each repository, and between two policies', async () => {
+  const ecr = new ECRClient({ endpoint: stowage.url, region: stowage.region, credentials: stowage.keys })
+  for (const repository of ['preview/web', 'preview/api', 'other/web']) {
+    await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }))
+    for (const tag of ['dev-1', 'dev-2', 'v1']) {
+      await pushImage({ url: stowage.url, repository, auth: stowage.credentials }, buildRandomImage([100], `${repository} ${tag}`), tag)
+    }
+  }
+  ecr.destroy()
+  const newest = file('newest.json', { rules: [{ name: 'newest', action: 'delete', exceptNewest: 1 }] })
+  const kept = file('kept.json', { rules: [{ name: 'newest', action: 'delete', exceptNewest: 1 }, { name: 'dev', action: 'keep', tags: ['dev-1'] }] })
+  const preview = (...words: string[]) => run('stowage', ['lifecycle', 'preview', ...words], { env: { ...stowage.awsEnv, PATH: path, HOME: dir.path }, mayFail: true })
+
+  const shown = await preview(newest, '--prefix', 'preview')
+  expect(shown.exitCode, shown.output).toBe(0)
+  expect(shown.stdout).toMatch(/^repository +images +go now +would go +more +fewer +size of more\npreview\/api +3 +0 +2 +2 +0 .*\npreview\/web +3 +0 +2 +2 +0 /u)
+  expect(shown.stdout).toMatch(/- goes +preview\/web@sha256:[0-9a-f]{12} +dev-1 +\d{4}-\d\d-\d\d +newest of the policy that is tried\n/u)
+
+  const compared = await preview(kept, '--against', newest, '--repository', 'preview/web', '--json')
+  expect(JSON.parse(compared.stdout)).toMatchObject([{ repositoryName: 'preview/web', after: { imageCount: 1 }, spared: { imageCount: 1 }, changes: [{ imageTags: ['dev-1'], change: 'SPARED' }] }])
+  expect((await preview(newest)).exitCode).toBe(2)
 })

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { commandContext } from '../../src/registry/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
-import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
+import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type Evaluator, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
 import { parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { startRegistry, type DatabaseKind, type RegistryFixture } from '../support/registry.ts'
@@ -12,6 +12,7 @@ const intervalMs = 60 * 60 * 1000
 /** A registry with everything that carries policies out, on a clock that stands still until it is moved. */
 export interface LifecycleWorld {
   readonly fixture: RegistryFixture
+  readonly evaluator: Evaluator
   readonly policies: LifecyclePolicies
   readonly retention: RetentionPolicies
   readonly previews: LifecyclePreviews
@@ -57,6 +58,7 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
 
   const world: LifecycleWorld = {
     fixture,
+    evaluator,
     policies,
     retention: new RetentionPolicies(database, { intervalMs }),
     previews,

@@ -92,7 +92,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
         actions: [
           ...['ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource'],
           ...['ecr:GetRepositoryPolicy', 'ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'ecr:DescribeImageScanFindings'],
-          ...['stowage:ExplainImage', 'stowage:ListLifecycleRuns'],
+          ...['stowage:ExplainImage', 'stowage:ListLifecycleRuns', 'stowage:PreviewPolicy'],
           ...['ecr:DescribeImageReplicationStatus', 'ecr:DescribeImageSigningStatus', 'ecr:BatchGetRepositoryScanningConfiguration'],
           'stowage:DescribeImage',
           'stowage:ListProtections',
@@ -111,6 +111,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
       },
       { sid: 'LookAtAccess', actions: ['iam:Get*', 'iam:List*', 'iam:GenerateCredentialReport'], on: 'all' },
       { sid: 'LookAtAccounts', actions: ['stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:ListErasures'], on: 'all' },
+      { sid: 'LookAtRetention', actions: ['stowage:GetRetentionPolicy', 'stowage:ListPolicyVersions', 'stowage:ListRetentionPolicies'], on: 'all' },
       { sid: 'LookAtProtection', actions: ['stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'], on: 'all' },
     ],
   },

@@ -25,7 +25,7 @@ const clocks = ['pushed', 'tagged', 'pulled', 'used', 'archived'] as const satis
 const orders = ['pushed', 'tagged', 'pulled', 'used', 'version'] as const
 const groups = ['major', 'minor', 'pattern'] as const
 
-/** A rule as it is written; what it leaves out is undefined. docs/operations/retention-policies.md. */
+/** A rule as it is written; what it leaves out is undefined. docs/reference/retention-policy.md. */
 export interface RetentionRule {
   readonly name: string
   readonly description: string | undefined

@@ -14,7 +14,7 @@ const maxTextLength = 30_720
 const defaultClasses: ReadonlySet<string> = new Set(['image', 'index'])
 
 /**
- * Reads a retention policy: rules that delete, archive and keep, where keeping always wins. docs/operations/retention-policies.md.
+ * Reads a retention policy: rules that delete, archive and keep, where keeping always wins. docs/reference/retention-policy.md.
  * The text that it answers is the same document without white space, in the order in which it was written.
  *
  * @throws `policy-invalid`, saying which rule, and what would be right

@@ -127,7 +127,7 @@ export async function previewPageAfter(session: Session, previewId: number, mani
 }
 
 const details = statement<{ id: number }>()((db, p) =>
-  db.selectFrom('manifest').select(['id', 'digest', 'pushed_at as pushedAt', 'storage_class as storageClass']).where('id', '=', p.id),
+  db.selectFrom('manifest').select(['id', 'digest', 'pushed_at as pushedAt', 'storage_class as storageClass', 'image_size_bytes as sizeBytes']).where('id', '=', p.id),
 )
 
 export interface ImageSummaryRow {
@@ -135,6 +135,7 @@ export interface ImageSummaryRow {
   readonly digest: Uint8Array
   readonly pushedAt: number
   readonly storageClass: string
+  readonly sizeBytes: number
 }
 
 /** What a preview shows of images, beside their tags; those that are gone are left out. */
@@ -143,7 +144,7 @@ export async function imageSummaries(session: Session, ids: readonly number[]): 
   return session.query(
     session.builder
       .selectFrom('manifest')
-      .select(['id', 'digest', 'pushed_at as pushedAt', 'storage_class as storageClass'])
+      .select(['id', 'digest', 'pushed_at as pushedAt', 'storage_class as storageClass', 'image_size_bytes as sizeBytes'])
       .where('id', 'in', ids)
       .where('trashed_at', 'is', null),
   )

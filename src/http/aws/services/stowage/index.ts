@@ -8,6 +8,7 @@ import type { AccountId } from '../../../../values/index.ts'
 import type { AwsService } from '../../service.ts'
 import { accountOf } from '../ecr/target.ts'
 import { PageTokens } from '../ecr/page-token.ts'
+import { policyPreviewOperations, type PreviewPolicy } from './policy-preview.ts'
 import { retentionOperations } from './retention.ts'
 import { lifecycleOperations, type ExplainImage } from './lifecycle.ts'
 import { accountOperations } from './accounts.ts'
@@ -24,7 +25,7 @@ export interface StowageServiceDependencies {
   /** Seals the positions in lists. */
   readonly keyring: Keyring
   readonly accounts: Accounts
-  readonly lifecycle: { readonly runner: LifecycleRunner; readonly explain: ExplainImage; readonly retention: RetentionPolicies }
+  readonly lifecycle: { readonly runner: LifecycleRunner; readonly explain: ExplainImage; readonly retention: RetentionPolicies; readonly previewPolicy: PreviewPolicy }
   /** The account that the installation began with: its principals alone manage accounts. */
   readonly homeAccountId: AccountId
   readonly protections: Protections
@@ -52,6 +53,7 @@ export function createStowageService({ registry, erasures, accounts, homeAccount
       ...holdOperations({ protections }),
       ...lifecycleOperations({ ...lifecycle, pageTokens }),
       ...retentionOperations({ ...lifecycle, pageTokens }),
+      ...policyPreviewOperations({ ...lifecycle }),
       ...erasureOperations({ erasures, pageTokens }),
       ...trashOperations({ registry, pageTokens }),
     },

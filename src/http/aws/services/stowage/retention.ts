@@ -10,9 +10,9 @@ import { registryId, registryResource, repositoryName } from './target.ts'
 const maxPageSize = 100
 
 /** What is wrong with one, its length too, is told by whoever reads it. */
-const policyText = string()
+export const policyText = string()
 
-const placeMembers = {
+export const placeMembers = {
   registryId,
   scope: required(enumeration(['REPOSITORY', 'PREFIX', 'REGISTRY'])),
   repositoryName,

@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises'
+import { readAwsEnvironment } from '../../config/aws-environment.ts'
+import { exitCodes } from '../../config/exit-codes.ts'
+import { lintPolicy, type PolicyGrammar } from '../../lifecycle/policy/index.ts'
+import { createAwsAccess } from '../aws/access.ts'
+import { resolveAwsSettings, type AwsOptions } from '../aws/settings.ts'
+import { connectToStowage, isoTime, jsonText, tableText } from '../aws/stowage-calls.ts'
+import type { CommandIo } from '../command-io.ts'
+
+export interface PreviewOptions extends AwsOptions {
+  readonly file: string
+  readonly against: string | undefined
+  /** At most one of them; otherwise the whole registry. */
+  readonly repository: string | undefined
+  readonly prefix: string | undefined
+  readonly grammar: PolicyGrammar | undefined
+  readonly json: boolean
+}
+
+interface Amount {
+  readonly imageCount: number
+  readonly imageSizeInBytes: number
+}
+
+/** As the service answers it; times are seconds since the epoch. */
+interface Preview {
+  readonly repositoryName: string
+  readonly imageCount: number
+  readonly before: Amount
+  readonly after: Amount
+  readonly deleted: Amount
+  readonly spared: Amount
+  readonly changes: readonly {
+    readonly imageDigest: string
+    readonly imageTags: readonly string[]
+    readonly imagePushedAt: number
+    readonly imageSizeInBytes: number
+    readonly change: 'DELETED' | 'SPARED'
+    readonly rule: string
+    readonly policy: string
+  }[]
+}
+
+/** Shows what a policy would delete that is not deleted as it is (or by another policy), and the other way round. */
+export async function previewPolicies(io: CommandIo, options: PreviewOptions): Promise<number> {
+  const { file, against, repository, prefix, json } = options
+  let policyText: string
+  let againstPolicyText: string | undefined
+  try {
+    policyText = (await readFile(file, 'utf8')).trim()
+    againstPolicyText = against === undefined ? undefined : (await readFile(against, 'utf8')).trim()
+  } catch (error) {
+    io.stderr.write(`stowage: a policy cannot be read: ${error instanceof Error ? error.message : String(error)}\n`)
+    return exitCodes.usage.code
+  }
+  const grammar = options.grammar ?? lintPolicy(policyText).grammar
+  const scope = repository !== undefined ? 'REPOSITORY' : prefix !== undefined ? 'PREFIX' : 'REGISTRY'
+  if (grammar === 'ecr' && scope !== 'REPOSITORY') {
+    io.stderr.write("stowage: a lifecycle policy of the ECR API is one repository's: use --repository, or a retention policy.\n")
+    return exitCodes.usage.code
+  }
+  const call = await connectToStowage(options)
+  const policyType = grammar === 'ecr' ? 'LIFECYCLE' : 'RETENTION'
+  const previews: Preview[] = []
+  for (const repositoryName of repository === undefined ? await repositoriesUnder(options, prefix) : [repository]) {
+    previews.push(await call<Preview>('PreviewPolicy', { repositoryName, policyType, scope, prefix, policyText, againstPolicyText }))
+  }
+  io.stdout.write(json ? jsonText(previews.map(forPeople)) : previewText(previews))
+  return exitCodes.ok.code
+}
+
+async function repositoriesUnder(options: AwsOptions, prefix: string | undefined): Promise<string[]> {
+  const access = createAwsAccess(await resolveAwsSettings(readAwsEnvironment(), options))
+  const { ECRClient, paginateDescribeRepositories } = await import('@aws-sdk/client-ecr')
+  const client = new ECRClient(access.clientConfig('ecr'))
+  const start = prefix === undefined ? '' : `${prefix.replace(/\/$/u, '')}/`
+  try {
+    return await access.call('ecr', async () => {
+      const names: string[] = []
+      for await (const { repositories = [] } of paginateDescribeRepositories({ client, pageSize: 1000 }, {})) {
+        names.push(...repositories.flatMap(({ repositoryName = '' }) => (repositoryName.startsWith(start) ? [repositoryName] : [])))
+      }
+      return names.sort()
+    })
+  } finally {
+    client.destroy()
+  }
+}
+
+function previewText(previews: readonly Preview[]): string {
+  const heading = ['repository', 'images', 'go now', 'would go', 'more', 'fewer', 'size of more']
+  const rows = previews.map(({ repositoryName, imageCount, before, after, deleted, spared }) =>
+    [repositoryName, ...[imageCount, before.imageCount, after.imageCount, deleted.imageCount, spared.imageCount].map(String), sizeText(deleted.imageSizeInBytes)],
+  )
+  const changes = previews.flatMap(({ repositoryName, changes: of }) =>
+    of.map(({ change, imageDigest, imageTags, imagePushedAt, rule, policy }) => [
+      change === 'DELETED' ? '- goes' : '+ stays',
+      `${repositoryName}@${imageDigest.slice(0, 19)}`,
+      imageTags.join(' '),
+      isoTime(imagePushedAt).slice(0, 10),
+      `${rule} of ${policy}`,
+    ]),
+  )
+  const table = tableText(heading, rows)
+  return changes.length === 0 ? table : `${table}\n${tableText(['', 'image', 'tags', 'pushed', 'by'], changes)}`
+}
+
+function sizeText(bytes: number): string {
+  return `${(bytes / 1_000_000).toFixed(1)} MB`
+}
+
+function forPeople({ changes, ...rest }: Preview): object {
+  return { ...rest, changes: changes.map(({ imagePushedAt, ...image }) => ({ ...image, imagePushedAt: isoTime(imagePushedAt) })) }
+}

@@ -1,0 +1,118 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Session } from '../storage/metadata/session.ts'
+import { tagsOf } from '../storage/metadata/stores/image-kin.ts'
+import { imageSummaries } from '../storage/metadata/stores/lifecycle-preview-store.ts'
+import { digestFromBytes, type Digest, type Tag } from '../values/index.ts'
+import type { Decision, Decisions } from './policy/index.ts'
+
+/** Images, and what their manifests say they take; layers that they share are in each of them. */
+export interface ImageAmount {
+  readonly images: number
+  readonly sizeBytes: number
+}
+
+/** An image that only one of two sets of policies would delete. */
+export interface ComparedImage {
+  readonly digest: Digest
+  readonly tags: readonly Tag[]
+  readonly pushedAt: number
+  readonly sizeBytes: number
+  readonly change: 'deleted' | 'spared'
+  /** Which of the policies deletes it, by its place in its set, and by which of its rules. */
+  readonly policy: number
+  readonly rule: number
+}
+
+export interface PolicyComparison {
+  readonly imageCount: number
+  readonly before: ImageAmount
+  readonly after: ImageAmount
+  /** Deleted only by the policies after the change, and only by those before. */
+  readonly deleted: ImageAmount
+  readonly spared: ImageAmount
+  /** The first of both, in the order of their pushes. */
+  readonly changes: readonly ComparedImage[]
+}
+
+/** Looked up together: a few milliseconds of work. */
+const imagesPerStep = 1000
+
+class Amount implements ImageAmount {
+  images = 0
+  sizeBytes = 0
+
+  add(sizeBytes: number): void {
+    this.images += 1
+    this.sizeBytes += sizeBytes
+  }
+}
+
+interface Fate {
+  readonly id: number
+  readonly before: Decision | undefined
+  readonly after: Decision | undefined
+}
+
+/** What two evaluations of one repository would delete, beside each other. */
+export async function comparePolicies(
+  session: Session,
+  { before, after, limit }: { readonly before: Decisions; readonly after: Decisions; readonly limit: number },
+  signal?: AbortSignal,
+): Promise<PolicyComparison> {
+  const amounts = { before: new Amount(), after: new Amount(), deleted: new Amount(), spared: new Amount() }
+  const changes: ComparedImage[] = []
+  let waiting: Fate[] = []
+  const flush = async (): Promise<void> => {
+    signal?.throwIfAborted()
+    const fates = waiting
+    waiting = []
+    if (fates.length === 0) return
+    const rows = new Map((await imageSummaries(session, fates.map(({ id }) => id))).map((row) => [row.id, row]))
+    const shown = fates.filter((fate) => isChanged(fate) && rows.has(fate.id)).slice(0, limit - changes.length)
+    const tags = Map.groupBy(shown.length === 0 ? [] : await tagsOf(session, shown.map(({ id }) => id)), ({ id }) => id)
+    for (const fate of fates) {
+      const sizeBytes = rows.get(fate.id)?.sizeBytes
+      if (sizeBytes === undefined) continue
+      if (fate.before) amounts.before.add(sizeBytes)
+      if (fate.after) amounts.after.add(sizeBytes)
+      if (isChanged(fate)) amounts[fate.after ? 'deleted' : 'spared'].add(sizeBytes)
+    }
+    for (const { id, before: was, after: is } of shown) {
+      const { digest, pushedAt, sizeBytes } = rows.get(id)!
+      const { policy, rule } = (is ?? was)!
+      const names = (tags.get(id) ?? []).map(({ tag }) => tag as Tag).sort()
+      changes.push({ digest: digestFromBytes(digest), tags: names, pushedAt, sizeBytes, change: is ? 'deleted' : 'spared', policy, rule })
+    }
+    await nextTurn()
+  }
+  for (const fate of side(before, after)) {
+    waiting.push(fate)
+    if (waiting.length === imagesPerStep) await flush()
+  }
+  await flush()
+  return { imageCount: after.imageCount, ...amounts, changes }
+}
+
+function isChanged({ before, after }: Fate): boolean {
+  return (before === undefined) !== (after === undefined)
+}
+
+/** Both in the order of the images' numbers, as decisions come. */
+function* side(before: Decisions, after: Decisions): Generator<Fate> {
+  const left = deletions(before)
+  const right = deletions(after)
+  let was = left.next().value
+  let is = right.next().value
+  while (was !== undefined || is !== undefined) {
+    const id = Math.min(was?.manifestId ?? Number.POSITIVE_INFINITY, is?.manifestId ?? Number.POSITIVE_INFINITY)
+    const fate: Fate = { id, before: was?.manifestId === id ? was : undefined, after: is?.manifestId === id ? is : undefined }
+    yield fate
+    if (fate.before) was = left.next().value
+    if (fate.after) is = right.next().value
+  }
+}
+
+function* deletions(decisions: Decisions): Generator<Decision, undefined> {
+  for (const decision of decisions) if (decision.action === 'expire') yield decision
+  return undefined
+}
