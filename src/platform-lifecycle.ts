@@ -107,7 +107,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   )
   if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
   releases.push(() => lifecycleRunner.stop())
-  const collector = new Collector({ database, blobStore, systemContext, clock, logger, owner: processId })
+  const collector = new Collector({ database, blobStore, systemContext, clock, logger, lookAtClocks: () => guardWatch.look(), owner: processId })
   addCollectionMetrics(metrics, collector.counters)
   if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)
   releases.push(() => collector.stop())

@@ -39,6 +39,8 @@ export interface CollectorDependencies {
   readonly systemContext: () => CommandContext
   readonly clock: { now(): number }
   readonly logger: Pick<Logger, 'info' | 'error'>
+  /** Looks whether the clock was set, and puts everything on hold if so, before anything is removed by it. Never rejects. */
+  readonly lookAtClocks?: () => Promise<void>
   /** Names this process. */
   readonly owner: string
 }
@@ -84,6 +86,7 @@ export class Collector {
 
   async #collect(): Promise<void> {
     const before = { ...this.counters }
+    await this.#deps.lookAtClocks?.()
     // In the order in which one leads to the other.
     await this.#each('repository', (review) => this.#repository(review))
     await this.#batches('manifest', (reviews) => this.#manifests(reviews))

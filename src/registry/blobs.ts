@@ -68,7 +68,7 @@ export function blobOperations(deps: { database: MetadataDatabase; damageWatch: 
       if (!blob || !(await damageWatch.isPresent(digest, blob))) return undefined
       if (blob.reviewIsNear) {
         const { blobId, repositoryId } = blob
-        await database.execute(promiseBlob, { blobId, repositoryId }, commandContext(context))
+        if (!(await database.execute(promiseBlob, { blobId, repositoryId }, commandContext(context)))) return undefined
       }
       return { digest, sizeBytes: blob.sizeBytes }
     },

@@ -13,6 +13,10 @@ export interface Scene {
   readonly history: History
   readonly turns: Turns
   readonly chance: Chance
+  /** The name of the source that says what runs. */
+  readonly source: string
+  readonly nextSnapshot: () => number
+  readonly isAboutPolicies: boolean
 }
 
 /** Something a client or the server does: chosen and filled in before the history begins, so that a seed says it all. */
@@ -129,7 +133,7 @@ export function untag(repository: RepositoryName, tag: string): Action {
   return {
     says: `take ${tag} away from ${repository}`,
     async run({ world }) {
-      await unless([...gone, 'tag-unknown'], () => world.process.registry.deleteTag(world.context, repository, parseTag(tag)))
+      await unless([...gone, 'tag-unknown', 'image-protected'], () => world.process.registry.deleteTag(world.context, repository, parseTag(tag)))
     },
   }
 }
@@ -139,7 +143,7 @@ export function deleteRepository(repository: RepositoryName): Action {
     says: `delete ${repository} and make it anew`,
     async run({ world, history, turns }) {
       const removal = history.removing(repository, undefined, turns.time)
-      await unless(gone, () => world.process.registry.deleteRepository(world.context, repository, { force: true }))
+      await unless([...gone, 'repository-protected'], () => world.process.registry.deleteRepository(world.context, repository, { force: true }))
       await unless(['repository-exists'], () => world.process.registry.createRepository(world.context, { name: repository, ...settings }))
       removal.ended = turns.time
     },
@@ -230,6 +234,89 @@ export function collect(): Action {
   }
 }
 
+export function pin(repository: RepositoryName, image: KnownImage): Action {
+  return {
+    says: `pin ${image.name} of ${repository}`,
+    async run({ world, history, turns }) {
+      const target = { kind: 'digest', value: image.digest } as const
+      const kept = await unless([...gone, 'manifest-unknown'], () =>
+        world.process.protections.put(world.context, repository, { target, reason: 'a pin', owner: 'tests', endsAt: undefined, mayLoosen: true }),
+      )
+      if (kept) history.keepings.push({ repository, image, what: 'pin', since: turns.time, until: Number.POSITIVE_INFINITY })
+    },
+  }
+}
+
+export function unpin(repository: RepositoryName, image: KnownImage): Action {
+  return {
+    says: `unpin ${image.name} of ${repository}`,
+    async run({ world, history, turns }) {
+      history.letGo(repository, image, 'pin', turns.time)
+      await unless([...gone, 'protection-unknown'], () => world.process.protections.delete(world.context, repository, { kind: 'digest', value: image.digest }))
+    },
+  }
+}
+
+/** The source of a history says what runs: these images of one repository, and nothing else. */
+export function report(source: string, number: number, repository: RepositoryName, images: readonly KnownImage[]): Action {
+  return {
+    says: `report ${images.map(({ name }) => name).join(' and ')} of ${repository} as snapshot ${number}`,
+    async run({ world, history, turns, catalogue }) {
+      const { sources } = world.process
+      const snapshot = { sourceName: source, number, writer: `writer ${number}` }
+      const what = `lease ${number}`
+      await unless(['usage-source-unknown', 'usage-snapshot-conflict', 'usage-snapshot-incomplete'], async () => {
+        await sources.begin(world.context, snapshot)
+        await sources.put(
+          world.context,
+          snapshot,
+          images.map(({ digest, name }) => ({ repositoryName: repository, digest, workload: name, environment: undefined, until: undefined })),
+        )
+        for (const image of images) history.keepings.push({ repository, image, what, since: turns.time, until: Number.POSITIVE_INFINITY })
+        // The snapshots before are over from the moment in which this one may be believed.
+        for (const other of catalogue.images) {
+          for (const place of catalogue.repositories) {
+            for (let before = 1; before < number; before += 1) history.letGo(place, other, `lease ${before}`, turns.time)
+          }
+        }
+        await sources.complete(world.context, snapshot, images.length)
+      })
+      // Whatever came of it, a later one may take its leases away.
+    },
+  }
+}
+
+/** Lifecycle policies are carried out, of every repository that is due. */
+export function runPolicies(): Action {
+  return {
+    says: 'carry out lifecycle policies',
+    async run({ world, history, turns, catalogue }) {
+      const removals = catalogue.repositories.map((repository) => history.removing(repository, new Set(catalogue.images), turns.time))
+      await world.process.runner.sweep()
+      for (const removal of removals) removal.ended = turns.time
+    },
+  }
+}
+
+const selections = [
+  { tagStatus: 'untagged', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 1 },
+  { tagStatus: 'any', countType: 'imageCountMoreThan', countNumber: 2 },
+  { tagStatus: 'tagged', tagPatternList: ['v*'], countType: 'imageCountMoreThan', countNumber: 1 },
+  { tagStatus: 'any', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 1 },
+]
+
+export function putPolicy(repository: RepositoryName, which: number): Action {
+  const selection = selections[which % selections.length]!
+  const description = 'a rule of a random history, described at the length that the grammar asks of a policy'
+  const text = JSON.stringify({ rules: [{ rulePriority: 1, description, selection, action: { type: 'expire' } }] })
+  return {
+    says: `put a policy on ${repository}: ${JSON.stringify(selection)}`,
+    run: async ({ world }) => {
+      await unless(gone, () => world.process.policies.put(world.context, repository, text))
+    },
+  }
+}
+
 export function timePasses(hours: number): Action {
   return {
     says: `${hours} hours pass`,
@@ -244,10 +331,24 @@ export function timePasses(hours: number): Action {
 export const spans: readonly number[] = [1, 2, 25, 25, 25, 8 * 24]
 
 /** An action that a client or the server might do, by chance. */
-export function anyAction({ catalogue, chance }: Pick<Scene, 'catalogue' | 'chance'>): Action {
+export function anyAction({ catalogue, chance, source, nextSnapshot, isAboutPolicies }: Pick<Scene, 'catalogue' | 'chance' | 'source' | 'nextSnapshot' | 'isAboutPolicies'>): Action {
   const repository = chance.pick(catalogue.repositories)
   const image = chance.pick(catalogue.images)
   const tag = chance.pick(catalogue.tags)
+  // Some histories are about policies: there images, rules and what holds them back meet more often.
+  if (isAboutPolicies) {
+    return chance.pick([
+      () => push(repository, image, chance.is(0.5) ? tag : undefined, chance.pick(pushStyles)),
+      () => push(repository, image, chance.is(0.5) ? tag : undefined, chance.pick(pushStyles)),
+      () => putPolicy(repository, chance.below(4)),
+      () => runPolicies(),
+      () => runPolicies(),
+      () => pin(repository, image),
+      () => unpin(repository, image),
+      () => untag(repository, tag),
+      () => report(source, nextSnapshot(), repository, [image, chance.pick(catalogue.images)]),
+    ])()
+  }
   return chance.pick([
     () => push(repository, image, chance.is(0.7) ? tag : undefined, chance.pick(pushStyles)),
     () => push(repository, image, tag, chance.pick(pushStyles)),
@@ -260,6 +361,12 @@ export function anyAction({ catalogue, chance }: Pick<Scene, 'catalogue' | 'chan
     () => restore(chance.next()),
     () => collect(),
     () => collect(),
+    () => pin(repository, image),
+    () => unpin(repository, image),
+    () => putPolicy(repository, chance.below(4)),
+    () => runPolicies(),
+    () => runPolicies(),
+    () => report(source, nextSnapshot(), repository, [image, chance.pick(catalogue.images)]),
     () => timePasses(chance.pick(spans)),
     () => (chance.is(0.3) ? deleteRepository(repository) : pull(repository, image)),
   ])()

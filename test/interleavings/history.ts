@@ -48,8 +48,20 @@ export class History {
       (put) =>
         put.repository === repository &&
         put.image === image &&
-        !this.removals.some((removal) => meets(removal, repository, image) && removal.ended > put.began),
+        !this.removals.some((removal) => meets(removal, repository, image) && removal.ended > put.began && !this.#isKeptFrom(removal, repository, image)),
     )
+  }
+
+  /** Whether the image was kept all the while that something may have removed it: then it has not. */
+  #isKeptFrom({ began, ended }: Removal, repository: RepositoryName, image: KnownImage): boolean {
+    return this.keepings.some((kept) => kept.repository === repository && kept.image === image && kept.since <= began && kept.until >= ended)
+  }
+
+  /** The image is not kept any more from this turn on, by what is called so. */
+  letGo(repository: RepositoryName, image: KnownImage, what: string, turn: number): void {
+    for (const kept of this.keepings) {
+      if (kept.repository === repository && kept.image === image && kept.what === what) kept.until = Math.min(kept.until, turn)
+    }
   }
 
   /** Whether something may have removed the image between the two turns. */

@@ -45,9 +45,17 @@ describe.each(databases)('on %s', (kind) => {
   })
 })
 
+async function registerSource(world: World, name: string, scope: readonly string[]): Promise<void> {
+  const principalArn = world.context.actor.arn
+  await world.process.sources.register(world.context, name, { principalArn, kind: 'test', environment: 'test', scope, intervalMs: 24 * 60 * 60 * 1000, shrinkPercent: 100 })
+}
+
 /** Deletes what a history has left, so that in the end nothing has a reason to stay. */
 async function forget(world: World, historySeed: number): Promise<void> {
+  const { protections, sources } = world.process
+  await sources.decommission(world.context, `source-${historySeed}`, 'the history is over').catch(() => undefined)
   for (const name of catalogueOf(`h${historySeed}`).repositories) {
+    for (const { target } of (await protections.list(world.context, name, { limit: 100 }).catch(() => ({ items: [] }))).items) await protections.delete(world.context, name, target)
     if (await world.process.registry.findRepository(world.context, name)) await world.process.registry.deleteRepository(world.context, name, { force: true })
   }
 }
@@ -81,6 +89,12 @@ async function play(world: World, historySeed: number): Promise<string | undefin
   let turns = new Turns(chance)
   world.goBy(turns)
   await makeRepositories({ world, catalogue })
+  const source = `source-${historySeed}`
+  let snapshots = 0
+  const isAboutPolicies = chance.is(0.4)
+  const nextSnapshot = (): number => (snapshots += 1)
+  // Not in each: from its registration on, a source that has not reported holds everything back.
+  if (chance.is(0.5)) await registerSource(world, source, catalogue.repositories)
   for (let round = 0; round < rounds; round += 1) {
     if (round > 0) {
       const hours = chance.is(0.7) ? chance.pick(spans) : 0
@@ -89,7 +103,7 @@ async function play(world: World, historySeed: number): Promise<string | undefin
       turns = new Turns(chance, turns.log)
       world.goBy(turns)
     }
-    const scene: Scene = { world, catalogue, history, turns, chance }
+    const scene: Scene = { world, catalogue, history, turns, chance, source, nextSnapshot, isAboutPolicies }
     const actors: Record<string, () => Promise<void>> = {}
     for (let actor = 0; actor < 2 + chance.below(2); actor += 1) {
       const actions: Action[] = Array.from({ length: 1 + chance.below(2) }, () => anyAction(scene))

@@ -9,6 +9,10 @@ import { DamageWatch } from '../../src/registry/damage.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { Collector } from '../../src/gc/index.ts'
+import { assemble, compareOn, evaluateParts, previewOn, type Evaluator } from '../../src/lifecycle/evaluator.ts'
+import { LifecyclePolicies, LifecycleRunner } from '../../src/lifecycle/index.ts'
+import { createProtections, type Protections } from '../../src/registry/protection/protections.ts'
+import { createUsageSources, type UsageSources } from '../../src/registry/usage/usage-sources.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { isKeyLocated } from '../../src/storage/metadata/stores/blob-index.ts'
@@ -27,7 +31,15 @@ export interface Process {
   readonly database: MetadataDatabase
   readonly blobStore: BlobStore
   readonly collector: Collector
+  readonly policies: LifecyclePolicies
+  readonly runner: LifecycleRunner
+  readonly protections: Protections
+  readonly sources: UsageSources
 }
+
+/** A run comes as soon as the clock moves at all. */
+const lifecycleIntervalMs = 1
+const trashRetentionMs = 7 * 24 * 60 * 60 * 1000
 
 /**
  * A database and a folder, and processes on them one after another. What a process does goes by turns; a process that was
@@ -103,14 +115,27 @@ export class World {
       } }),
       bootId: 'this-boot',
       uploadLifetimeMs: 60 * 60 * 1000,
-      trashRetentionMs: 7 * 24 * 60 * 60 * 1000,
+      trashRetentionMs,
       quotas: ecrQuotas,
       publishTurns: new FairShare({ limit: 4, perTurn: 4 }),
       uploadTurns: new UploadTurns(randomUUID()),
     })
     const logger = { info: () => undefined, error: (problem: unknown) => this.problems.push(problem) }
     const collector = new Collector({ database, blobStore, systemContext: system, clock: fixture.clock, logger, owner: randomUUID() })
-    return { registry, database, blobStore, collector }
+    const policies = new LifecyclePolicies(database, { strict: false, intervalMs: lifecycleIntervalMs })
+    // By turns as everything else, and so not in a thread of its own.
+    const evaluator: Evaluator = {
+      evaluate: async (request, signal) => assemble(request, await evaluateParts(reader, request, signal)),
+      preview: (request, onPage, signal) => previewOn(reader, request, onPage, signal),
+      compare: (request, signal) => compareOn(reader, request, signal),
+    }
+    const runner = new LifecycleRunner(
+      { database, evaluator, ids: systemIds, clock: fixture.clock, logger, owner: randomUUID(), contextOf: system },
+      { intervalMs: lifecycleIntervalMs, trashRetentionMs, caution: { isOn: false, maxSharePercent: 100, alwaysAllowed: 0 } },
+    )
+    const protections = createProtections({ database })
+    const sources = createUsageSources({ database })
+    return { registry, database, blobStore, collector, policies, runner, protections, sources }
   }
 }
 

@@ -2,8 +2,8 @@ import { defineCommand } from '../../storage/metadata/command.ts'
 import {
   hideBlob,
   lockKnownBlobs,
-
   referencingManifests,
+  seesLiveBlob,
   showBlob,
 } from '../../storage/metadata/stores/blob-index.ts'
 import { blobPromiseMs, postponeBlobReviews, suspect } from '../../storage/metadata/stores/review-queue.ts'
@@ -11,12 +11,17 @@ import type { Digest } from '../../values/index.ts'
 import { audit, lockRepository, readRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 
-/** Keeps the promise of a positive answer: a review that would come too soon is put off. */
+/**
+ * Keeps the promise of a positive answer: a review that would come too soon is put off. False when one came first, and the
+ * repository sees the blob no more.
+ */
 export const promiseBlob = defineCommand({
   name: 'promise-blob',
   durability: 'durable',
-  async run(tx, input: { blobId: number; repositoryId: number }, context): Promise<void> {
+  async run(tx, input: { blobId: number; repositoryId: number }, context): Promise<boolean> {
+    // In this order: whoever reviews the blob holds its review until the end, and what is seen after that stays.
     await postponeBlobReviews(tx, { ...input, until: context.nowMs + blobPromiseMs })
+    return seesLiveBlob(tx, input.repositoryId, input.blobId)
   },
 })
 

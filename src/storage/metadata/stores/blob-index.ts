@@ -313,6 +313,22 @@ export async function hideBlob(tx: Session, repositoryId: number, blobId: number
   await tx.change(hide, { repositoryId, blobId })
 }
 
+const sight = statement<{ repositoryId: number; blobId: number }>()((db, p) =>
+  db
+    .selectFrom('repository_blob')
+    .innerJoin('blob_location', (join) =>
+      join.onRef('blob_location.blob_id', '=', 'repository_blob.blob_id').on('blob_location.state', '=', active),
+    )
+    .select('repository_blob.blob_id')
+    .where('repository_blob.repository_id', '=', p.repositoryId)
+    .where('repository_blob.blob_id', '=', p.blobId),
+)
+
+/** Whether a repository sees a blob that has its bytes. */
+export async function seesLiveBlob(session: Session, repositoryId: number, blobId: number): Promise<boolean> {
+  return (await session.first(sight, { repositoryId, blobId })) !== undefined
+}
+
 const usersOf = statement<{ repositoryId: number; digest: Uint8Array }>()((db, p) =>
   db
     .selectFrom('manifest_reference')
