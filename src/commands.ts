@@ -61,7 +61,7 @@ import { decommissionUsageSource, registerUsageSource, updateUsageSource } from 
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
-import { restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
+import { restoreForPull, restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
 import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
 import { deleteRetentionPolicy, putRetentionPolicy, spreadPolicy } from './lifecycle/commands/retention-policies.ts'
 import { deleteLifecyclePolicy, putLifecyclePolicy } from './lifecycle/commands/policies.ts'
@@ -155,6 +155,7 @@ export const commands: readonly AnyCommand[] = [
   putManifest,
   deleteTag,
   deleteImages,
+  restoreForPull,
   restoreTrash,
   undoTagChange,
   setImageRetirement,

@@ -269,6 +269,7 @@ async function build(
     bootId,
     uploadLifetimeMs: config.uploadExpiryMs,
     trashRetentionMs: config.trashRetentionMs,
+    restoreOnPull: config.restoreOnPull,
     quotas: config.quotas,
     publishTurns: new FairShare({ limit: publicationsOfAccounts, perTurn: Number.POSITIVE_INFINITY }),
     uploadTurns: new UploadTurns(ids.uuid()),

@@ -387,6 +387,12 @@ export const settings = z.object({
     description:
       'Deleted images and repositories can be brought back for this long; their bytes stay as long. 0 keeps nothing, as ECR does.',
   }),
+  restoreOnPull: flag.prefault('true').register(settingNotes, {
+    env: 'STOWAGE_RESTORE_ON_PULL',
+    group: 'Operation',
+    form: '`true` or `false`',
+    description: 'Whether a pull of an image that a lifecycle policy deleted brings it back, as long as it is in the trash.',
+  }),
   gcIntervalMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('60000').register(settingNotes, {
     env: 'STOWAGE_GC_INTERVAL_MS',
     group: 'Operation',

@@ -18,6 +18,7 @@ import {
   parseManifest,
   type Digest,
   type ParsedManifest,
+  type Reference,
   type Tag,
 } from '../values/index.ts'
 import { readRepository } from './change.ts'
@@ -29,6 +30,7 @@ import { statusOf, storageClassOf } from './image-status.ts'
 import { parseIdPosition, toPage } from './paging.ts'
 import type { PullClock } from './pull-clock.ts'
 import { registryOf } from './repositories.ts'
+import { restoredForPull } from './restore-on-pull.ts'
 import { noticeOfRetirement } from './retirement.ts'
 import type { NewManifest, Registry } from './types.ts'
 
@@ -53,22 +55,29 @@ export function manifestOperations(deps: {
   pullClock: PullClock
   quotas: Quotas
   trashRetentionMs: number
+  restoreOnPull: boolean
 }): ManifestOperations {
   const { database, ids, pullClock, quotas, trashRetentionMs: retentionMs } = deps
 
-  /** Says which of repository and image is missing; only refusals pay for the second look. */
-  const explainAbsence = async (context: RequestContext, name: string): Promise<Error> => {
-    await readRepository(database.reader, registryOf(context), name)
-    return registryError('manifest-unknown', 'Requested image not found')
+  /** Looks for an image, and once more where it came back from the trash for that. Throws which of repository and image is missing. */
+  const findForPull = async <Found>(
+    context: RequestContext,
+    name: string,
+    reference: Reference,
+    find: () => Promise<Found | undefined>,
+  ): Promise<Found> => {
+    const found = (await find()) ?? ((await restoredForPull(deps, context, name, reference)) ? await find() : undefined)
+    if (found === undefined) throw registryError('manifest-unknown', 'Requested image not found')
+    return found
   }
 
   return {
     async getManifest(context, name, reference, options = {}) {
-      const found =
+      const found = await findForPull(context, name, reference, () =>
         reference.kind === 'tag'
-          ? await findPayloadByTag(database.reader, context.registry.id, name, reference.tag)
-          : await findPayloadByDigest(database.reader, context.registry.id, name, reference.digest)
-      if (!found) throw await explainAbsence(context, name)
+          ? findPayloadByTag(database.reader, context.registry.id, name, reference.tag)
+          : findPayloadByDigest(database.reader, context.registry.id, name, reference.digest),
+      )
       // A page of the database may decay like any file: a microsecond for each KiB tells.
       if (digestOf(found.bytes, digestAlgorithm(found.digest)) !== found.digest) {
         throw storageError('manifest-corrupt', `The stored bytes of the manifest ${found.digest} are damaged. Push it again.`)
@@ -83,11 +92,11 @@ export function manifestOperations(deps: {
     },
 
     async headManifest(context, name, reference, options = {}) {
-      const found =
+      const found = await findForPull(context, name, reference, () =>
         reference.kind === 'tag'
-          ? await findPullableByTag(database.reader, context.registry.id, name, reference.tag)
-          : await findPullableByDigest(database.reader, context.registry.id, name, reference.digest)
-      if (!found) throw await explainAbsence(context, name)
+          ? findPullableByTag(database.reader, context.registry.id, name, reference.tag)
+          : findPullableByDigest(database.reader, context.registry.id, name, reference.digest),
+      )
       if (found.retirement === 0) return found
       return { ...found, notice: await noticeOfRetirement(database, context, name, found, options) }
     },

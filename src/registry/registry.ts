@@ -19,6 +19,8 @@ export interface RegistryDependencies extends UploadDependencies {
   readonly damageWatch: DamageWatch
   /** How long what was deleted can be brought back; 0: not at all. */
   readonly trashRetentionMs: number
+  /** Whether a pull brings back what a lifecycle policy deleted. */
+  readonly restoreOnPull: boolean
 }
 
 /** The registry's operations over a database and a blob store. */

@@ -22,6 +22,9 @@ export interface Trashing {
   readonly isSecurity?: boolean
 }
 
+/** The action in the cause of what a lifecycle policy deletes, named as ECR's CloudTrail event is. */
+export const policyExecution = 'PolicyExecutionEvent'
+
 export interface TrashedImage {
   readonly digest: Digest
   readonly tags: readonly Tag[]

@@ -116,6 +116,7 @@ export class World {
       bootId: 'this-boot',
       uploadLifetimeMs: 60 * 60 * 1000,
       trashRetentionMs,
+      restoreOnPull: true,
       quotas: ecrQuotas,
       publishTurns: new FairShare({ limit: 4, perTurn: 4 }),
       uploadTurns: new UploadTurns(randomUUID()),

@@ -159,6 +159,23 @@ describe.each(databases)('the trash on %s', (kind) => {
     expect(await there()).toEqual(['two'])
   })
 
+  it('says which part of an index was deleted by itself, and gives the index back after that', async () => {
+    await push(images.index!, 'latest')
+    await push(images.one!, 'one')
+    await remove(images.index!)
+    fixture.clock.advance(dayMs)
+    await remove(images.one!)
+    const [ofIndex, ofChild] = await batches()
+
+    const early = await fixture.registry.restoreTrash(fixture.context, ofIndex!.id)
+    expect(early.images.map(({ digest }) => digest)).toEqual([images.two!.digest])
+    expect(early.notRestored).toEqual([{ digest: images.index!.digest, reason: `it lists ${images.one!.digest}, which was deleted by itself: restore that first` }])
+    await fixture.registry.restoreTrash(fixture.context, ofChild!.id)
+    await fixture.registry.restoreTrash(fixture.context, ofIndex!.id)
+
+    expect(await there()).toEqual(['one', 'two', 'index'])
+  })
+
   it('gives back a repository whole, with its tags and images, unless its name is taken', async () => {
     await push(images.index!, 'latest')
     const before = await listed()

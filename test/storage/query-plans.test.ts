@@ -150,7 +150,7 @@ beforeAll(async () => {
   const pullClock = new PullClock(database, () => commandContext(context), (error) => {
     throw error
   })
-  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, trashRetentionMs: 1000, uploadTurns: new UploadTurns('me'), quotas: ecrQuotas, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }
+  const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, trashRetentionMs: 1000, restoreOnPull: true, uploadTurns: new UploadTurns('me'), quotas: ecrQuotas, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }
   const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => commandContext(context) })
   const registry = createRegistry({ ...uploads, pullClock, damageWatch })
   let context: RequestContext = {

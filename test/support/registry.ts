@@ -52,7 +52,7 @@ export interface RegistryFixture {
   readonly context: RequestContext
   readonly dataDir: string
   readonly target: MetadataTarget
-  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; trashRetentionMs: number; uploadTurns: UploadTurns; quotas: Quotas; publishTurns: FairShare }
+  readonly uploadDependencies: { bootId: string; uploadLifetimeMs: number; trashRetentionMs: number; restoreOnPull: boolean; uploadTurns: UploadTurns; quotas: Quotas; publishTurns: FairShare }
   upload(repository: string, bytes: Buffer): Promise<Digest>
   /**
    * Runs a statement on the database behind the program's back, as rot and mistaken hands would: nothing is checked, foreign
@@ -100,7 +100,7 @@ export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> 
   const pullClock = new PullClock(database, commandContext, (error) => {
     throw error
   })
-  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, trashRetentionMs, uploadTurns: new UploadTurns('this-process'), quotas: { ...ecrQuotas, ...quotas }, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }
+  const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, trashRetentionMs, restoreOnPull: true, uploadTurns: new UploadTurns('this-process'), quotas: { ...ecrQuotas, ...quotas }, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }
   const damage: DamageNotice[] = []
   const damageWatch = new DamageWatch({ database, blobStore, systemContext: () => ({ ...commandContext(), registryId: id }), onDamage: (notice) => damage.push(notice) })
   const registry = createRegistry({ database, blobStore, ids: systemIds, pullClock, damageWatch, ...uploadDependencies })

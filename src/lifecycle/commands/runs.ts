@@ -1,7 +1,7 @@
 import { audit } from '../../registry/change.ts'
 import { collectUnit } from '../../registry/image-unit.ts'
 import { findVetoes, vetoText } from '../../registry/protection/index.ts'
-import { trashUnit } from '../../registry/trash.ts'
+import { policyExecution, trashUnit } from '../../registry/trash.ts'
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
 import { recordEvent } from '../../storage/metadata/stores/change-log.ts'
@@ -78,7 +78,7 @@ export const noteRun = defineCommand({
     if (!isNoted || (!isOver && status !== 'unconfirmed')) return
     const detail = { runId: id, status, ...(concern === null ? {} : { concern }), ...(JSON.parse(summary) as object), ...(trashBatch === null ? {} : { trashBatch }) }
     // As ECR's record of a policy that was carried out is called in CloudTrail.
-    await audit(tx, context, input.repositoryName, 'PolicyExecutionEvent', detail)
+    await audit(tx, context, input.repositoryName, policyExecution, detail)
     await recordEvent(tx, context, input.repositoryId, 'Stowage Lifecycle Run', { 'repository-name': input.repositoryName, ...detail })
   },
 })
@@ -194,7 +194,7 @@ async function trashOne(
   context: CommandContext,
 ): Promise<number> {
   const unit = await collectUnit(tx, row)
-  const cause = { action: 'PolicyExecutionEvent', runId }
+  const cause = { action: policyExecution, runId }
   const trashed = await trashUnit(tx, repository, unit, { batch, retentionMs, cause }, suspicions, context)
   await recordEvent(tx, context, repository.id, 'Stowage Lifecycle Action', {
     'repository-name': repository.name,

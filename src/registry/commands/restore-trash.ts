@@ -20,10 +20,13 @@ import {
   untrashRepositoryRow,
 } from '../../storage/metadata/stores/trash-store.ts'
 import { deleteTagRow, findTag, putTag } from '../../storage/metadata/stores/tag-store.ts'
+import { everyPullTimeExclusion } from '../../storage/metadata/stores/pull-time-exclusion-store.ts'
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
 import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { countNewRepository, takeImageRoom } from '../quotas.ts'
+import { pullingPrincipal } from '../pulling-principal.ts'
+import { policyExecution } from '../trash.ts'
 import { openVetoes, vetoText } from '../protection/vetoes.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
 import type { RestoredImage, RestoreOutcome, TagMutability, UnrestoredImage } from '../types.ts'
@@ -47,17 +50,36 @@ export const restoreTrash = defineCommand({
     const repository = await lockRepositoryRowById(tx, batch.repository_id)
     if (!repository) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') return restoreRepository(tx, repository, input, context)
-    if (repository.trashed_at !== null) {
-      throw registryError(
-        'repository-trashed',
-        `The repository with name '${repository.name}' was itself deleted. Restore it first: its batch is ${repository.trash_batch ?? ''}.`,
-        { repositoryName: repository.name, trashBatch: repository.trash_batch ?? '' },
-      )
-    }
+    if (repository.trashed_at !== null) throw repositoryTrashed(repository)
     const members = await trashedMembers(tx, input.batch, repository.id)
     const wanted = input.digests === undefined ? members : await withKin(tx, members, input.digests)
     if (wanted.length === 0) throw trashUnknown(input.batch)
     return restoreImages(tx, repository, wanted, input, context)
+  },
+})
+
+/**
+ * Brings an image back, with what went with it, because somebody wants to pull it: where a lifecycle policy deleted it, and
+ * nobody else. Not for those whose pulls are no use of an image, such as scanners. False where it stays in the trash. Throws
+ * `trash-unknown`, `repository-trashed`, `limit-exceeded`.
+ */
+export const restoreForPull = defineCommand({
+  name: 'restore-for-pull',
+  durability: 'durable',
+  async run(tx, input: { batch: string; digest: Digest; maxImages: number }, context): Promise<boolean> {
+    const batch = await findTrashBatch(tx, context.registryId, input.batch)
+    if (batch?.kind !== 'images' || batch.is_security === 1 || batch.purge_after <= context.nowMs) return false
+    if ((JSON.parse(batch.cause) as { action?: string }).action !== policyExecution) return false
+    const principal = pullingPrincipal(context.actorArn)
+    const excluded = (await everyPullTimeExclusion(tx, context.registryId)).map(pullingPrincipal)
+    if (principal !== undefined && excluded.includes(principal)) return false
+    const repository = await lockRepositoryRowById(tx, batch.repository_id)
+    if (!repository) return false
+    if (repository.trashed_at !== null) throw repositoryTrashed(repository)
+    const wanted = await withKin(tx, await trashedMembers(tx, input.batch, repository.id), [input.digest])
+    if (wanted.length === 0) throw trashUnknown(input.batch)
+    const { images } = await restoreImages(tx, repository, wanted, { ...input, because: 'pull' }, context)
+    return images.some(({ digest }) => digest === input.digest)
   },
 })
 
@@ -74,7 +96,7 @@ export async function restoreCompanions(
   const members = await trashedMembers(tx, batch, repository.id)
   const related = new Set([...(await childrenOf(tx, [pushed.id])), ...(await referrersOf(tx, [pushed.id]))].map(({ to }) => to))
   const companions = await withKin(tx, members, members.filter(({ id }) => related.has(id)).map(({ digest }) => digestFromBytes(digest)))
-  if (companions.length > 0) await restoreImages(tx, repository, companions, { batch, maxImages }, context)
+  if (companions.length > 0) await restoreImages(tx, repository, companions, { batch, maxImages, because: 'push' }, context)
 }
 
 /** Of the members those that are named, and what they list and what refers to any of them. */
@@ -94,7 +116,7 @@ async function restoreImages(
   tx: Session,
   repository: RepositoryRow,
   wanted: readonly ManifestRow[],
-  input: { readonly batch: string; readonly maxImages: number },
+  input: { readonly batch: string; readonly maxImages: number; readonly because?: 'pull' | 'push' },
   context: CommandContext,
 ): Promise<RestoreOutcome> {
   const { restorable, broken } = await splitByNeeds(tx, repository, wanted, context)
@@ -110,13 +132,14 @@ async function restoreImages(
   await leaveTrashBatch(tx, { id: input.batch, images: images.length, tags: tagCount, now: context.nowMs, by: context.actorArn })
   if (images.length > 0) {
     const restored = images.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags }))
-    await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, imageIds: restored })
+    await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, imageIds: restored, because: input.because ?? 'request' })
     for (const { digest, tags } of images) {
       await recordEvent(tx, context, repository.id, 'Stowage Image Restored', {
         'repository-name': repository.name,
         'image-digest': digest,
         'image-tags': tags,
         'trash-batch': input.batch,
+        because: (input.because ?? 'request').toUpperCase(),
       })
     }
   }
@@ -140,7 +163,8 @@ async function splitByNeeds(
   const blobs = new Map((await lockKnownBlobs(tx, repository.domain_id, repository.id, blobDigests)).map((blob) => [blob.digest, blob]))
   const children = [...new Set([...needs.values()].flatMap((need) => need.children))]
   const there = new Set((await findLivingManifests(tx, repository.id, children)).map(({ digest }) => digest))
-  for (const { digest } of wanted) there.add(digestFromBytes(digest))
+  const wantedDigests = new Set(wanted.map(({ digest }) => digestFromBytes(digest)))
+  for (const digest of wantedDigests) there.add(digest)
 
   const broken = new Map<number, UnrestoredImage>()
   for (let found = true; found; ) {
@@ -148,10 +172,15 @@ async function splitByNeeds(
     for (const { id, digest } of wanted) {
       if (broken.has(id)) continue
       const need = needs.get(id)!
-      const missing = need.blobs.find((blob) => !blobs.has(blob)) ?? need.children.find((child) => !there.has(child))
-      if (missing === undefined) continue
+      const missingBlob = need.blobs.find((blob) => !blobs.has(blob))
+      const missingChild = need.children.find((child) => !there.has(child))
+      if (missingBlob === undefined && missingChild === undefined) continue
       const own = digestFromBytes(digest)
-      broken.set(id, { digest: own, reason: `it needs ${missing}, whose bytes are gone or were set aside as damaged: push the image again` })
+      const isWhole = missingBlob === undefined && (await isInTrash(tx, repository, missingChild!)) && !wantedDigests.has(missingChild!)
+      const reason = isWhole
+        ? `it lists ${missingChild}, which was deleted by itself: restore that first`
+        : `it needs ${missingBlob ?? missingChild}, whose bytes are gone or were set aside as damaged: push the image again`
+      broken.set(id, { digest: own, reason })
       there.delete(own)
       found = true
     }
@@ -164,6 +193,10 @@ async function splitByNeeds(
     }
   }
   return { restorable, broken: [...broken.values()] }
+}
+
+async function isInTrash(tx: Session, repository: RepositoryRow, digest: Digest): Promise<boolean> {
+  return ((await findManifestRow(tx, repository.id, digest))?.trashed_at ?? null) !== null
 }
 
 async function giveBackTags(
@@ -213,6 +246,13 @@ async function restoreRepository(
   // Its policy and tags say again who may use a repository of this name.
   await advanceIamGeneration(tx, context.accountId)
   return { batch: input.batch, repositoryName: repository.name, repositoryRestored: true, images: [], notRestored: [] }
+}
+
+function repositoryTrashed({ name, trash_batch: trashBatch }: RepositoryRow) {
+  return registryError('repository-trashed', `The repository with name '${name}' was itself deleted. Restore it first: its batch is ${trashBatch ?? ''}.`, {
+    repositoryName: name,
+    trashBatch: trashBatch ?? '',
+  })
 }
 
 export function trashUnknown(batch: string) {

@@ -216,9 +216,10 @@ const statements = [
     restored_by text,
     purged_at {int}
   ) {endKeyed}`,
+  `create index trash_batch_registry on trash_batch (registry_id)`,
+  `create index trash_batch_repository on trash_batch (repository_id, created_at, id)`,
   // Those that came back or were purged pile up, and nobody lists them.
-  `create index trash_batch_registry on trash_batch (registry_id, created_at, id) where purged_at is null and restored_at is null`,
-  `create index trash_batch_repository on trash_batch (repository_id, created_at, id) where purged_at is null and restored_at is null`,
+  `create index trash_batch_open on trash_batch (registry_id, created_at, id) where purged_at is null and restored_at is null`,
   `create index trash_batch_due on trash_batch (purge_after) where purged_at is null and restored_at is null`,
   `create index manifest_trash_batch on manifest (trash_batch) where trash_batch is not null`,
 
