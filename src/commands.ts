@@ -63,6 +63,7 @@ import { putManifest } from './registry/commands/put-manifest.ts'
 import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
 import { restoreForPull, restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
 import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
+import { saveLabels } from './lifecycle/commands/labels.ts'
 import { deleteRetentionPolicy, putRetentionPolicy, spreadPolicy } from './lifecycle/commands/retention-policies.ts'
 import { deleteLifecyclePolicy, putLifecyclePolicy } from './lifecycle/commands/policies.ts'
 import {
@@ -196,6 +197,7 @@ export const commands: readonly AnyCommand[] = [
   putRetentionPolicy,
   deleteRetentionPolicy,
   spreadPolicy,
+  saveLabels,
   beginPreview,
   savePreviewPage,
   finishPreview,

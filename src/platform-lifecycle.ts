@@ -5,7 +5,7 @@ import { Erasures } from './gc/erasures.ts'
 import { Collector } from './gc/index.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
-import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, RetentionPolicies } from './lifecycle/index.ts'
+import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
 import { addCollectionMetrics, addHoldMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
@@ -22,6 +22,7 @@ interface EndOfLifeDependencies {
   readonly target: MetadataTarget
   readonly database: MetadataDatabase
   readonly blobStore: BlobStore
+  readonly openConfig: OpenConfig
   readonly systemContext: () => CommandContext
   readonly clock: Clock
   readonly ids: IdSource
@@ -36,7 +37,7 @@ interface EndOfLifeDependencies {
  * whether anything may be removed at all.
  */
 export async function endOfLife(config: Config, deps: EndOfLifeDependencies, releases: (() => Promise<void> | void)[]) {
-  const { target, database, blobStore, systemContext, clock, ids, logger, metrics, bootId } = deps
+  const { target, database, blobStore, openConfig, systemContext, clock, ids, logger, metrics, bootId } = deps
   const guardWatch = new GuardWatch({
     database,
     readClocks: () => ({ wallMs: clock.now(), uptimeMs: uptime() * 1000, bootId }),
@@ -84,7 +85,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   const lifecyclePolicies = new LifecyclePolicies(database, { strict: config.strictEcr, intervalMs: config.lifecycleIntervalMs })
   const retention = new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs })
   const processId = ids.uuid()
-  const evaluator = new EvaluationThread(target)
+  const evaluator = new EvaluationThread(target, (repositoryId, signal) => readImageLabels({ database, openConfig, systemContext }, repositoryId, signal))
   releases.push(() => evaluator.stop())
   const lifecyclePreviews = new LifecyclePreviews({ database, evaluator, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
   releases.push(() => lifecyclePreviews.stop())

@@ -324,7 +324,7 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const { erasures, lifecycle } = await endOfLife(config, { target, database, blobStore, systemContext, clock, ids, logger, metrics, bootId }, releases)
+  const { erasures, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openLinkedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)

@@ -9,6 +9,7 @@ import {
   usesOfWindow,
   type FactRow,
 } from '../storage/metadata/stores/lifecycle-facts.ts'
+import { labelsOfChildren, labelsOfWindow } from '../storage/metadata/stores/manifest-label-store.ts'
 import { findLivingManifests } from '../storage/metadata/stores/manifest-store.ts'
 import { digestFromBytes, type Digest } from '../values/index.ts'
 import { artifactClassOf, Evaluation, type CompiledPolicy, type DecidedParts, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
@@ -120,6 +121,13 @@ function raise(times: Map<number, number>, id: number, time: number | null): voi
   if (time !== null && time > (times.get(id) ?? 0)) times.set(id, time)
 }
 
+/** The images of a window, by their numbers. */
+interface Span {
+  readonly repositoryId: number
+  readonly from: number
+  readonly to: number
+}
+
 /** The facts of a window's images. */
 async function factsOf(
   session: Session,
@@ -128,7 +136,7 @@ async function factsOf(
   needs: Needs,
   indexes: IndexFacts,
 ): Promise<ImageFacts[]> {
-  const span = { repositoryId, from: rows[0]!.id, to: rows.at(-1)!.id }
+  const span: Span = { repositoryId, from: rows[0]!.id, to: rows.at(-1)!.id }
   const tags = new Map<number, TagFact[]>()
   for (const { manifestId, name, taggedAt } of await tagsOfWindow(session, span)) {
     const held = tags.get(manifestId)
@@ -140,6 +148,7 @@ async function factsOf(
   const uses = byId(needs.uses ? await usesOfWindow(session, span) : [], ({ lastUsedAt }) => lastUsedAt)
   const configs = byId(needs.classes ? await configTypesOfWindow(session, span) : [], ({ mediaType }) => mediaType)
   const subjects = await livingSubjects(session, repositoryId, rows)
+  const described = needs.labels || needs.annotations ? await descriptionsOf(session, span, rows) : undefined
   return rows.map((row) => {
     const held = tags.get(row.id) ?? []
     return {
@@ -162,9 +171,35 @@ async function factsOf(
             listsOnlyBlobs: indexes.ofBlobs.has(row.id),
           })
         : 'image',
+      labels: described?.get(row.id)?.labels,
+      annotations: described?.get(row.id)?.annotations,
       isPartOfUnit: indexes.listed.has(row.id) || (row.subject !== null && subjects.has(digestFromBytes(row.subject))),
     }
   })
+}
+
+interface Description {
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+/** An index also has what its children say; of two that say different things the first. */
+async function descriptionsOf(session: Session, span: Span, rows: readonly FactRow[]): Promise<ReadonlyMap<number, Description>> {
+  const descriptions = new Map<number, Description>()
+  const indexIds = rows.flatMap(({ id, kind }) => (kind === 'index' ? [id] : []))
+  for (const { manifestId, labels, annotations } of [...(await labelsOfWindow(session, span)), ...(await labelsOfChildren(session, indexIds))]) {
+    const known = descriptions.get(manifestId)
+    descriptions.set(manifestId, {
+      labels: { ...textsOf(labels), ...known?.labels },
+      annotations: { ...textsOf(annotations), ...known?.annotations },
+    })
+  }
+  return descriptions
+}
+
+/** Written by `readImageLabels` alone. */
+function textsOf(json: string): Readonly<Record<string, string>> {
+  return JSON.parse(json) as Readonly<Record<string, string>>
 }
 
 /** Of the digests that the rows refer to those that are living images of the repository. */

@@ -4,6 +4,7 @@ import type { MetadataTarget } from '../storage/metadata/migrate.ts'
 import type { PolicyComparison } from './compare-policies.ts'
 import type { EvaluationParts } from './evaluate-repository.ts'
 import { assemble, type ComparisonRequest, type EvaluatedRepository, type EvaluationRequest, type Evaluator, type PolicyText } from './evaluator.ts'
+import { readStored } from './policies.ts'
 import type { PreviewPage, PreviewSummary } from './preview-pages.ts'
 
 export interface EvaluationWorkerData {
@@ -48,29 +49,37 @@ interface Job {
   readonly result: PromiseWithResolvers<Outcome>
 }
 
+/** Sees to it that the labels and annotations of a repository's images can be read from the database. */
+export type Prepare = (repositoryId: number, signal: AbortSignal | undefined) => Promise<void>
+
 /** Evaluates in a thread of its own, which begins with the first evaluation. */
 export class EvaluationThread implements Evaluator {
   readonly #target: MetadataTarget
+  readonly #prepare: Prepare
   #worker: Worker | undefined
   readonly #running = new Map<number, Job>()
   readonly #waiting: Job[] = []
   #nextId = 1
   #isStopped = false
 
-  constructor(target: MetadataTarget) {
+  constructor(target: MetadataTarget, prepare: Prepare) {
     this.#target = target
+    this.#prepare = prepare
   }
 
   async evaluate(request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluatedRepository> {
+    await this.#makeReady(request.repositoryId, request.policies, signal)
     const parts = await this.#do((id) => ({ kind: 'evaluate', id, request: plain(request) }), signal)
     return assemble(request, parts as EvaluationParts)
   }
 
   async preview(request: EvaluationRequest, onPage: (page: PreviewPage) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary> {
+    await this.#makeReady(request.repositoryId, request.policies, signal)
     return (await this.#do((id) => ({ kind: 'preview', id, request: plain(request) }), signal, onPage)) as PreviewSummary
   }
 
   async compare(request: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison> {
+    await this.#makeReady(request.repositoryId, [...request.before, ...request.after], signal)
     const sent = { ...request, before: plainPolicies(request.before), after: plainPolicies(request.after) }
     return (await this.#do((id) => ({ kind: 'compare', id, request: sent }), signal)) as PolicyComparison
   }
@@ -84,6 +93,11 @@ export class EvaluationThread implements Evaluator {
     const ended = new Promise((resolve) => worker.once('exit', resolve))
     this.#tell(worker, { kind: 'close' })
     await ended
+  }
+
+  async #makeReady(repositoryId: number, policies: readonly PolicyText[], signal: AbortSignal | undefined): Promise<void> {
+    const asks = policies.map(({ grammar, document }) => readStored(grammar, document).needs)
+    if (asks.some(({ labels, annotations }) => labels || annotations)) await this.#prepare(repositoryId, signal)
   }
 
   async #do(message: Job['message'], signal: AbortSignal | undefined, onPage?: Job['onPage']): Promise<Outcome> {

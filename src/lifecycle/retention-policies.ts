@@ -43,10 +43,6 @@ export class RetentionPolicies {
     if (parsed.policy.rules.some(({ action }) => action === 'transition')) {
       throw lifecycleError('policy-invalid', 'This server has no archive yet, and takes no rule with the action "archive".')
     }
-    // Nor does anybody read them from images yet: a rule that keeps by labels would keep nothing.
-    if (parsed.policy.needs.labels || parsed.policy.needs.annotations) {
-      throw lifecycleError('policy-invalid', 'This server takes no rule about labels or annotations yet.')
-    }
     return parsed
   }
 

@@ -25,7 +25,7 @@ describe.each(databases)('evaluations in a thread, on %s', (kind) => {
        with recursive n(i) as (select 1 union all select i + 1 from n where i < ${imageCount})
        select ${repositoryId}, ${digest}, 'application/vnd.oci.image.manifest.v1+json', 'image', 1, 1, i, 'arn', 'active' from n`,
     )
-    thread = new EvaluationThread(fixture.target)
+    thread = new EvaluationThread(fixture.target, () => Promise.resolve())
   })
   afterAll(async () => {
     await thread.stop()
@@ -70,7 +70,7 @@ describe.each(databases)('evaluations in a thread, on %s', (kind) => {
   })
 
   it('are refused when the server stops', async () => {
-    const stopping = new EvaluationThread(fixture.target)
+    const stopping = new EvaluationThread(fixture.target, () => Promise.resolve())
     const running = Array.from({ length: 6 }, () => stopping.evaluate(request()))
     const settled = Promise.allSettled(running)
     await stopping.stop()

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { commandContext } from '../../src/registry/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
-import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type Evaluator, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
+import { EvaluationThread, readImageLabels, type OpenConfig, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type Evaluator, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
 import { parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { startRegistry, type DatabaseKind, type RegistryFixture } from '../support/registry.ts'
@@ -44,7 +44,10 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
   const logger = { info: () => undefined, error: (problem: unknown) => errors.push(problem) }
   const owner = randomUUID()
   const policies = new LifecyclePolicies(database, { strict: false, intervalMs })
-  const evaluator = new EvaluationThread(fixture.target)
+  const evaluator = new EvaluationThread(fixture.target, (repositoryId, signal) => {
+    const openConfig: OpenConfig = (blob) => registry.openLinkedBlob(blob)
+    return readImageLabels({ database, openConfig, systemContext }, repositoryId, signal)
+  })
   const previews = new LifecyclePreviews({ database, evaluator, policies, systemContext, logger, owner, clock })
   const runner = new LifecycleRunner(
     { database, evaluator, ids: systemIds, clock, logger, owner, contextOf: systemContext, lookAtClocks: async () => { await settings.lookAtClocks?.(fixture) } },
