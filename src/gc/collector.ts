@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { RecurringWork } from '../internal/recurring-work.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
 import type { Command, CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
@@ -53,35 +54,29 @@ export interface CollectorDependencies {
 export class Collector {
   readonly counters: CollectionCounters = { manifests: 0, blobs: 0, bytes: 0, failures: 0 }
   readonly #deps: CollectorDependencies
-  readonly #stop = new AbortController()
-  #timer: NodeJS.Timeout | undefined
-  #running: Promise<void> | undefined
+  readonly #work: RecurringWork
 
   constructor(deps: CollectorDependencies) {
     this.#deps = deps
+    this.#work = new RecurringWork(
+      () => this.#collect(),
+      (error) => {
+        deps.logger.error({ err: error }, 'garbage could not be looked for')
+      },
+    )
   }
 
   start(intervalMs: number): void {
-    this.#timer = setInterval(() => void this.collect(), intervalMs)
-    this.#timer.unref()
+    this.#work.start(intervalMs)
   }
 
   /** Does every review that is due. Never rejects: what fails is logged, and tried again later. */
   collect(): Promise<void> {
-    this.#running ??= this.#collect()
-      .catch((error: unknown) => {
-        this.#deps.logger.error({ err: error }, 'garbage could not be looked for')
-      })
-      .finally(() => {
-        this.#running = undefined
-      })
-    return this.#running
+    return this.#work.run()
   }
 
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    this.#stop.abort()
-    await this.#running
+  stop(): Promise<void> {
+    return this.#work.stop()
   }
 
   async #collect(): Promise<void> {
@@ -107,7 +102,7 @@ export class Collector {
   /** Batch after batch until none is due any more. */
   async #batches(kind: ReviewKind, work: (reviews: readonly ClaimedReview[]) => Promise<void>): Promise<void> {
     const { owner, clock } = this.#deps
-    while (!this.#stop.signal.aborted) {
+    while (!this.#work.isStopped) {
       const reviews = await this.#execute(claimReviewBatch, { kind, owner, until: clock.now() + leaseMs, limit: batchSize })
       if (reviews.length === 0) return
       await work(reviews)
@@ -117,7 +112,7 @@ export class Collector {
   #each(kind: ReviewKind, work: (review: ClaimedReview) => Promise<unknown>): Promise<void> {
     return this.#batches(kind, async (reviews) => {
       for (const review of reviews) {
-        if (this.#stop.signal.aborted) return
+        if (this.#work.isStopped) return
         await this.#attempt([review], () => work(review))
       }
     })
@@ -151,7 +146,7 @@ export class Collector {
   }
 
   async #repository(review: ClaimedReview): Promise<void> {
-    for (let isOver = false; !isOver && !this.#stop.signal.aborted; ) {
+    for (let isOver = false; !isOver && !this.#work.isStopped; ) {
       const part = await this.#execute(reviewRepository, { owner: this.#deps.owner, review })
       this.counters.manifests += part.manifests
       isOver = part.isOver

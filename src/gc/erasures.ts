@@ -1,3 +1,4 @@
+import { RecurringWork } from '../internal/recurring-work.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { registryError } from '../registry/errors.ts'
 import { commandContext, type Page, type PageRequest, type RequestContext } from '../registry/index.ts'
@@ -20,24 +21,20 @@ const erasuresPerLook = 20
 /** Erases images for good where a secret got into one: rows and bytes at once, with a record of what is gone and what still has it. */
 export class Erasures {
   readonly #deps: ErasuresDependencies
-  #timer: NodeJS.Timeout | undefined
-  #looking: Promise<unknown> = Promise.resolve()
+  readonly #work: RecurringWork
 
   constructor(deps: ErasuresDependencies) {
     this.#deps = deps
+    this.#work = new RecurringWork(() => this.finish(), deps.onError)
   }
 
   start(): void {
-    this.#timer = setInterval(() => {
-      this.#looking = this.finish().catch(this.#deps.onError)
-    }, retryIntervalMs)
-    this.#timer.unref()
+    this.#work.start(retryIntervalMs)
   }
 
   /** Waits for work under way. */
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#looking
+  stop(): Promise<void> {
+    return this.#work.stop()
   }
 
   /** Throws as `eraseImages` does. With `dryRun` what it answers has no record. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
+import { RecurringWork } from '../internal/recurring-work.ts'
 import type { Clock } from '../internal/clock.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
@@ -64,43 +65,37 @@ export class Scrub {
   readonly counters: ScrubCounters = { bytesRead: 0, findings: {}, lastCompleteAtMs: undefined }
   readonly #deps: ScrubDependencies
   readonly #settings: ScrubSettings
-  readonly #stop = new AbortController()
-  #timer: NodeJS.Timeout | undefined
-  #running: Promise<void> | undefined
+  readonly #work: RecurringWork
 
   constructor(deps: ScrubDependencies, settings: ScrubSettings) {
     this.#deps = deps
     this.#settings = settings
+    this.#work = new RecurringWork(
+      (signal) => this.#runIfDue(signal),
+      (error) => {
+        deps.logger.error({ err: error }, 'the scrub could not go on')
+      },
+    )
   }
 
   /** Looks from now on whether the scrub is due, and does it. */
   start(): void {
-    this.#timer = setInterval(() => void this.runIfDue(), lookIntervalMs)
-    this.#timer.unref()
+    this.#work.start(lookIntervalMs)
   }
 
   /** Does the scrub if it is due and no other process is at it. Never rejects: what fails is logged, and tried again later. */
   runIfDue(): Promise<void> {
-    this.#running ??= this.#runIfDue()
-      .catch((error: unknown) => {
-        this.#deps.logger.error({ err: error }, 'the scrub could not go on')
-      })
-      .finally(() => {
-        this.#running = undefined
-      })
-    return this.#running
+    return this.#work.run()
   }
 
   /** Ends what runs, having saved how far it came. */
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    this.#stop.abort()
-    await this.#running
+  stop(): Promise<void> {
+    return this.#work.stop()
   }
 
-  async #runIfDue(): Promise<void> {
+  async #runIfDue(stop: AbortSignal): Promise<void> {
     const { database, clock, owner, context } = this.#deps
-    if (this.#stop.signal.aborted) return
+    if (stop.aborted) return
     const job = await findJob(database.reader, scrubJob)
     const nowMs = clock.now()
     if (job) {
@@ -108,10 +103,10 @@ export class Scrub {
       if (job.runAfter > nowMs || (job.leasedUntil ?? 0) >= nowMs) return
     }
     const payload = await database.execute(claimScrub, { owner, until: nowMs + leaseMs }, context())
-    if (payload !== undefined) await this.#run(parseState(payload))
+    if (payload !== undefined) await this.#run(parseState(payload), stop)
   }
 
-  async #run(state: ScrubState): Promise<void> {
+  async #run(state: ScrubState, stop: AbortSignal): Promise<void> {
     const { database, blobStore, clock, owner, context, logger } = this.#deps
     const { intervalMs, bytesPerSecond } = this.#settings
     const round = nextRound(state, { nowMs: clock.now(), maxAgeMs: 0, patienceMs: Number.POSITIVE_INFINITY })
@@ -137,8 +132,8 @@ export class Scrub {
           hash: { afterLocationId: round.hashAfterLocationId },
           bytesPerSecond,
           resume: round.progress,
-          signal: AbortSignal.any([this.#stop.signal, lost.signal]),
-          yieldTurn: () => this.#yieldToClients(),
+          signal: AbortSignal.any([stop, lost.signal]),
+          yieldTurn: () => this.#yieldToClients(stop),
           onFinding: (finding) => {
             this.counters.findings[finding.kind] = (this.counters.findings[finding.kind] ?? 0) + 1
             logger.error({ ...finding }, 'the scrub found something wrong')
@@ -167,9 +162,9 @@ export class Scrub {
     }
   }
 
-  async #yieldToClients(): Promise<void> {
+  async #yieldToClients(signal: AbortSignal): Promise<void> {
     for (let waitedMs = 0; waitedMs < longestYieldMs && this.#deps.isBusy(); waitedMs += yieldStepMs) {
-      await sleep(yieldStepMs, undefined, { signal: this.#stop.signal })
+      await sleep(yieldStepMs, undefined, { signal })
     }
   }
 }

@@ -1,3 +1,4 @@
+import { RecurringWork } from '../internal/recurring-work.ts'
 import type { IdSource } from '../internal/ids.ts'
 import { takeRetirementStep, type StepOutcome } from '../registry/commands/retirement.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
@@ -27,24 +28,20 @@ const stepsPerLook = 500
  */
 export class RetirementSteps {
   readonly #deps: RetirementStepsDependencies
-  #timer: NodeJS.Timeout | undefined
-  #looking: Promise<unknown> = Promise.resolve()
+  readonly #work: RecurringWork
 
   constructor(deps: RetirementStepsDependencies) {
     this.#deps = deps
+    this.#work = new RecurringWork(() => this.look(), deps.onError)
   }
 
   start(): void {
-    this.#timer = setInterval(() => {
-      this.#looking = this.look().catch(this.#deps.onError)
-    }, lookIntervalMs)
-    this.#timer.unref()
+    this.#work.start(lookIntervalMs)
   }
 
   /** Waits for a look under way. */
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#looking
+  stop(): Promise<void> {
+    return this.#work.stop()
   }
 
   /** Takes what is due now. Returns how many steps were looked at. */

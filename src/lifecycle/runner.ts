@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { IdSource } from '../internal/ids.ts'
+import { RecurringWork } from '../internal/recurring-work.ts'
 import { readRepository } from '../registry/change.ts'
 import { commandContext, type RequestContext } from '../registry/context.ts'
 import { vetoText } from '../registry/protection/index.ts'
@@ -119,37 +120,31 @@ export interface RunnerSettings {
 export class LifecycleRunner {
   readonly #deps: RunnerDependencies
   readonly #settings: RunnerSettings
-  readonly #stop = new AbortController()
-  #timer: NodeJS.Timeout | undefined
-  #sweeping: Promise<void> | undefined
+  readonly #work: RecurringWork
 
   constructor(deps: RunnerDependencies, settings: RunnerSettings) {
     this.#deps = deps
     this.#settings = settings
+    this.#work = new RecurringWork(
+      (signal) => this.#sweep(signal),
+      (error) => {
+        deps.logger.error({ err: error }, 'repositories whose lifecycle policies are due could not be found')
+      },
+    )
   }
 
   /** Looks from now on for repositories that are due. */
   start(lookIntervalMs: number): void {
-    this.#timer = setInterval(() => void this.sweep(), lookIntervalMs)
-    this.#timer.unref()
+    this.#work.start(lookIntervalMs)
   }
 
   /** Does everything that is due. Never rejects: what fails is logged, and tried again later. */
   sweep(): Promise<void> {
-    this.#sweeping ??= this.#sweep()
-      .catch((error: unknown) => {
-        if (!this.#stop.signal.aborted) this.#deps.logger.error({ err: error }, 'repositories whose lifecycle policies are due could not be found')
-      })
-      .finally(() => {
-        this.#sweeping = undefined
-      })
-    return this.#sweeping
+    return this.#work.run()
   }
 
-  async stop(): Promise<void> {
-    clearInterval(this.#timer)
-    this.#stop.abort(new Error('the server stops'))
-    await this.#sweeping
+  stop(): Promise<void> {
+    return this.#work.stop()
   }
 
   /** Begins a run as soon as may be, whatever is planned. Throws `repository-unknown`. */
@@ -157,7 +152,7 @@ export class LifecycleRunner {
     const { database } = this.#deps
     const { id } = await readRepository(database.reader, { registryId: context.registry.id, accountId: context.registry.accountId }, name)
     await database.execute(planLifecycle, { repositoryId: id }, commandContext(context))
-    void this.sweep()
+    void this.#work.runAfresh()
   }
 
   /** Throws `run-unknown`. */
@@ -177,18 +172,18 @@ export class LifecycleRunner {
   /** Lets a run that waits go on, or drops it. Throws `run-unknown`, `run-settled`. */
   async settle(context: RequestContext, id: string, decision: 'confirmed' | 'cancelled'): Promise<void> {
     await this.#deps.database.execute(settleRun, { id, decision }, commandContext(context))
-    if (decision === 'confirmed') void this.sweep()
+    if (decision === 'confirmed') void this.#work.runAfresh()
   }
 
   /** Has repositories evaluated that are under policies of prefixes and registries which were changed. */
-  async #spread(): Promise<void> {
+  async #spread(signal: AbortSignal): Promise<void> {
     const { database, clock, contextOf } = this.#deps
     const changedBefore = clock.now() - settledMs
     for (let after = 0; ; ) {
       const changed = await policiesToPlan(database.reader, { changedBefore, after, limit: duePage })
       for (const { id: policyId, updatedAt, registryId: id, accountId, region } of changed) {
         const dueAt = updatedAt + this.#settings.intervalMs
-        do this.#stop.signal.throwIfAborted()
+        do signal.throwIfAborted()
         while (await database.execute(spreadPolicy, { policyId, dueAt }, contextOf({ id, accountId, region })))
       }
       if (changed.length < duePage) return
@@ -196,19 +191,19 @@ export class LifecycleRunner {
     }
   }
 
-  async #sweep(): Promise<void> {
+  async #sweep(signal: AbortSignal): Promise<void> {
     const { database, clock, logger } = this.#deps
     await this.#deps.lookAtClocks?.()
-    await this.#spread()
-    for (let after = 0; !this.#stop.signal.aborted; ) {
+    await this.#spread(signal)
+    for (let after = 0; !signal.aborted; ) {
       const now = clock.now()
       const due = await dueRepositories(database.reader, { now, quietSince: now - this.#settings.intervalMs, after, limit: duePage })
       for (const id of due) {
-        if (this.#stop.signal.aborted) return
+        if (signal.aborted) return
         try {
-          await this.#visit(id)
+          await this.#visit(id, signal)
         } catch (error) {
-          if (!this.#stop.signal.aborted) logger.error({ err: error, repositoryId: id }, 'the lifecycle policies of a repository could not be carried out')
+          if (!signal.aborted) logger.error({ err: error, repositoryId: id }, 'the lifecycle policies of a repository could not be carried out')
         }
       }
       if (due.length < duePage) return
@@ -217,7 +212,7 @@ export class LifecycleRunner {
   }
 
   /** Evaluates a repository and acts, as the only one to do so. */
-  async #visit(repositoryId: number): Promise<void> {
+  async #visit(repositoryId: number, stop: AbortSignal): Promise<void> {
     const { database, clock, owner, contextOf } = this.#deps
     const repository = await findRepositoryRowById(database.reader, repositoryId)
     if (!repository) return
@@ -236,7 +231,7 @@ export class LifecycleRunner {
     keeping.unref()
     let isDone = false
     try {
-      const signal = AbortSignal.any([this.#stop.signal, lost.signal])
+      const signal = AbortSignal.any([stop, lost.signal])
       await new Visit(this.#deps, this.#settings, repository, context, signal).run()
       isDone = true
     } finally {
