@@ -43,10 +43,16 @@ export class LifecyclePolicies {
     return parseEcrPolicy(text, { strict: this.#settings.strict })
   }
 
-  /** The policy in its normal form, as it is kept. Throws `repository-unknown`, `policy-invalid`. */
-  async put(context: RequestContext, name: RepositoryName, text: string): Promise<string> {
+  /** The normal form of a policy that would be carried out. Throws `policy-invalid`. */
+  check(text: string): string {
     const { text: document, policy } = this.parse(text)
     if (policy.rules.some(({ action }) => action === 'transition')) throw noArchive()
+    return document
+  }
+
+  /** The policy in its normal form, as it is kept. Throws `repository-unknown`, `policy-invalid`. */
+  async put(context: RequestContext, name: RepositoryName, text: string): Promise<string> {
+    const document = this.check(text)
     const evaluateAt = context.clock.now() + this.#settings.intervalMs
     await this.#database.execute(putLifecyclePolicy, { name, document, evaluateAt }, commandContext(context))
     return document

@@ -69,7 +69,7 @@ export function creationTemplateOperations(deps: {
     async createForPush(context, name, mayCreate) {
       const template = await templateForPush(database, context.registry.id, name)
       if (template === undefined) return false
-      const { tagMutability, mutabilityFilters, tags, repositoryPolicy, customRoleArn } = template
+      const { tagMutability, mutabilityFilters, tags, repositoryPolicy, lifecyclePolicy, customRoleArn } = template
       const role = customRoleArn === undefined ? undefined : await serviceRole(database.reader, customRoleArn, ecrService)
       if (customRoleArn !== undefined && role === undefined) return false
       if (!(await mayCreate(tags, role))) return false
@@ -80,6 +80,7 @@ export function creationTemplateOperations(deps: {
         scanOnPush: false,
         tags,
         repositoryPolicy,
+        lifecyclePolicy,
         template: template.prefix,
         maxRepositories: quotas.repositoriesPerRegistry,
       }
@@ -128,19 +129,21 @@ const unsetColumns = {
   mutability_filters: '[]',
   resource_tags: '{}',
   repository_policy: null,
+  lifecycle_policy: null,
   applied_for: '[]',
   custom_role_arn: null,
 }
 
 /** The columns of the settings that are there. An empty text is none. */
 function toColumns(settings: CreationTemplateChanges): Partial<commands.TemplateSettings> {
-  const { description, tagMutability, mutabilityFilters, tags, repositoryPolicy, appliedFor, customRoleArn } = settings
+  const { description, tagMutability, mutabilityFilters, tags, repositoryPolicy, lifecyclePolicy, appliedFor, customRoleArn } = settings
   return {
     ...(description === undefined ? {} : { description: orNull(description) }),
     ...(tagMutability === undefined ? {} : { tag_mutability: tagMutability }),
     ...(mutabilityFilters === undefined ? {} : { mutability_filters: JSON.stringify(mutabilityFilters) }),
     ...(tags === undefined ? {} : { resource_tags: JSON.stringify(tags) }),
     ...(repositoryPolicy === undefined ? {} : { repository_policy: orNull(repositoryPolicy) }),
+    ...(lifecyclePolicy === undefined ? {} : { lifecycle_policy: orNull(lifecyclePolicy) }),
     ...(appliedFor === undefined ? {} : { applied_for: JSON.stringify(appliedFor) }),
     ...(customRoleArn === undefined ? {} : { custom_role_arn: orNull(customRoleArn) }),
   }
@@ -158,6 +161,7 @@ function toTemplate(row: CreationTemplateRow): CreationTemplate {
     mutabilityFilters: JSON.parse(row.mutability_filters) as string[],
     tags: JSON.parse(row.resource_tags) as Record<string, string>,
     repositoryPolicy: row.repository_policy ?? undefined,
+    lifecyclePolicy: row.lifecycle_policy ?? undefined,
     appliedFor: JSON.parse(row.applied_for) as TemplateUse[],
     customRoleArn: row.custom_role_arn ?? undefined,
     createdAt: row.created_at,

@@ -71,6 +71,8 @@ export interface CreationTemplate {
   readonly mutabilityFilters: readonly string[]
   readonly tags: Readonly<Record<string, string>>
   readonly repositoryPolicy: string | undefined
+  /** In its normal form: whoever sends one has read it before. */
+  readonly lifecyclePolicy: string | undefined
   readonly appliedFor: readonly TemplateUse[]
   readonly customRoleArn: string | undefined
   readonly createdAt: number

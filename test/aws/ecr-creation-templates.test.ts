@@ -128,7 +128,7 @@ onEveryDatabase((server) => {
 
     it.each([
       ['KMS, which nothing would encrypt', { encryptionConfiguration: { encryptionType: 'KMS' } }, 'encryptionConfiguration.encryptionType'],
-      ['a lifecycle policy, which nothing would run', { lifecyclePolicy: '{"rules":[]}' }, 'lifecyclePolicy'],
+      ['a lifecycle policy that is none', { lifecyclePolicy: JSON.stringify({ rules: [{ rulePriority: 1, selection: {}, action: { type: 'expire' }, description: 'x'.repeat(50) }] }) }, 'LifecyclePolicyText'],
       ['tags without a role', { resourceTags: [{ Key: 'a', Value: 'b' }] }, 'customRoleArn'],
       ['a role that is none', { customRoleArn: `arn:aws:iam::${defaultAccountId}:user/a` }, 'customRoleArn'],
       ['a role of another account', { customRoleArn: 'arn:aws:iam::999988887777:role/a' }, 'customRoleArn'],
@@ -216,6 +216,24 @@ onEveryDatabase((server) => {
         imageScanningConfiguration: { scanOnPush: false },
       })
       expect((await ecr.listImages({ repositoryName })).imageIds).toMatchObject([{ imageTag: 'v1' }])
+    })
+
+    it('gives it the lifecycle policy of the template, as it was then', async () => {
+      const { ecr, pushImage } = server()
+      const area = freePrefix()
+      const selection = { tagStatus: 'untagged', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 30 }
+      const lifecyclePolicy = JSON.stringify({ rules: [{ rulePriority: 1, description: 'old ones', selection, action: { type: 'expire' } }] })
+      await templateFor(area, { lifecyclePolicy: ` ${lifecyclePolicy}` })
+      const { repositoryCreationTemplates } = await ecr.describeRepositoryCreationTemplates({ prefixes: [area] })
+      expect(repositoryCreationTemplates).toMatchObject([{ lifecyclePolicy }])
+      const repositoryName = `${area}/app`
+      await pushImage(repositoryName, image, 'v1')
+      const { repositoryCreationTemplate } = await ecr.updateRepositoryCreationTemplate({ prefix: area, lifecyclePolicy: '' })
+      expect(repositoryCreationTemplate?.lifecyclePolicy).toBeUndefined()
+      await pushImage(`${area}/later`, image, 'v1')
+
+      expect(await ecr.getLifecyclePolicy({ repositoryName })).toMatchObject({ lifecyclePolicyText: lifecyclePolicy })
+      await expect(ecr.getLifecyclePolicy({ repositoryName: `${area}/later` })).rejects.toThrow('Lifecycle policy does not exist')
     })
 
     it('changes nothing of a repository that is there', async () => {

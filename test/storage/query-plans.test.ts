@@ -200,7 +200,7 @@ beforeAll(async () => {
   await registry.deleteRegistryPolicy(context)
   await registry.putAccountSetting(context, 'BLOB_MOUNTING', 'ENABLED')
   await registry.getAccountSetting(context, 'BLOB_MOUNTING')
-  const template = { ...settings, prefix: 'made', tags: {}, description: '', repositoryPolicy: policy, customRoleArn: '' }
+  const template = { ...settings, prefix: 'made', tags: {}, description: '', repositoryPolicy: policy, lifecyclePolicy: '{}', customRoleArn: '' }
   await registry.createCreationTemplate(context, { ...template, appliedFor: ['CREATE_ON_PUSH'] })
   const prefix = parseRepositoryPrefix('made')
   await registry.updateCreationTemplate(context, prefix, { description: 'another' })

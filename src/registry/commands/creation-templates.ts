@@ -20,6 +20,7 @@ export type TemplateSettings = Pick<
   | 'mutability_filters'
   | 'resource_tags'
   | 'repository_policy'
+  | 'lifecycle_policy'
   | 'applied_for'
   | 'custom_role_arn'
 >
@@ -43,7 +44,6 @@ export const createCreationTemplate = defineCommand({
       written_prefix: input.writtenPrefix,
       encryption_type: 'AES256',
       kms_key: null,
-      lifecycle_policy: null,
       created_at: context.nowMs,
       updated_at: context.nowMs,
     }
@@ -116,6 +116,7 @@ async function auditTemplate(
     imageTagMutabilityExclusionFilters: JSON.parse(row.mutability_filters) as unknown,
     resourceTags: JSON.parse(row.resource_tags) as unknown,
     repositoryPolicy: row.repository_policy,
+    lifecyclePolicy: row.lifecycle_policy,
     appliedFor: JSON.parse(row.applied_for) as unknown,
     customRoleArn: row.custom_role_arn,
   })

@@ -1,4 +1,5 @@
-import { defineCommand } from '../../storage/metadata/command.ts'
+import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
+import type { Session } from '../../storage/metadata/session.ts'
 import { advanceIamGeneration } from '../../storage/metadata/stores/access-key-store.ts'
 import { findRepositoryPolicy, upsertRepositoryPolicy } from '../../storage/metadata/stores/policy-store.ts'
 import {
@@ -14,6 +15,7 @@ import {
   upsertResourceTag,
   type RepositoryRow,
 } from '../../storage/metadata/stores/repository-store.ts'
+import { planEvaluation, putPolicyAt } from '../../storage/metadata/stores/lifecycle-policy-store.ts'
 import { planNewRepository } from '../../storage/metadata/stores/retention-policy-store.ts'
 import { recordTrashBatch } from '../../storage/metadata/stores/trash-store.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
@@ -40,6 +42,7 @@ export const createRepository = defineCommand({
       scanOnPush: boolean
       tags: Readonly<Record<string, string>>
       repositoryPolicy?: string | undefined
+      lifecyclePolicy?: string | undefined
       /** The prefix of the template that a push makes it by. */
       template?: string | undefined
       maxRepositories: number
@@ -66,8 +69,9 @@ export const createRepository = defineCommand({
       )
     }
     for (const [key, value] of Object.entries(input.tags)) await upsertResourceTag(tx, row.id, key, value)
-    const { repositoryPolicy, template } = input
+    const { repositoryPolicy, lifecyclePolicy, template } = input
     if (repositoryPolicy !== undefined) await upsertRepositoryPolicy(tx, row.id, repositoryPolicy, context.nowMs)
+    if (lifecyclePolicy !== undefined) await putLifecyclePolicyOf(tx, { registryId, repositoryId: row.id, document: lifecyclePolicy }, context)
     await countNewRepository(tx, registryId, input.maxRepositories, context)
     await planNewRepository(tx, { registryId, repositoryId: row.id, dueAt: context.nowMs })
     await audit(tx, { ...context, registryId }, input.name, 'CreateRepository', {
@@ -75,12 +79,24 @@ export const createRepository = defineCommand({
       tags: input.tags,
       ...(template === undefined ? {} : { repositoryCreationTemplate: template }),
       ...(repositoryPolicy === undefined ? {} : { policyText: repositoryPolicy }),
+      ...(lifecyclePolicy === undefined ? {} : { lifecyclePolicyText: lifecyclePolicy }),
     })
     // What was remembered of a name without a repository says nothing of its tags and policy.
     if (Object.keys(input.tags).length > 0 || repositoryPolicy !== undefined) await advanceIamGeneration(tx, context.accountId)
     return row
   },
 })
+
+/** It is acted by an hour after the first push, as any other. */
+async function putLifecyclePolicyOf(
+  tx: Session,
+  { registryId, repositoryId, document }: { registryId: number; repositoryId: number; document: string },
+  { nowMs, actorArn }: CommandContext,
+): Promise<void> {
+  const place = { registryId, grammar: 'ecr', scope: 'repository', scopeKey: String(repositoryId) } as const
+  await putPolicyAt(tx, place, { repositoryId, document, now: nowMs, by: actorArn })
+  await planEvaluation(tx, repositoryId, nowMs)
+}
 
 export const deleteRepository = defineCommand({
   name: 'delete-repository',

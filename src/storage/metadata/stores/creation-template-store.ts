@@ -104,6 +104,7 @@ const update = statement<CreationTemplateRow>()((db, p) =>
       mutability_filters: p.mutability_filters,
       resource_tags: p.resource_tags,
       repository_policy: p.repository_policy,
+      lifecycle_policy: p.lifecycle_policy,
       applied_for: p.applied_for,
       custom_role_arn: p.custom_role_arn,
       updated_at: p.updated_at,

@@ -172,7 +172,8 @@ const planNew = statement<{ registryId: number; repositoryId: number; dueAt: num
               .where('lifecycle_policy.document', 'is not', null),
           ),
         ),
-    ),
+    )
+    .onConflict((conflict) => conflict.column('repository_id').doNothing()),
 )
 
 /** Sees to it that a repository that was just made is evaluated where its registry has policies that it may be under. */

@@ -5,6 +5,7 @@ import {
   type Registry,
   type TagMutability,
 } from '../../../../registry/index.ts'
+import type { LifecyclePolicies } from '../../../../lifecycle/index.ts'
 import { arnParts, parseArn, parseRepositoryPrefix } from '../../../../values/index.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { required, structure, type Input } from '../../shapes.ts'
@@ -22,7 +23,7 @@ const settings = {
   imageTagMutability: shapes.imageTagMutability,
   imageTagMutabilityExclusionFilters: shapes.exclusionFilters,
   repositoryPolicy: shapes.policyText,
-  lifecyclePolicy: shapes.lifecyclePolicyText,
+  lifecyclePolicy: shapes.templateLifecyclePolicy,
   customRoleArn: shapes.customRoleArn,
 }
 
@@ -34,16 +35,17 @@ type TemplateInput = Input<typeof changedTemplate>
 /** The settings of repositories that come into being by a push. */
 export function creationTemplateOperations(deps: {
   readonly registry: Registry
+  readonly lifecyclePolicies: LifecyclePolicies
   readonly pageTokens: PageTokens
 }): Record<string, AwsOperation> {
-  const { registry, pageTokens } = deps
+  const { registry, lifecyclePolicies, pageTokens } = deps
   return {
     CreateRepositoryCreationTemplate: operation({
       action: 'ecr:CreateRepositoryCreationTemplate',
       resource: () => '*',
       input: newTemplate,
       async handler(call, input) {
-        const changes = checkedSettings(input, call)
+        const changes = checkedSettings(input, call, lifecyclePolicies)
         await authorizeSettings(input, call)
         const template = await registry.createCreationTemplate(call.context, {
           prefix: input.prefix,
@@ -52,6 +54,7 @@ export function creationTemplateOperations(deps: {
           mutabilityFilters: changes.mutabilityFilters ?? [],
           tags: changes.tags ?? {},
           repositoryPolicy: changes.repositoryPolicy,
+          lifecyclePolicy: changes.lifecyclePolicy,
           appliedFor: input.appliedFor,
           customRoleArn: changes.customRoleArn,
         })
@@ -64,7 +67,7 @@ export function creationTemplateOperations(deps: {
       resource: () => '*',
       input: changedTemplate,
       async handler(call, input) {
-        const changes = checkedSettings(input, call)
+        const changes = checkedSettings(input, call, lifecyclePolicies)
         await authorizeSettings(input, call)
         return answer(await registry.updateCreationTemplate(call.context, parseRepositoryPrefix(input.prefix), changes), call)
       },
@@ -110,21 +113,16 @@ export function creationTemplateOperations(deps: {
 }
 
 /** What of an input is there, in the registry's form. Refuses what could not be kept. */
-function checkedSettings(input: TemplateInput, call: AwsCall): CreationTemplateChanges {
+function checkedSettings(input: TemplateInput, call: AwsCall, lifecyclePolicies: LifecyclePolicies): CreationTemplateChanges {
   refuseUnenforcedEncryption(input.encryptionConfiguration)
-  if (input.lifecyclePolicy !== undefined && input.lifecyclePolicy !== '') {
-    throw parameterInvalid(
-      'lifecyclePolicy',
-      'Lifecycle policies are not enforced by this server yet, so that none is accepted; nothing is stored',
-    )
-  }
-  const { imageTagMutability: mode, imageTagMutabilityExclusionFilters: filters, resourceTags, customRoleArn } = input
+  const { lifecyclePolicy, imageTagMutability: mode, imageTagMutabilityExclusionFilters: filters, resourceTags, customRoleArn } = input
   if (customRoleArn !== undefined && customRoleArn !== '') checkRole(customRoleArn, call)
   return {
     description: input.description,
     ...checkedMutability(mode, filters),
     tags: resourceTags && checkedTags(resourceTags),
     repositoryPolicy: input.repositoryPolicy,
+    lifecyclePolicy: lifecyclePolicy === undefined || lifecyclePolicy === '' ? lifecyclePolicy : lifecyclePolicies.check(lifecyclePolicy),
     appliedFor: input.appliedFor && [...new Set(input.appliedFor)],
     customRoleArn,
   }
@@ -155,10 +153,11 @@ async function authorizeSettings(input: TemplateInput, call: AwsCall): Promise<v
   const { region, accountId } = call.context.registry
   const prefix = parseRepositoryPrefix(input.prefix)
   const repositories = `arn:aws:ecr:${region}:${accountId}:repository/${prefix === 'ROOT' ? '' : `${prefix}/`}*`
-  const { repositoryPolicy = '', resourceTags = [], customRoleArn = '' } = input
+  const { repositoryPolicy = '', lifecyclePolicy = '', resourceTags = [], customRoleArn = '' } = input
   const tagConditions = () => requestTagConditions(resourceTags)
   await call.authorize('ecr:CreateRepository', repositories, tagConditions)
   if (repositoryPolicy !== '') await call.authorize('ecr:SetRepositoryPolicy', repositories)
+  if (lifecyclePolicy !== '') await call.authorize('ecr:PutLifecyclePolicy', repositories)
   if (resourceTags.length > 0) await call.authorize('ecr:TagResource', repositories, tagConditions)
   if (customRoleArn !== '') {
     await call.authorize('iam:PassRole', customRoleArn, () => [{ 'iam:PassedToService': 'ecr.amazonaws.com' }])
@@ -179,6 +178,7 @@ function describe(template: CreationTemplate) {
     resourceTags: resourceTags.length === 0 ? undefined : resourceTags,
     ...describeMutability(template),
     repositoryPolicy: repositoryPolicy === undefined ? undefined : policyText(repositoryPolicy),
+    lifecyclePolicy: template.lifecyclePolicy,
     appliedFor: template.appliedFor,
     customRoleArn: template.customRoleArn,
     createdAt: new Date(template.createdAt),

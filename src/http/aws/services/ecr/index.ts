@@ -47,7 +47,7 @@ export function createEcrService(deps: EcrServiceDependencies): AwsService {
       ...resourceTagOperations({ registry }),
       ...policyOperations({ registry }),
       ...accountSettingOperations({ registry }),
-      ...creationTemplateOperations({ registry, pageTokens }),
+      ...creationTemplateOperations({ registry, lifecyclePolicies: deps.lifecycle.policies, pageTokens }),
       ...pullTimeExclusionOperations({ registry, pageTokens }),
       ...scanningOperations({ registry }),
       ...imageOperations({ registry, pageTokens }),

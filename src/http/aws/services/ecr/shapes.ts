@@ -120,6 +120,9 @@ export const policyText = string({ max: 10_240 })
 /** What is wrong with one, its length too, is told by whoever reads it. */
 export const lifecyclePolicyText = string()
 
+/** A template's. API reference, CreateRepositoryCreationTemplate. */
+export const templateLifecyclePolicy = string({ max: 30_720 })
+
 export const lifecyclePreviewFilter = structure({ tagStatus: enumeration(['TAGGED', 'UNTAGGED', 'ANY']) })
 
 export const templatePrefix = string({
