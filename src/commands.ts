@@ -61,6 +61,7 @@ import { decommissionUsageSource, registerUsageSource, updateUsageSource } from 
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
+import { purgeTrash } from './registry/commands/purge-trash.ts'
 import { restoreForPull, restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
 import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
 import { saveLabels } from './lifecycle/commands/labels.ts'
@@ -156,6 +157,7 @@ export const commands: readonly AnyCommand[] = [
   putManifest,
   deleteTag,
   deleteImages,
+  purgeTrash,
   restoreForPull,
   restoreTrash,
   undoTagChange,

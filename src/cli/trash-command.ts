@@ -27,6 +27,7 @@ Examples:
   $ stowage trash restore team/app --batch 1f0c…             all of it; a deleted repository too
   $ stowage trash restore team/app:v1                        the image that went last with this tag
   $ stowage trash restore team/app@sha256:0123…
+  $ stowage trash purge team/app 1f0c… --apply               give its space back now
   $ stowage trash changes team/app --tag latest              what this tag named, and who moved it
   $ stowage trash undo team/app 4711                         move it back`,
     )
@@ -54,6 +55,14 @@ Examples:
       }
       const { restoreTrash } = await import('./trash.ts')
       onExit(await restoreTrash(io, { target, batch: words.batch, ...optionsOf(words) }))
+    })
+  add('purge', 'Show what a batch has; with --apply, end its time in the trash: nothing brings it back then.')
+    .argument('<repository>', 'its name')
+    .argument('<batch>', 'as `stowage trash list` shows it')
+    .option('--apply', 'do it')
+    .action(async (repository: string, batch: string, words: TrashWords & { readonly apply?: boolean }) => {
+      const { purgeTrash } = await import('./trash.ts')
+      onExit(await purgeTrash(io, { repository, batch, apply: words.apply === true, ...optionsOf(words) }))
     })
   add('changes', 'List changes of tags whose images stayed, the newest first.')
     .argument('<repository>', 'its name')

@@ -93,6 +93,19 @@ export async function showTrash(io: CommandIo, options: TrashOptions & { readonl
   return exitCodes.ok.code
 }
 
+export async function purgeTrash(io: CommandIo, options: TrashOptions & { readonly repository: string; readonly batch: string; readonly apply: boolean }): Promise<number> {
+  const { repository, batch, apply, json } = options
+  if (!apply) {
+    const exitCode = await showTrash(io, options)
+    io.stderr.write('Nothing was changed. Add --apply to purge it; nothing brings it back then.\n')
+    return exitCode
+  }
+  const call = await connectToStowage(options)
+  const purged = await call<object>('PurgeTrash', { repositoryName: repository, trashBatch: batch })
+  io.stdout.write(json ? jsonText(purged) : `${batch} goes with the next collection, unless something holds it (stowage hold list, stowage image describe).\n`)
+  return exitCodes.ok.code
+}
+
 /** Ends with `findings` where something did not come back as it was; the output says what and why. */
 export async function restoreTrash(io: CommandIo, options: TrashOptions & { readonly target: TrashTarget; readonly batch: string | undefined }): Promise<number> {
   const call = await connectToStowage(options)

@@ -12,6 +12,7 @@ import {
 } from '../storage/metadata/stores/trash-listing.ts'
 import { digestFromBytes, type Tag } from '../values/index.ts'
 import { readRepository } from './change.ts'
+import { purgeTrash } from './commands/purge-trash.ts'
 import { restoreTrash, trashUnknown, undoTagChange } from './commands/restore-trash.ts'
 import { commandContext } from './context.ts'
 import { registryError } from './errors.ts'
@@ -21,7 +22,7 @@ import type { Registry, TrashBatch } from './types.ts'
 
 export type TrashOperations = Pick<
   Registry,
-  'listTrash' | 'describeTrash' | 'findInTrash' | 'restoreTrash' | 'listTagChanges' | 'undoTagChange'
+  'listTrash' | 'describeTrash' | 'findInTrash' | 'restoreTrash' | 'purgeTrash' | 'listTagChanges' | 'undoTagChange'
 >
 
 /** Newer than everything, where a list begins. */
@@ -68,6 +69,10 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
     restoreTrash(context, batch, digests) {
       const limits = { maxImages: quotas.imagesPerRepository, maxRepositories: quotas.repositoriesPerRegistry }
       return database.execute(restoreTrash, { batch, digests, ...limits }, commandContext(context))
+    },
+
+    async purgeTrash(context, name, batch) {
+      await database.execute(purgeTrash, { name, batch }, commandContext(context))
     },
 
     async listTagChanges(context, name, tag, page) {

@@ -431,6 +431,11 @@ export interface Registry {
    * `repository-exists`, `repository-trashed`.
    */
   restoreTrash(context: RequestContext, batch: string, digests?: readonly Digest[]): Promise<RestoreOutcome>
+  /**
+   * Ends the time of a batch in the trash before its end: the next collection takes it away for good, unless a hold, a
+   * protection or a workload forbids it. Throws `trash-unknown`.
+   */
+  purgeTrash(context: RequestContext, name: RepositoryName, batch: string): Promise<void>
   /** Changes of tags whose images stayed, of one tag or of all; the newest first. */
   listTagChanges(context: RequestContext, name: RepositoryName, tag: Tag | undefined, page: PageRequest): Promise<Page<TagChange>>
   /**

@@ -140,6 +140,7 @@ export const stowageEntries: EntryTable = {
   'stowage:DescribeTrash': onRepository('DescribeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
   'stowage:RestoreTrash': onRepository('RestoreTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
   'stowage:RestoreTrash of an image': onRepository('RestoreTrash', { input: { imageId: { imageDigest: absentDigest } }, granted: 'TrashNotFoundException' }),
+  'stowage:PurgeTrash': onRepository('PurgeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
   'stowage:ListTagChanges': onRepository('ListTagChanges', { granted: '200' }),
   'stowage:UndoTagChange': onRepository('UndoTagChange', { input: { changeId: 999_999_999 }, granted: 'TagChangeNotFoundException' }),
 }

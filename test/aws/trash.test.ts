@@ -23,7 +23,7 @@ beforeAll(async () => {
   dir = createTempDir('trash')
   mkdirSync(join(dir.path, 'bin'))
   path = [installPrograms(join(dir.path, 'bin')), dirname(ensureTool('aws'))].join(':')
-  stowage = await startStowage()
+  stowage = await startStowage({ env: { STOWAGE_GC_INTERVAL_MS: '200' } })
 })
 afterAll(async () => {
   await stowage?.stop()
@@ -162,6 +162,23 @@ it('undoes a push that moved a tag, and the deletion of one of several, by the n
   expect(repeated.stderr).toContain('TagChangedException')
   expect((await trash('changes', repository, '--tag', 'latest', '--limit', '1')).stdout).toContain(second.manifest.digest)
   expect(await pull(':latest')).toBe('pulled')
+})
+
+it('ends the time of a batch where that is asked for twice, and then it is gone for good', async () => {
+  await newRepository()
+  await push(buildImage({ seed: 'purged' }), 'v1')
+  await aws('batch-delete-image', '--image-ids', 'imageTag=v1')
+  const [batch] = await batches()
+
+  const plan = await trash('purge', repository, batch!.trashBatch)
+  expect(plan.stderr).toContain('Nothing was changed.')
+  expect(plan.stdout).toContain('BatchDeleteImage')
+  expect(await batches()).toHaveLength(1)
+  const purged = await trash('purge', repository, batch!.trashBatch, '--apply')
+
+  expect(purged.exitCode, purged.output).toBe(0)
+  await expect.poll(batches, { timeout: 20_000 }).toEqual([])
+  expect((await trash('restore', repository, '--batch', batch!.trashBatch)).stderr).toContain('TrashNotFoundException')
 })
 
 it('answers page by page, refuses what it did not give out, and lets only those restore who have the right to', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Collector } from '../../src/gc/index.ts'
 import { commandContext } from '../../src/registry/index.ts'
+import { createProtections } from '../../src/registry/protection/protections.ts'
 import { parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
@@ -80,6 +81,60 @@ describe.each(databases)('garbage collection on %s', (kind) => {
       reader.builder.selectFrom('trash_batch').innerJoin('repository', 'repository.id', 'trash_batch.repository_id').select('purged_at').where('repository.name', '=', name),
     )
     expect(batch!.purged_at).not.toBeNull()
+  })
+
+  const batches = async () => (await fixture.registry.listTrash(fixture.context, name, { limit: 100 })).items
+
+  it('takes a batch before its time where somebody asks for that, unless a hold forbids it', async () => {
+    await push(images.index!, 'latest')
+    await push(images.three!, 'v3')
+    await remove(images.index!)
+    await remove(images.three!)
+    const [ofIndex, ofThree] = [(await batches()).find(({ imageCount }) => imageCount === 3)!, (await batches()).find(({ imageCount }) => imageCount === 1)!]
+    const protections = createProtections({ database: fixture.database })
+    const hold = await protections.placeHold(fixture.context, 'not now')
+
+    await fixture.registry.purgeTrash(fixture.context, name, ofIndex.batch)
+    await collector.collect()
+    expect(await batches()).toHaveLength(2)
+    await protections.releaseHold(fixture.context, hold, 'now')
+    await daysPass(1)
+
+    expect((await batches()).map(({ batch }) => batch)).toEqual([ofThree.batch])
+    await expect(fixture.registry.restoreTrash(fixture.context, ofIndex.batch)).rejects.toMatchObject({ code: 'trash-unknown' })
+    await expect(fixture.registry.purgeTrash(fixture.context, name, ofIndex.batch)).rejects.toMatchObject({ code: 'trash-unknown' })
+    await fixture.registry.restoreTrash(fixture.context, ofThree.batch)
+    await daysPass(30)
+    expect(await stored(images.three!)).toEqual([true, true])
+    expect((await stored(images.two!)).includes(false)).toBe(true)
+  })
+
+  it('leaves what was restored after somebody asked for its end', async () => {
+    await push(images.three!, 'v3')
+    await remove(images.three!)
+    const batch = (await batches())[0]!.batch
+    await fixture.registry.purgeTrash(fixture.context, name, batch)
+    await fixture.registry.restoreTrash(fixture.context, batch)
+    await daysPass(9)
+
+    expect(await stored(images.three!)).toEqual([true, true])
+    await expect(fixture.registry.purgeTrash(fixture.context, name, batch)).rejects.toMatchObject({ code: 'trash-unknown' })
+  })
+
+  it('takes a deleted repository with all batches of it, when somebody asks for its end', async () => {
+    await push(images.three!, 'v3')
+    await remove(images.three!)
+    await push(images.one!, 'v1')
+    await fixture.registry.deleteRepository(fixture.context, name, { force: true })
+    expect(await batches()).toHaveLength(2)
+    const { batch } = (await batches()).find(({ kind: of }) => of === 'repository')!
+    await expect(fixture.registry.purgeTrash(fixture.context, parseRepositoryName('gc/other'), batch)).rejects.toMatchObject({ code: 'trash-unknown' })
+
+    await fixture.registry.purgeTrash(fixture.context, name, batch)
+    await daysPass(2)
+
+    expect(await batches()).toEqual([])
+    expect(await stored(images.one!)).toEqual([false, false, false])
   })
 
   it('leaves untagged images alone', async () => {

@@ -5,6 +5,7 @@ import type { Session } from '../../storage/metadata/session.ts'
 import { findVetoes } from '../../registry/protection/index.ts'
 import {
   blobsNamedBy,
+  noteAllPurged,
   notePurged,
   removeManifests,
   removeSettings,
@@ -123,7 +124,7 @@ export const reviewRepository = defineCommand({
     if (blobs.length === manifestsPerCommand) return { isOver: false, manifests: ids.length }
     await removeSettings(tx, repository.id)
     await dropReview(tx, review.id)
-    if (repository.trash_batch !== null) await notePurged(tx, repository.trash_batch, now)
+    await noteAllPurged(tx, repository.id, now)
     return { isOver: true, manifests: ids.length }
   },
 })

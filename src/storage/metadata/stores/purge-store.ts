@@ -69,6 +69,20 @@ export async function notePurged(tx: Session, batch: string, now: number): Promi
   if ((await tx.first(stillInBatch, { batch })) === undefined) await tx.change(purged, { batch, now })
 }
 
+const allPurged = statement<{ repositoryId: number; now: number }>()((db, p) =>
+  db
+    .updateTable('trash_batch')
+    .set({ purged_at: p.now })
+    .where('repository_id', '=', p.repositoryId)
+    .where('purged_at', 'is', null)
+    .where('restored_at', 'is', null),
+)
+
+/** Notes of a repository that is gone that nothing of its batches is left, its own and those of images deleted before. */
+export async function noteAllPurged(tx: Session, repositoryId: number, now: number): Promise<void> {
+  await tx.change(allPurged, { repositoryId, now })
+}
+
 /** Rows of a repository that say what holds for it; what happened in it, its history and events, stays. */
 const settings = ['resource_tag', 'repository_policy', 'lifecycle_state', 'protection'] as const
 

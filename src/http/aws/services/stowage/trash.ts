@@ -82,6 +82,17 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
       },
     }),
 
+    PurgeTrash: operation({
+      action: 'stowage:PurgeTrash',
+      resource: (input, call) => repositoryResource(input, call),
+      input: structure({ ...repositoryMembers, trashBatch: required(trashBatch) }),
+      async handler(call, input) {
+        const { context, name } = targetOf(input, call)
+        await registry.purgeTrash(context, name, input.trashBatch)
+        return { registryId: context.registry.accountId, repositoryName: name, trashBatch: input.trashBatch }
+      },
+    }),
+
     ListTagChanges: operation({
       action: 'stowage:ListTagChanges',
       resource: (input, call) => repositoryResource(input, call),
