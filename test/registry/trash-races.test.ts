@@ -132,7 +132,7 @@ describe.each(databases)('races of the trash on %s', (kind) => {
 
       const answers = await Promise.all([...Array.from({ length: 4 }, () => answer(restore(batch!.batch))), answer(push(images.three!, 'again'))])
 
-      expect(answers.filter((each) => each !== undefined && 'code' in each).every((each) => 'code' in each! && each.code === 'trash-unknown')).toBe(true)
+      expect(answers.filter((each) => each !== undefined && 'code' in each).every((each) => 'code' in each && each.code === 'trash-unknown')).toBe(true)
       expect(answers.filter((each) => each !== undefined && 'images' in each).length).toBeLessThanOrEqual(1)
       await expectEachOnce(images.three!, images['signature-of-three']!)
       expect(await holderOf('again')).toBe(images.three!.digest)
