@@ -223,7 +223,11 @@ async function build(
   // Before the first start there is no registry to name, and what is done for none names none.
   const home: { id: number } = { id: emptyRegistryId }
   await database.execute(ensureRegistry, { accountId, region }, systemContext())
-  const directory = new RegistryDirectory(database.reader)
+  const directory = new RegistryDirectory(database.reader, {
+    regions: config.regions,
+    defaultRegion: region,
+    maxPerAccount: config.quotas.regionsPerAccount,
+  })
   const homeRegistry = await directory.find(accountId, region)
   if (homeRegistry.id === emptyRegistryId) throw new Error('the default registry was just made and is not there')
   home.id = homeRegistry.id

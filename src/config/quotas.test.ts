@@ -17,6 +17,7 @@ describe('the quotas', () => {
       STOWAGE_QUOTA_CREATION_TEMPLATES: '6',
       STOWAGE_QUOTA_PULL_TIME_EXCLUSIONS: '7',
       STOWAGE_QUOTA_SESSIONS: '8',
+      STOWAGE_QUOTA_REGIONS: '9',
     }
     expect(loadConfig(environment).quotas).toEqual({
       repositoriesPerRegistry: 1,
@@ -27,6 +28,7 @@ describe('the quotas', () => {
       creationTemplates: 6,
       pullTimeExclusions: 7,
       sessionsPerAccount: 8,
+      regionsPerAccount: 9,
     })
   })
 

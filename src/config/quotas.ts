@@ -1,5 +1,7 @@
 /** How much of each thing there may be. Enforced by the write commands, for every protocol; lowering one removes nothing. */
 export interface Quotas {
+  /** Regions that an account may have something in, each of which is a registry of its own. */
+  readonly regionsPerAccount: number
   /** Of an account in a region. */
   readonly repositoriesPerRegistry: number
   /** Manifests, tagged or not: images, indexes and artifacts alike. */
@@ -21,9 +23,10 @@ export const mebibyte = 1024 * 1024
 /**
  * ECR's own (user guide, "Amazon ECR service quotas"). How many templates it allows is not documented: this is what it allows
  * of rules. AWS bounds how often credentials are asked for, not how many there are: these are twenty-seven new ones a second that
- * hold for an hour each.
+ * hold for an hour each. Its regions are a fixed list, of which an account has under twenty without asking for more.
  */
 export const ecrQuotas: Quotas = {
+  regionsPerAccount: 20,
   repositoriesPerRegistry: 100_000,
   imagesPerRepository: 100_000,
   tagsPerImage: 1000,

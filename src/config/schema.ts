@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { parseAccountId, parseRegion } from '../values/account.ts'
+import { parseAccountId, parseRegion, type Region } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
 import { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
@@ -94,6 +94,14 @@ function parseRanges(text: string): readonly NetworkRange[] | undefined {
     .filter((part) => part !== '')
     .map(parseNetworkRange)
   return ranges.every((range) => range !== undefined) ? ranges : undefined
+}
+
+function parseRegions(text: string): ReadonlySet<Region> | undefined {
+  try {
+    return new Set(text.split(',').map((part) => parseRegion(part.trim())))
+  } catch {
+    return undefined
+  }
 }
 
 /** `host:port` in lower case, an IPv6 address without brackets; the port of https where none is written. */
@@ -191,6 +199,16 @@ export const settings = z.object({
       group: 'Names',
       form: 'region name',
       description: 'The region of the default registry.',
+    }),
+  regions: parsed(parseRegions, 'write names of regions with commas between them, such as us-east-1,eu-central-1')
+    .optional()
+    .register(settingNotes, {
+      env: 'STOWAGE_REGIONS',
+      group: 'Names',
+      form: 'list of regions',
+      description:
+        'The regions in which accounts may begin to keep images and settings, beside `STOWAGE_REGION`. What is in another region already stays in use.',
+      unset: "every region whose name is formed as AWS's are, such as `eu-central-1`",
     }),
 
   dataDir: path.prefault('./data').register(settingNotes, {
@@ -308,6 +326,12 @@ export const settings = z.object({
     description: "Connections beyond this are closed at once. Keep it below the process's limit of open files.",
   }),
 
+  quotaRegionsPerAccount: wholeNumber(1, maxQuota, 'regions').prefault(String(ecrQuotas.regionsPerAccount)).register(settingNotes, {
+    env: 'STOWAGE_QUOTA_REGIONS',
+    group: 'Quotas',
+    form: 'number',
+    description: 'Regions in which an account may keep images or settings. Each is a registry, with quotas of its own.',
+  }),
   quotaRepositoriesPerRegistry: wholeNumber(1, maxQuota, 'repositories')
     .prefault(String(ecrQuotas.repositoriesPerRegistry))
     .register(settingNotes, {
@@ -475,6 +499,7 @@ export interface RootCredential {
 type PairedSetting = 'tlsCert' | 'tlsKey' | 'tlsSelfSigned' | 'rootAccessKeyId' | 'rootSecretAccessKey' | QuotaSetting
 
 type QuotaSetting =
+  | 'quotaRegionsPerAccount'
   | 'quotaRepositoriesPerRegistry'
   | 'quotaImagesPerRepository'
   | 'quotaTagsPerImage'
@@ -541,6 +566,7 @@ function gatherQuotas<Value extends Pick<Settings, QuotaSetting>>(
   value: Value,
 ): { quotas: Quotas; rest: Omit<Value, QuotaSetting> } {
   const {
+    quotaRegionsPerAccount: regionsPerAccount,
     quotaRepositoriesPerRegistry: repositoriesPerRegistry,
     quotaImagesPerRepository: imagesPerRepository,
     quotaTagsPerImage: tagsPerImage,
@@ -553,7 +579,7 @@ function gatherQuotas<Value extends Pick<Settings, QuotaSetting>>(
   } = value
   const layerBytes = quotaLayerMebibytes * mebibyte
   return {
-    quotas: { repositoriesPerRegistry, imagesPerRepository, tagsPerImage, layerBytes, partsPerLayer, creationTemplates, pullTimeExclusions, sessionsPerAccount },
+    quotas: { regionsPerAccount, repositoriesPerRegistry, imagesPerRepository, tagsPerImage, layerBytes, partsPerLayer, creationTemplates, pullTimeExclusions, sessionsPerAccount },
     rest,
   }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../internal/clock.ts'
 import type { Principal } from '../iam/principal.ts'
-import type { CommandContext } from '../storage/metadata/command.ts'
+import type { CommandContext, NewRegistryRule } from '../storage/metadata/command.ts'
 import type { AccountId, Region } from '../values/account.ts'
 
 /** A registry is an account in a region; every repository belongs to exactly one. */
@@ -9,6 +9,8 @@ export interface RegistryRef {
   readonly id: number
   readonly accountId: AccountId
   readonly region: Region
+  /** With id 0: whether something may be made in it. */
+  readonly newRegistry?: NewRegistryRule
 }
 
 /** Which door a request came through. */
@@ -36,6 +38,7 @@ export function commandContext(context: RequestContext): CommandContext {
     registryId: context.registry.id,
     accountId: context.registry.accountId,
     region: context.registry.region,
+    newRegistry: context.registry.newRegistry,
     requestId: context.requestId,
     sourceIp: context.sourceIp,
     userAgent: context.userAgent,

@@ -104,7 +104,7 @@ onEveryDatabase((server) => {
     const expected = [JSON.parse(policyText) as unknown, 'DISABLED', ['a'], [principalArn]]
 
     it.each(settings.map(([what, put, get], index) => ({ what, put, get, index })))('comes into use with $what', async ({ put, get, index }) => {
-      const ecr = clientIn(`settled-${index}`)
+      const ecr = clientIn(`eu-settled-${index}`)
 
       await put(ecr)
 
@@ -129,6 +129,19 @@ onEveryDatabase((server) => {
       ] as const) {
         expect(await refusalOf(call())).toContain(error)
       }
+    })
+
+    it('stays unused where its name is none that AWS could give', async () => {
+      const ecr = clientIn(unused)
+
+      const refusals = [
+        await refusalOf(ecr.createRepository({ repositoryName: 'team/app' })),
+        await refusalOf(ecr.putAccountSetting({ name: 'BLOB_MOUNTING', value: 'DISABLED' })),
+      ]
+
+      const expectedText = `InvalidParameterException: The region '${unused}' is not one of this installation.`
+      expect(refusals).toEqual([expectedText, expectedText])
+      expect((await ecr.describeRepositories({})).repositories).toEqual([])
     })
 
     it('comes into use with a repository', async () => {

@@ -19,6 +19,10 @@ function newRepository(name: string): NewRepository {
   return { name: parseRepositoryName(name), tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} }
 }
 
+const limits = { regions: undefined, defaultRegion: parseRegion('us-east-1'), maxPerAccount: 100_000 }
+/** Of a registry that is not there yet. */
+const newRegistry = { isServedRegion: true, maxPerAccount: 100_000 }
+
 describe.each(databases)('the directory of registries on %s', (kind) => {
   let fixture: RegistryFixture
 
@@ -34,7 +38,7 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
 
   /** As an edge makes it: from what the directory says. */
   async function contextIn(region: string): Promise<RequestContext> {
-    const registry = await new RegistryDirectory(fixture.database.reader).find(
+    const registry = await new RegistryDirectory(fixture.database.reader, limits).find(
       fixture.context.registry.accountId,
       parseRegion(region),
     )
@@ -42,17 +46,17 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
   }
 
   it('tells an account that is not there from one that has nothing only to who would make something', async () => {
-    const directory = new RegistryDirectory(fixture.database.reader)
+    const directory = new RegistryDirectory(fixture.database.reader, limits)
     const [stranger, region] = [parseAccountId('999999999999'), parseRegion('us-east-1')]
 
-    expect(await directory.find(stranger, region)).toEqual({ id: 0, accountId: stranger, region })
+    expect(await directory.find(stranger, region)).toEqual({ id: 0, accountId: stranger, region, newRegistry })
     const context = { ...fixture.context, registry: await directory.find(stranger, region) }
     expect(await codeOf(fixture.registry.createRepository(context, newRepository('team/app')))).toBe('repository-unknown')
   })
 
   it('answers for a region nobody used without leaving a trace, and everything in it is empty', async () => {
     const { registry } = fixture
-    const context = await contextIn('invented-1')
+    const context = await contextIn('eu-invented-1')
     const name = parseRepositoryName('team/app')
     const digest = digestOf(Buffer.from('x'))
     const reference = { kind: 'tag', tag: parseTag('v1') } as const
@@ -89,12 +93,12 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
       registry.getUpload(context, name, '7f1f9a0e-8f0c-4f7e-9f43-5a2c8b6d1e00'),
     ]
     expect(new Set(await Promise.all(calls.map(codeOf)))).toEqual(new Set(['repository-unknown']))
-    expect(await registriesIn('invented-1')).toEqual([])
+    expect(await registriesIn('eu-invented-1')).toEqual([])
   })
 
   it('finds the registry from its first repository on', async () => {
     const { registry, database, context: home } = fixture
-    const directory = new RegistryDirectory(database.reader)
+    const directory = new RegistryDirectory(database.reader, limits)
     const { accountId } = home.registry
     const region = parseRegion('eu-west-1')
     expect((await directory.find(accountId, region)).id).toBe(0)
@@ -120,7 +124,7 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
   })
 
   it('makes one registry of many first repositories at once', async () => {
-    for (const region of ['race-1', 'race-2', 'race-3']) {
+    for (const region of ['eu-race-1', 'eu-race-2', 'eu-race-3']) {
       const context = await contextIn(region)
       const names = Array.from({ length: 8 }, (_, n) => `team/app-${n}`)
 
@@ -133,14 +137,14 @@ describe.each(databases)('the directory of registries on %s', (kind) => {
   })
 
   it('lets one of many have the first name in a region', async () => {
-    const context = await contextIn('race-4')
+    const context = await contextIn('eu-race-4')
 
     const codes = await Promise.all(
       Array.from({ length: 8 }, () => codeOf(fixture.registry.createRepository(context, newRepository('team/app')))),
     )
 
     expect(codes.toSorted()).toEqual(['no error', ...Array.from({ length: 7 }, () => 'repository-exists')])
-    expect(await registriesIn('race-4')).toHaveLength(1)
+    expect(await registriesIn('eu-race-4')).toHaveLength(1)
   })
 
   it('makes none for a repository that is refused, nor for an account that is not there', async () => {

@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Quotas } from '../../src/config/index.ts'
+import { textKeyring } from '../../src/iam/iam.test-support.ts'
+import { createIamDirectory } from '../../src/iam/index.ts'
+import { systemIds } from '../../src/internal/ids.ts'
 import { isPlatformError } from '../../src/internal/platform-error.ts'
-import { digestOf, mediaTypes, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
+import type { RegistryRef } from '../../src/registry/context.ts'
+import { RegistryDirectory } from '../../src/registry/directory.ts'
+import { commandContext } from '../../src/registry/index.ts'
+import { findRegistryId } from '../../src/storage/metadata/stores/repository-store.ts'
+import { digestOf, mediaTypes, parseRegion, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
 import { bytesOf, databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
 const mebibyte = 1024 * 1024
@@ -214,5 +221,48 @@ describe.each(databases)('the quota of repositories on %s', (kind) => {
 
     expect(await outcomeOf(create('one/more'))).toBe('ok')
     expect(await outcomeOf(create('two/more'))).toBe(full)
+  })
+})
+
+describe.each(databases)('the quota of regions on %s', (kind) => {
+  let fixture: RegistryFixture
+
+  beforeAll(async () => {
+    fixture = await startRegistry(kind)
+  })
+  afterAll(() => fixture.stop())
+
+  it('holds for repositories that are made at once in new regions, and refuses none in the regions there are', async () => {
+    const { registry, context, database } = fixture
+    const limits = { regions: undefined, defaultRegion: context.registry.region, maxPerAccount: 4 }
+    const directory = new RegistryDirectory(database.reader, limits)
+    const regions = Array.from({ length: 9 }, (_, n) => parseRegion(`eu-west-${n}`))
+    // Found while none of them is there: as it is for requests that come in together.
+    const found = await Promise.all(regions.map(async (region) => directory.find(context.registry.accountId, region)))
+    const create = (target: RegistryRef, name: string): Promise<unknown> =>
+      registry.createRepository(
+        { ...context, registry: target },
+        { name: parseRepositoryName(name), tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} },
+      )
+
+    const outcomes = await Promise.all(found.map((target) => outcomeOf(create(target, 'team/app'))))
+
+    const full = `limit-exceeded: The account with id '000000000000' already has registries in the maximum allowed number of regions which is '4'`
+    // The default region is the fourth.
+    expect(outcomes.toSorted()).toEqual([...Array.from({ length: 6 }, () => full), 'ok', 'ok', 'ok'])
+    const again = await Promise.all(found.map((target) => outcomeOf(create(target, 'team/other'))))
+    expect(again).toEqual(outcomes)
+  })
+
+  it('puts the record of a change of identities in a refused region where the account is already', async () => {
+    const { context, database } = fixture
+    const region = parseRegion('made-up')
+    const directory = new RegistryDirectory(database.reader, { regions: new Set(), defaultRegion: context.registry.region, maxPerAccount: 100 })
+    const registry = await directory.find(context.registry.accountId, region)
+
+    const { entities } = createIamDirectory({ database, keyring: await textKeyring(), ids: systemIds })
+    await entities.createUser({ name: 'somebody', path: '/', boundaryArn: undefined, tags: [] }, commandContext({ ...context, registry }))
+
+    expect(await findRegistryId(database.reader, context.registry.accountId, region)).toBeUndefined()
   })
 })

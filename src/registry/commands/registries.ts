@@ -5,7 +5,10 @@ import {
   findRegistryId,
   insertAccount,
   insertRegistry,
+  listRegistryIds,
 } from '../../storage/metadata/stores/repository-store.ts'
+import { lockAccount } from '../../storage/metadata/stores/iam-entity-store.ts'
+import { quoted, valueError } from '../../values/errors.ts'
 import { registryError } from '../errors.ts'
 
 /** Stands for the registry of an account in a region where it has made nothing yet. No row has it. */
@@ -23,13 +26,30 @@ export const ensureRegistry = defineCommand({
 
 /**
  * The id of the registry that a repository or a setting is about to be made in; the first one brings the registry into
- * being. However many do so at once, there is one. Throws `repository-unknown` where there is no such account.
+ * being. However many do so at once, there is one. Throws `repository-unknown` where there is no such account,
+ * `region-invalid` where the region is not served, and `limit-exceeded` where the account has its regions already.
  */
 export async function registryForChange(tx: Session, context: CommandContext): Promise<number> {
-  const { registryId, accountId, region, nowMs } = context
+  const { registryId, accountId, region, nowMs, newRegistry } = context
   if (registryId !== emptyRegistryId) return registryId
   if (!(await accountExists(tx, accountId))) {
     throw registryError('repository-unknown', `There is no registry with id '${accountId}' in ${region}.`)
+  }
+  if (newRegistry !== undefined) {
+    // Locked, so that the regions that were counted are all there are until the commit.
+    await lockAccount(tx, accountId)
+    const existing = await findRegistryId(tx, accountId, region)
+    if (existing !== undefined) return existing
+    if (!newRegistry.isServedRegion) {
+      throw valueError('region-invalid', `The region '${region}' is not one of this installation.`, { region: quoted(region) })
+    }
+    const { maxPerAccount } = newRegistry
+    if ((await listRegistryIds(tx, accountId, maxPerAccount)).length >= maxPerAccount) {
+      throw registryError(
+        'limit-exceeded',
+        `The account with id '${accountId}' already has registries in the maximum allowed number of regions which is '${maxPerAccount}'`,
+      )
+    }
   }
   // On PostgreSQL this waits for another command that inserts the same row, and the next statement sees its row.
   await insertRegistry(tx, accountId, region, nowMs)

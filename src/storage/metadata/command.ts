@@ -7,10 +7,19 @@ export interface CommandContext {
   readonly registryId: number
   readonly accountId: string
   readonly region: string
+  /** Whether the account may begin to use this region. Absent where it does already, and for the server's own work. */
+  readonly newRegistry?: NewRegistryRule | undefined
   readonly requestId: string
   readonly sourceIp: string
   readonly userAgent: string
   readonly protocol: string
+}
+
+/** When a registry may come into being. One that is there is never asked. */
+export interface NewRegistryRule {
+  /** Whether the installation serves the region. */
+  readonly isServedRegion: boolean
+  readonly maxPerAccount: number
 }
 
 /**

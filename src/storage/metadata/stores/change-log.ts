@@ -1,7 +1,7 @@
 import type { CommandContext } from '../command.ts'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
-import { findRegistryId, insertRegistry } from './repository-store.ts'
+import { findRegistryId, insertRegistry, listRegistryIds } from './repository-store.ts'
 
 const nextEvent = statement<{ repositoryId: number }>()((db, p) =>
   db
@@ -82,7 +82,8 @@ const insertAudit = statement<{
  * The audit row of a change. `detail` holds names, digests and settings, never a secret.
  *
  * A record belongs to a registry. Where the account has made nothing in the region yet (its identities are managed
- * through `us-east-1`, wherever its images are), the first record brings the registry into being.
+ * through `us-east-1`, wherever its images are), the first record brings the registry into being. A region in which the account
+ * may not begin gets none: the record then stands in the account's oldest registry.
  */
 export async function recordAudit(
   tx: Session,
@@ -104,7 +105,14 @@ export async function recordAudit(
   })
 }
 
-async function newRegistryId(tx: Session, { accountId, region, nowMs }: CommandContext): Promise<number> {
+async function newRegistryId(tx: Session, { accountId, region, nowMs, newRegistry }: CommandContext): Promise<number> {
+  if (newRegistry !== undefined) {
+    const { isServedRegion, maxPerAccount } = newRegistry
+    const ids = await listRegistryIds(tx, accountId, maxPerAccount)
+    const [oldest] = ids
+    const mayBegin = isServedRegion && ids.length < maxPerAccount
+    if (oldest !== undefined && !mayBegin) return (await findRegistryId(tx, accountId, region)) ?? oldest
+  }
   await insertRegistry(tx, accountId, region, nowMs)
   const id = await findRegistryId(tx, accountId, region)
   if (id === undefined) throw new Error('the registry was just inserted and is not there')

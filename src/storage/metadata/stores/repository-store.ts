@@ -54,6 +54,15 @@ export async function insertRegistry(tx: Session, accountId: string, region: str
   await tx.change(addRegistry, { accountId, region, createdAt })
 }
 
+const registriesOf = statement<{ accountId: string; limit: number }>()((db, p) =>
+  db.selectFrom('registry').select('id').where('account_id', '=', p.accountId).orderBy('id').limit(p.limit),
+)
+
+/** The ids of an account's registries, the oldest first, `limit` at most. */
+export async function listRegistryIds(session: Session, accountId: string, limit: number): Promise<readonly number[]> {
+  return (await session.all(registriesOf, { accountId, limit })).map(({ id }) => id)
+}
+
 const livingNamed = (db: QueryBuilder, p: { registryId: number; name: string }) =>
   db
     .selectFrom('repository')
