@@ -95,11 +95,12 @@ export const roleRights = {
   auditor: handedOut(
     'auditor',
     onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings', 'stowage:DescribeImage', 'stowage:ListProtections'),
-    onTeam('ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'stowage:ExplainImage', 'stowage:ListLifecycleRuns', 'stowage:PreviewPolicy'),
-    anywhere('stowage:GetRetentionPolicy', 'stowage:ListPolicyVersions', 'stowage:ListRetentionPolicies'),
+    onTeam('ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'stowage:ExplainImage', 'stowage:ListLifecycleRuns'),
+    onTeam('stowage:PreviewPolicy', 'stowage:GetRetentionPolicy', 'stowage:ListPolicyVersions'),
     onTeam('stowage:ListTrash', 'stowage:DescribeTrash', 'stowage:ListTagChanges'),
     anywhere('ecr:DescribeRegistry', 'ecr:GetRegistryPolicy', 'ecr:GetAccountSetting', 'ecr:DescribeRepositoryCreationTemplates', 'ecr:ListPullTimeUpdateExclusions'),
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
+    anywhere('stowage:ListRetentionPolicies'),
     anywhere('stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:ListErasures', 'stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'),
   ),
   /** Makes and sets up repositories, and does nothing with images. */

@@ -35,17 +35,17 @@ type TemplateInput = Input<typeof changedTemplate>
 /** The settings of repositories that come into being by a push. */
 export function creationTemplateOperations(deps: {
   readonly registry: Registry
-  readonly lifecyclePolicies: LifecyclePolicies
+  readonly lifecycle: { readonly policies: LifecyclePolicies }
   readonly pageTokens: PageTokens
 }): Record<string, AwsOperation> {
-  const { registry, lifecyclePolicies, pageTokens } = deps
+  const { registry, lifecycle, pageTokens } = deps
   return {
     CreateRepositoryCreationTemplate: operation({
       action: 'ecr:CreateRepositoryCreationTemplate',
       resource: () => '*',
       input: newTemplate,
       async handler(call, input) {
-        const changes = checkedSettings(input, call, lifecyclePolicies)
+        const changes = checkedSettings(input, call, lifecycle.policies)
         await authorizeSettings(input, call)
         const template = await registry.createCreationTemplate(call.context, {
           prefix: input.prefix,
@@ -67,7 +67,7 @@ export function creationTemplateOperations(deps: {
       resource: () => '*',
       input: changedTemplate,
       async handler(call, input) {
-        const changes = checkedSettings(input, call, lifecyclePolicies)
+        const changes = checkedSettings(input, call, lifecycle.policies)
         await authorizeSettings(input, call)
         return answer(await registry.updateCreationTemplate(call.context, parseRepositoryPrefix(input.prefix), changes), call)
       },

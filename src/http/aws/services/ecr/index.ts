@@ -47,7 +47,7 @@ export function createEcrService(deps: EcrServiceDependencies): AwsService {
       ...resourceTagOperations({ registry }),
       ...policyOperations({ registry }),
       ...accountSettingOperations({ registry }),
-      ...creationTemplateOperations({ registry, lifecyclePolicies: deps.lifecycle.policies, pageTokens }),
+      ...creationTemplateOperations({ registry, lifecycle: deps.lifecycle, pageTokens }),
       ...pullTimeExclusionOperations({ registry, pageTokens }),
       ...scanningOperations({ registry }),
       ...imageOperations({ registry, pageTokens }),
