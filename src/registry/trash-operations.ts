@@ -66,9 +66,20 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
       return { batch: found.batch, digest: digestFromBytes(found.digest) }
     },
 
-    restoreTrash(context, batch, digests) {
+    async restoreTrash(context, batch, digests) {
       const limits = { maxImages: quotas.imagesPerRepository, maxRepositories: quotas.repositoriesPerRegistry }
-      return database.execute(restoreTrash, { batch, digests, ...limits }, commandContext(context))
+      const restorePart = (after: number) => database.execute(restoreTrash, { batch, digests, after, ...limits }, commandContext(context))
+      const { next: second, ...outcome } = await restorePart(0)
+      const images = [...outcome.images]
+      // An image that cannot come back may be told by two parts: as one of its own, and by what it belongs to.
+      const notRestored = new Map(outcome.notRestored.map((image) => [image.digest, image]))
+      for (let after = second; after !== undefined; ) {
+        const part = await restorePart(after)
+        images.push(...part.images)
+        for (const image of part.notRestored) notRestored.set(image.digest, image)
+        after = part.next
+      }
+      return { ...outcome, images, notRestored: [...notRestored.values()] }
     },
 
     async purgeTrash(context, name, batch) {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { digestOf, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
+import { digestOf, mediaTypes, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 
@@ -157,6 +157,23 @@ describe.each(databases)('the trash on %s', (kind) => {
     expect(outcome.images.map(({ digest }) => digest)).toEqual([images.two!.digest])
     expect(outcome.notRestored.map(({ digest }) => digest).sort()).toEqual([images.one!.digest, images.index!.digest].sort())
     expect(await there()).toEqual(['two'])
+  })
+
+  it('gives a batch back that is too large for one command', async () => {
+    const digests: Digest[] = []
+    for (let n = 0; n < 450; n += 1) {
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [], annotations: { n: String(n) } }))
+      const reference = { kind: 'tag', tag: parseTag(`v${n}`) } as const
+      const { digest } = await fixture.registry.putManifest(fixture.context, name, { bytes, declaredMediaType: mediaTypes.ociIndex, reference, via: 'oci' })
+      digests.push(digest)
+    }
+    await fixture.registry.deleteImages(fixture.context, name, digests.map((digest) => ({ digest })))
+    const [batch] = await batches()
+
+    const outcome = await fixture.registry.restoreTrash(fixture.context, batch!.id)
+
+    expect(outcome.images.map(({ digest, tags }) => [digest, tags])).toEqual(digests.map((digest, n) => [digest, [`v${n}`]]))
+    expect((await batches())[0]).toMatchObject({ imageCount: 0, tagCount: 0, restoredAt: fixture.clock.now() })
   })
 
   it('says which part of an index was deleted by itself, and gives the index back after that', async () => {

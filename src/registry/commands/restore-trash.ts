@@ -20,6 +20,7 @@ import {
   untrashRepositoryRow,
 } from '../../storage/metadata/stores/trash-store.ts'
 import { deleteTagRow, findTag, putTag } from '../../storage/metadata/stores/tag-store.ts'
+import { manifestsById } from '../../storage/metadata/stores/unit-store.ts'
 import { everyPullTimeExclusion } from '../../storage/metadata/stores/pull-time-exclusion-store.ts'
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
 import { audit, lockRepository } from '../change.ts'
@@ -36,25 +37,35 @@ interface Limits {
   readonly maxRepositories: number
 }
 
+/** Images of a batch that one command brings back, beside what went with them: a policy's run may have put a million into one. */
+const imagesPerCommand = 200
+
+export interface PartRestored extends RestoreOutcome {
+  /** Where the next part begins; absent after the last. */
+  readonly next: number | undefined
+}
+
 /**
- * Brings a batch back, or of its images those of `digests` with what went with them. What has been pushed since is left as it
- * is, and tags that others have by now stay theirs; the outcome says which. Throws `trash-unknown`, `limit-exceeded`,
- * `repository-exists`, `repository-trashed`.
+ * Brings a part of a batch back, from the image numbered `after` on, or of its images those of `digests`, each with what went
+ * with it. What has been pushed since is left as it is, and tags that others have by now stay theirs; the outcome says which.
+ * Throws `trash-unknown`, `limit-exceeded`, `repository-exists`, `repository-trashed`.
  */
 export const restoreTrash = defineCommand({
   name: 'restore-trash',
   durability: 'durable',
-  async run(tx, input: Limits & { batch: string; digests: readonly Digest[] | undefined }, context): Promise<RestoreOutcome> {
+  async run(tx, input: Limits & { batch: string; digests: readonly Digest[] | undefined; after: number }, context): Promise<PartRestored> {
     const batch = await findTrashBatch(tx, context.registryId, input.batch)
     if (!batch) throw trashUnknown(input.batch)
     const repository = await lockRepositoryRowById(tx, batch.repository_id)
     if (!repository) throw trashUnknown(input.batch)
-    if (batch.kind === 'repository') return restoreRepository(tx, repository, input, context)
+    if (batch.kind === 'repository') return { ...(await restoreRepository(tx, repository, input, context)), next: undefined }
     if (repository.trashed_at !== null) throw repositoryTrashed(repository)
-    const members = await trashedMembers(tx, input.batch, repository.id)
-    const wanted = input.digests === undefined ? members : await withKin(tx, members, input.digests)
-    if (wanted.length === 0) throw trashUnknown(input.batch)
-    return restoreImages(tx, repository, wanted, input, context)
+    const part = { batch: input.batch, repositoryId: repository.id, after: input.after, limit: imagesPerCommand }
+    const members = input.digests === undefined ? await trashedMembers(tx, part) : await membersNamed(tx, repository, input.batch, input.digests)
+    if (members.length === 0 && input.after === 0) throw trashUnknown(input.batch)
+    const outcome = await restoreImages(tx, repository, await withKin(tx, input.batch, members), input, context)
+    const isLast = input.digests !== undefined || members.length < imagesPerCommand
+    return { ...outcome, next: isLast ? undefined : members.at(-1)!.id }
   },
 })
 
@@ -76,7 +87,7 @@ export const restoreForPull = defineCommand({
     const repository = await lockRepositoryRowById(tx, batch.repository_id)
     if (!repository) return false
     if (repository.trashed_at !== null) throw repositoryTrashed(repository)
-    const wanted = await withKin(tx, await trashedMembers(tx, input.batch, repository.id), [input.digest])
+    const wanted = await withKin(tx, input.batch, await membersNamed(tx, repository, input.batch, [input.digest]))
     if (wanted.length === 0) throw trashUnknown(input.batch)
     const { images } = await restoreImages(tx, repository, wanted, { ...input, because: 'pull' }, context)
     return images.some(({ digest }) => digest === input.digest)
@@ -93,23 +104,31 @@ export async function restoreCompanions(
 ): Promise<void> {
   const batch = pushed.trash_batch
   if (batch === null) return
-  const members = await trashedMembers(tx, batch, repository.id)
-  const related = new Set([...(await childrenOf(tx, [pushed.id])), ...(await referrersOf(tx, [pushed.id]))].map(({ to }) => to))
-  const companions = await withKin(tx, members, members.filter(({ id }) => related.has(id)).map(({ digest }) => digestFromBytes(digest)))
+  const companions = (await withKin(tx, batch, [pushed])).filter(({ id }) => id !== pushed.id)
   if (companions.length > 0) await restoreImages(tx, repository, companions, { batch, maxImages, because: 'push' }, context)
 }
 
-/** Of the members those that are named, and what they list and what refers to any of them. */
-async function withKin(tx: Session, members: readonly ManifestRow[], digests: readonly Digest[]): Promise<ManifestRow[]> {
-  const byId = new Map(members.map((member) => [member.id, member]))
-  const named = new Set(digests)
-  const wanted = new Set(members.filter(({ digest }) => named.has(digestFromBytes(digest))).map(({ id }) => id))
-  for (let newest = [...wanted]; newest.length > 0; ) {
-    const kin = [...(await childrenOf(tx, newest)), ...(await referrersOf(tx, newest))].map(({ to }) => to)
-    newest = [...new Set(kin)].filter((id) => byId.has(id) && !wanted.has(id))
-    for (const id of newest) wanted.add(id)
+/** Of the images of a batch that are still in the trash those that are named. */
+async function membersNamed(tx: Session, repository: RepositoryRow, batch: string, digests: readonly Digest[]): Promise<ManifestRow[]> {
+  const named: ManifestRow[] = []
+  for (const digest of new Set(digests)) {
+    const row = await findManifestRow(tx, repository.id, digest)
+    if (row !== undefined && row.trashed_at !== null && row.trash_batch === batch) named.push(row)
   }
-  return members.filter(({ id }) => wanted.has(id))
+  return named
+}
+
+/** The images, and what they list and what refers to any of them, as far as it went in the same batch and is still there. */
+async function withKin(tx: Session, batch: string, images: readonly ManifestRow[]): Promise<ManifestRow[]> {
+  const wanted = new Map(images.map((row) => [row.id, row]))
+  for (let newest = [...wanted.keys()]; newest.length > 0; ) {
+    const related = [...(await childrenOf(tx, newest)), ...(await referrersOf(tx, newest))].map(({ to }) => to)
+    const rows = await manifestsById(tx, [...new Set(related)].filter((id) => !wanted.has(id)))
+    const kin = rows.filter((row) => row.trashed_at !== null && row.trash_batch === batch)
+    for (const row of kin) wanted.set(row.id, row)
+    newest = kin.map(({ id }) => id)
+  }
+  return [...wanted.values()].sort((a, b) => a.id - b.id)
 }
 
 async function restoreImages(

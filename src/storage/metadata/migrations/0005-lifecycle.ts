@@ -221,7 +221,7 @@ const statements = [
   // Those that came back or were purged pile up, and nobody lists them.
   `create index trash_batch_open on trash_batch (registry_id, created_at, id) where purged_at is null and restored_at is null`,
   `create index trash_batch_due on trash_batch (purge_after) where purged_at is null and restored_at is null`,
-  `create index manifest_trash_batch on manifest (trash_batch) where trash_batch is not null`,
+  `create index manifest_trash_batch on manifest (trash_batch, id) where trash_batch is not null`,
 
   // Of what earlier versions have deleted; they knew one retention, and no causes.
   `insert into trash_batch

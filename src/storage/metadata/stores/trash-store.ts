@@ -78,19 +78,24 @@ export async function endTrashBatch(tx: Session, ended: { id: string; now: numbe
   await tx.change(emptied, ended)
 }
 
-const members = statement<{ batch: string; repositoryId: number }>()((db, p) =>
+const members = statement<{ batch: string; repositoryId: number; after: number; limit: number }>()((db, p) =>
   db
     .selectFrom('manifest')
     .selectAll()
     .where('trash_batch', '=', p.batch)
     .where('repository_id', '=', p.repositoryId)
     .where('trashed_at', 'is not', null)
-    .orderBy('id'),
+    .where('id', '>', p.after)
+    .orderBy('id')
+    .limit(p.limit),
 )
 
-/** The images of a batch that are still in the trash. */
-export function trashedMembers(session: Session, batch: string, repositoryId: number): Promise<Selectable<Schema['manifest']>[]> {
-  return session.all(members, { batch, repositoryId })
+/** Images of a batch that are still in the trash, in the order of their numbers. */
+export function trashedMembers(
+  session: Session,
+  wanted: { batch: string; repositoryId: number; after: number; limit: number },
+): Promise<Selectable<Schema['manifest']>[]> {
+  return session.all(members, wanted)
 }
 
 const heldTags = statement<{ manifestId: number }>()((db, p) =>
