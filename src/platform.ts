@@ -28,6 +28,7 @@ import {
   openKeyring,
   removeEndedSessions,
   RequestRateLimit,
+  requireLiveKey,
   rootPrincipal,
   SecurityTokens,
   verifyLayerUrl,
@@ -406,7 +407,11 @@ async function build(
       clock,
       ids,
       logger,
-      verifyLayerUrl: (token, nowMs) => verifyLayerUrl(keyring, token, nowMs),
+      async verifyLayerUrl(token, nowMs) {
+        const claims = verifyLayerUrl(keyring, token, nowMs)
+        await requireLiveKey(credentials, claims, nowMs)
+        return claims
+      },
       openLayer: ({ registryId, repositoryId, digest }) =>
         registry.openLinkedBlob({ registryId, repositoryId, digest }),
     }),

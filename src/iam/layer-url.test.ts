@@ -11,6 +11,7 @@ const anyClaims: fc.Arbitrary<LayerUrlClaims> = fc.record({
     .tuple(fc.uint8Array(), fc.constantFrom('sha256' as const, 'sha512' as const))
     .map(([bytes, algorithm]) => digestOf(bytes, algorithm)),
   accountId: fc.constantFrom('111122223333', ''),
+  accessKeyId: fc.constantFrom('AKIATESTTESTTESTTEST', ''),
   expiresAt: fc.integer({ min: 1, max: 4e12 }),
 })
 
@@ -19,6 +20,7 @@ const claims: LayerUrlClaims = {
   repositoryId: 42,
   digest: digestOf(Buffer.from('layer')),
   accountId: '111122223333',
+  accessKeyId: 'AKIATESTTESTTESTTEST',
   expiresAt: testStart + 60_000,
 }
 

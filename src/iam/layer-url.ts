@@ -1,4 +1,5 @@
 import { isDigest, type Digest } from '../values/digest.ts'
+import type { AccessKeys } from './credentials.ts'
 import { iamError } from './errors.ts'
 import type { Keyring } from './keyring.ts'
 
@@ -9,24 +10,26 @@ export interface LayerUrlClaims {
   readonly digest: Digest
   /** Of whoever asked for the link: whose turn a download by it is. Empty in links of earlier versions. */
   readonly accountId: string
+  /** That the link was asked for with: it opens nothing once the key is gone. Empty in links of earlier versions. */
+  readonly accessKeyId: string
   /** Milliseconds since the Unix epoch. */
   readonly expiresAt: number
 }
 
 const purpose = 'layer-url'
 
-// The longest real one, with two 16-digit ids and a sha512 digest, has 360 characters.
+// The longest real one, with two 16-digit ids, a sha512 digest and a key id of 128 characters, has 488.
 const maxTokenLength = 512
 
 const separator = '.'
 
 /**
  * The token of a download URL (GetDownloadUrlForLayer): whoever holds it may fetch that blob without further
- * credentials until it expires. Letters, digits, `.`, `-` and `_` only. Signed, not secret: its claims can be read.
+ * credentials until it expires, or the access key that it was asked for with is gone, which the caller finds out. Letters, digits, `.`, `-` and `_` only. Signed, not secret: its claims can be read.
  */
 export function signLayerUrl(keyring: Keyring, claims: LayerUrlClaims): string {
-  const { registryId, repositoryId, digest, expiresAt, accountId } = claims
-  const payload = Buffer.from(JSON.stringify([registryId, repositoryId, digest, expiresAt, accountId])).toString('base64url')
+  const { registryId, repositoryId, digest, expiresAt, accountId, accessKeyId } = claims
+  const payload = Buffer.from(JSON.stringify([registryId, repositoryId, digest, expiresAt, accountId, accessKeyId])).toString('base64url')
   return payload + separator + keyring.mac(Buffer.from(payload), purpose)
 }
 
@@ -48,11 +51,31 @@ export function verifyLayerUrl(keyring: Keyring, token: string, now: number): La
   return claims
 }
 
+/**
+ * A link of `verifyLayerUrl` lives no longer than the access key that it was asked for with: taken away, made inactive, deleted
+ * with its user, or a session that is over.
+ *
+ * @throws `token-expired`
+ */
+export async function requireLiveKey(keys: Pick<AccessKeys, 'findAccessKey'>, { accessKeyId }: LayerUrlClaims, now: number): Promise<void> {
+  if (accessKeyId === '') return
+  const key = await keys.findAccessKey(accessKeyId)
+  if (key?.status === 'active' && now < (key.principal.session?.expiresAt ?? Number.POSITIVE_INFINITY)) return
+  throw iamError('token-expired', 'The download link has ended with the access key that it was asked for with.', {})
+}
+
 function readClaims(payload: string): LayerUrlClaims {
   const list: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString())
-  const [registryId, repositoryId, digest, expiresAt, accountId = ''] = list as readonly unknown[]
+  const [registryId, repositoryId, digest, expiresAt, accountId = '', accessKeyId = ''] = list as readonly unknown[]
   if (typeof digest !== 'string' || !isDigest(digest)) throw notSignedHere()
-  return { registryId: Number(registryId), repositoryId: Number(repositoryId), digest, accountId: String(accountId), expiresAt: Number(expiresAt) }
+  return {
+    registryId: Number(registryId),
+    repositoryId: Number(repositoryId),
+    digest,
+    accountId: String(accountId),
+    accessKeyId: String(accessKeyId),
+    expiresAt: Number(expiresAt),
+  }
 }
 
 function notSignedHere(): Error {

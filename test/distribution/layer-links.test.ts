@@ -1,7 +1,10 @@
-import { DeleteRepositoryCommand, GetDownloadUrlForLayerCommand } from '@aws-sdk/client-ecr'
+import { DeleteRepositoryCommand, ECR, GetDownloadUrlForLayerCommand } from '@aws-sdk/client-ecr'
+import type { IAM } from '@aws-sdk/client-iam'
+import { STS } from '@aws-sdk/client-sts'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Clock } from '../../src/internal/clock.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
+import { iamClient, newRole, newUser, type TestUser } from '../support/identities.ts'
 import { buildImage, pushImage } from '../support/images.ts'
 import { startTestPlatform } from '../support/platform.ts'
 import { errorCodeOf, onEveryDatabase } from './registry-under-test.ts'
@@ -61,6 +64,64 @@ onEveryDatabase((registry) => {
         const answer = await client.request('GET', forged, { auth: null })
         expect([answer.status, errorCodeOf(answer)]).toEqual([403, 'DENIED'])
       }
+    })
+
+    it.each([
+      ['is taken away', async (iam: IAM, user: TestUser) => iam.deleteAccessKey({ UserName: user.name, AccessKeyId: user.accessKeyId })],
+      ['is made inactive', async (iam: IAM, user: TestUser) => iam.updateAccessKey({ UserName: user.name, AccessKeyId: user.accessKeyId, Status: 'Inactive' })],
+      [
+        'goes with its user',
+        async (iam: IAM, user: TestUser) => {
+          await iam.deleteAccessKey({ UserName: user.name, AccessKeyId: user.accessKeyId })
+          await iam.deleteUserPolicy({ UserName: user.name, PolicyName: 'rights' })
+          await iam.deleteUser({ UserName: user.name })
+        },
+      ],
+    ] as const)('ends where the key that asked for it %s, and no other link with it', async (_what, end) => {
+      const { client, platform } = registry()
+      const { repository, digest, link: own } = await linked()
+      const iam = iamClient(platform.url, platform.credentials)
+      const user = await newUser(iam, { Action: 'ecr:*', Resource: '*' })
+      const ecr = new ECR({ endpoint: platform.url, region: 'us-east-1', credentials: user, maxAttempts: 1 })
+      const { downloadUrl: link = '' } = await ecr.getDownloadUrlForLayer({ repositoryName: repository, layerDigest: digest })
+      expect((await client.request('GET', link, { auth: null })).status).toBe(200)
+
+      await end(iam, user)
+
+      const refused = await client.request('GET', link, { auth: null })
+      expect([refused.status, errorCodeOf(refused)]).toEqual([403, 'DENIED'])
+      expect(refused.body.toString()).not.toContain(user.accessKeyId)
+      expect((await client.request('GET', own, { auth: null })).status).toBe(200)
+      ecr.destroy()
+      iam.destroy()
+    })
+
+    it('ends with the session that asked for it', async () => {
+      const { client, platform } = registry()
+      const { repository, digest } = await linked()
+      const iam = iamClient(platform.url, platform.credentials)
+      const name = `linker-${repository.replaceAll('/', '-')}`
+      const trust = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { AWS: '*' } }] }
+      const policy = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: 'ecr:*', Resource: '*' }] }
+      const RoleArn = await newRole(iam, { name, trustPolicy: trust, policy })
+      const user = await newUser(iam, { Action: 'sts:AssumeRole', Resource: '*' })
+      const sts = new STS({ endpoint: platform.url, region: 'us-east-1', credentials: user, maxAttempts: 1 })
+      const { Credentials } = await sts.assumeRole({ RoleArn, RoleSessionName: 'linker' })
+      const credentials = {
+        accessKeyId: Credentials?.AccessKeyId ?? '',
+        secretAccessKey: Credentials?.SecretAccessKey ?? '',
+        sessionToken: Credentials?.SessionToken ?? '',
+      }
+      const ecr = new ECR({ endpoint: platform.url, region: 'us-east-1', credentials, maxAttempts: 1 })
+      const { downloadUrl: link = '' } = await ecr.getDownloadUrlForLayer({ repositoryName: repository, layerDigest: digest })
+      expect((await client.request('GET', link, { auth: null })).status).toBe(200)
+
+      const [inline] = (await iam.listRolePolicies({ RoleName: name })).PolicyNames ?? []
+      await iam.deleteRolePolicy({ RoleName: name, PolicyName: inline })
+      await iam.deleteRole({ RoleName: name })
+
+      expect((await client.request('GET', link, { auth: null })).status).toBe(403)
+      for (const each of [ecr, sts, iam]) each.destroy()
     })
 
     it('ends with its repository', async () => {

@@ -16,8 +16,8 @@ export interface LayerDownloadOptions {
   readonly logger: Logger
   /** Of the accounts that download, chunk by chunk. */
   readonly downloadTurns: Pick<FairShare, 'run'>
-  /** Throws `token-invalid`, `token-expired`. */
-  readonly verifyLayerUrl: (token: string, nowMs: number) => LayerUrlClaims
+  /** Throws `token-invalid`; `token-expired` also where the key that the link was asked for with is gone. */
+  readonly verifyLayerUrl: (token: string, nowMs: number) => Promise<LayerUrlClaims>
   /**
    * Opens the blob that a link names, if the repository still has it. Throws `blob-unknown`, `blob-missing`. The caller
    * closes what it gets.
@@ -27,7 +27,8 @@ export interface LayerDownloadOptions {
 
 /**
  * `GET /_stowage/layers/<token>`: the download links of ECR's GetDownloadUrlForLayer. The token is the permission, so
- * no other credentials are looked at; a blob that left its repository is gone for its links, too.
+ * no other credentials are looked at; a blob that left its repository is gone for its links, too, and with an access key or
+ * session end the links that were asked for with it.
  */
 export function createLayerDownloadHandler(options: LayerDownloadOptions): EdgeHandler {
   const { clock, ids, logger } = options
@@ -37,7 +38,7 @@ export function createLayerDownloadHandler(options: LayerDownloadOptions): EdgeH
     meta.protocol = 'ecr'
     meta.operation = 'downloadLayer'
     try {
-      const claims = options.verifyLayerUrl(tokenOf(request.url ?? ''), clock.now())
+      const claims = await options.verifyLayerUrl(tokenOf(request.url ?? ''), clock.now())
       await sendBlob(exchange, await options.openLayer(claims, meta), ids, (work) => options.downloadTurns.run(claims.accountId, work))
     } catch (error) {
       await answerFailure(exchange, error, { requestId: meta.requestId, realm: undefined }, logger)

@@ -157,8 +157,8 @@ export function layerOperations(deps: {
           )
         }
         const expiresAt = clock.now() + downloadUrlLifetimeMs
-        const { accountId } = context.actor
-        const token = signLayerUrl(keyring, { registryId: context.registry.id, repositoryId, digest, accountId, expiresAt })
+        const { accountId, accessKeyId } = context.actor
+        const token = signLayerUrl(keyring, { registryId: context.registry.id, repositoryId, digest, accountId, accessKeyId, expiresAt })
         return { downloadUrl: addresses.linkOrigin(call) + downloadPath + token, layerDigest: digest }
       },
     }),
