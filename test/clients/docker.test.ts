@@ -2,10 +2,12 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAwsClient, type AwsClient } from '../support/aws.ts'
-import { createDockerClient, useDockerEngine, type DockerClient } from '../support/docker-engine.ts'
+import { createDockerClient, useDockerEngine, type DockerClient, type DockerEngine } from '../support/docker-engine.ts'
 import { helloProgram } from '../support/hello-program.ts'
+import { installPrograms } from '../support/installed-programs.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
 import { CommandError, run } from '../support/run.ts'
+import { registerSecret } from '../support/secrets.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
 import { ensureTool } from '../support/tools.ts'
@@ -17,9 +19,10 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('docker against a server on %s'
   let aws: AwsClient
   let dir: TempDir
   let registry: string
+  let engine: DockerEngine
 
   beforeAll(async () => {
-    const engine = await useDockerEngine()
+    engine = await useDockerEngine()
     if (databaseKind === 'PostgreSQL') database = await createDatabase()
     stowage = await startStowage(database === undefined ? {} : { databaseUrl: database.url })
     client = createDockerClient(engine)
@@ -77,6 +80,21 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('docker against a server on %s'
     const image = `${registry}/${repository}:${tag}`
     await client.docker(['build', '--tag', image, buildContext(repository, line)])
     await client.docker(['push', image])
+  }
+
+  /** Docker as a user whom `stowage iam quickstart` made for least/…, logged in with a token of its access key. */
+  async function dockerOf(set: 'puller' | 'ci-pusher'): Promise<DockerClient> {
+    const bin = join(dir.path, `bin-${set}`)
+    mkdirSync(bin)
+    const env = { ...stowage.awsEnv, PATH: installPrograms(bin), HOME: dir.path }
+    const made = await run('stowage', ['iam', 'quickstart', set, '--repository-prefix', 'least/', '--apply', '--json'], { env })
+    const { accessKey } = JSON.parse(made.stdout) as { accessKey: { accessKeyId: string; secretAccessKey: string } }
+    registerSecret('a secret access key', accessKey.secretAccessKey)
+    const keys = { AWS_ACCESS_KEY_ID: accessKey.accessKeyId, AWS_SECRET_ACCESS_KEY: accessKey.secretAccessKey }
+    const password = await createAwsClient({ ...stowage, awsEnv: { ...stowage.awsEnv, ...keys } }).text('ecr', 'get-login-password')
+    const own = createDockerClient(engine)
+    await own.docker(['login', '--username', 'AWS', '--password-stdin', registry], { input: password })
+    return own
   }
 
   async function runImage(image: string): Promise<string> {
@@ -178,6 +196,27 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('docker against a server on %s'
     expect(pushed.output).toContain('Mounted from team/base')
     await client.docker(['rmi', '--force', `${registry}/team/base:v1`, `${registry}/team/copy:v1`])
     expect(await runImage(`${registry}/team/copy:v1`)).toBe('shared layer\n')
+  })
+
+  test('who was set up by the quickstart as a puller pulls, and as a pusher pushes; a push of the puller says why not', async () => {
+    await pushNew('least/app', 'v1', 'least privilege')
+    const image = `${registry}/least/app:v1`
+    const [puller, pusher] = [await dockerOf('puller'), await dockerOf('ci-pusher')]
+
+    await client.docker(['rmi', '--force', image])
+    await puller.docker(['pull', image])
+    await puller.docker(['build', '--tag', `${registry}/least/app:v2`, buildContext('least-v2', 'second version')])
+    const refused = await puller.docker(['push', `${registry}/least/app:v2`], { mayFail: true })
+    const pushed = await pusher.docker(['push', `${registry}/least/app:v2`])
+
+    expect(refused.exitCode).not.toBe(0)
+    expect(refused.output).toMatch(
+      /denied: User: arn:aws:iam::000000000000:user\/least-puller is not authorized to perform: ecr:\w+ on resource: arn:aws:ecr:us-east-1:000000000000:repository\/least\/app because no identity-based policy allows/,
+    )
+    expect(pushed.output).toMatch(/v2: digest: sha256:/)
+    const { imageIds } = await aws.json('ecr', 'list-images', '--repository-name', 'least/app')
+    expect(imageIds.map(({ imageTag }: { imageTag?: string }) => imageTag).toSorted()).toEqual(['v1', 'v2'])
+    for (const each of [puller, pusher]) each.remove()
   })
 
   test('a mutable tag moves to what was pushed last', async () => {
