@@ -3,6 +3,7 @@ import { RecurringWork } from '../internal/recurring-work.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
 import type { Command, CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { isHeldEverywhere } from '../storage/metadata/stores/hold-store.ts'
 import { findLocation } from '../storage/metadata/stores/purge-store.ts'
 import type { ClaimedReview } from '../storage/metadata/stores/review-claims.ts'
 import type { ReviewKind } from '../storage/metadata/stores/review-queue.ts'
@@ -85,6 +86,8 @@ export class Collector {
     // In the order in which one leads to the other.
     await this.#each('repository', (review) => this.#repository(review))
     await this.#batches('manifest', (reviews) => this.#manifests(reviews))
+    // By a clock that nobody trusts yet, or beside a database that was brought back, nothing is too old.
+    if (await isHeldEverywhere(this.#deps.database.reader)) return
     await this.#each('repository-blob', (review) => this.#execute(reviewSight, { owner: this.#deps.owner, review }))
     await this.#each('blob', (review) => this.#execute(reviewBlob, { owner: this.#deps.owner, review }))
     await this.#each('location', (review) => this.#location(review))
@@ -162,6 +165,9 @@ export class Collector {
       this.counters.blobs += 1
       this.counters.bytes += location.sizeBytes
     }
+    // Whatever is not going, or of another store, stays.
+    const isGone = location === undefined || (location.state === 'deleting' && location.store === blobStore.name)
+    if (!isGone) return this.#putOff(review.id, clock.now() + longestRetryMs, review.attemptCount)
     await this.#execute(forgetLocation, { reviewId: review.id, locationId: review.subjectId, blobId: location?.blobId ?? 0 })
   }
 }

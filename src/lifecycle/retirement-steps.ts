@@ -46,14 +46,19 @@ export class RetirementSteps {
 
   /** Takes what is due now. Returns how many steps were looked at. */
   async look(): Promise<number> {
-    const { database, ids, trashRetentionMs: retentionMs, systemContext, onStep, lookAtClocks } = this.#deps
+    const { database, ids, trashRetentionMs: retentionMs, systemContext, onStep, onError, lookAtClocks } = this.#deps
     await lookAtClocks?.()
     const due = await dueRetirements(database.reader, systemContext().nowMs, stepsPerLook)
     for (const { registryId, accountId, region, repositoryName: name, digest: bytes } of due) {
       const digest = digestFromBytes(bytes)
       const context = { ...systemContext(), registryId, accountId, region }
-      const outcome = await database.execute(takeRetirementStep, { name, digest, trashBatch: ids.uuid(), retentionMs }, context)
-      onStep({ repository: name, digest, ...outcome })
+      try {
+        const outcome = await database.execute(takeRetirementStep, { name, digest, trashBatch: ids.uuid(), retentionMs }, context)
+        onStep({ repository: name, digest, ...outcome })
+      } catch (error) {
+        // The others have their steps all the same.
+        onError(error)
+      }
     }
     return due.length
   }

@@ -46,6 +46,8 @@ const duePage = 500
  * policy yet is among them by then.
  */
 const settledMs = 5000
+/** Images that somebody holds back are tried again after this, where nothing else is to be done sooner. */
+const heldBackMs = 24 * 60 * 60 * 1000
 /** Where time alone changes nothing. */
 const never = Number.MAX_SAFE_INTEGER
 
@@ -84,7 +86,7 @@ function toRun(row: RunRow): LifecycleRun {
     repositoryName: row.repositoryName as RepositoryName,
     status: row.status as RunStatus,
     concern: row.concern ?? undefined,
-    summary: { ...noSummary, ...(JSON.parse(row.summary) as Partial<RunSummary>) },
+    summary: summaryOf(row),
     trashBatch: row.trashBatch ?? undefined,
     startedAt: row.startedAt,
     finishedAt: row.finishedAt ?? undefined,
@@ -267,8 +269,8 @@ class Visit {
     const { database } = this.#deps
     const policies = await policiesOf(database.reader, this.#repository)
     const policiesSeen = JSON.stringify(policies.map(({ id, version }) => [id, version]))
-    const open = await openRuns(database.reader, this.#repository.id)
     for (let attempt = 1; ; attempt += 1) {
+      const open = await openRuns(database.reader, this.#repository.id)
       const isOver = await this.#attempt(policies, policiesSeen, open, attempt === maxAttempts)
       if (isOver) return
     }
@@ -303,7 +305,7 @@ class Visit {
       await this.#note(run.id, 'held', vetoes, planned)
       return finish(again, seenBefore)
     }
-    if (run.status !== 'confirmed') {
+    if (!run.isConfirmed) {
       const isChanged = seenBefore !== policiesSeen
       const concern = await this.#concern(policies, seenBefore, isChanged, evaluated, evaluatedAt)
       if (concern !== undefined) {
@@ -313,27 +315,35 @@ class Visit {
     }
     const outcome = await this.#apply(run, evaluated, policies, { evaluatedAt, lastTagChange })
     if (outcome === undefined && !isLast) return false
-    const summary = outcome ?? planned
-    const isIncomplete = outcome === undefined || summary.changed > 0 || summary.failed > 0
+    // What was done is in the run's row: each command has added to it.
+    const summary = summaryOf(await findRun(database.reader, this.#repository.registry_id, run.id))
     await this.#note(run.id, outcome === undefined ? 'applying' : 'done', null, summary, outcome !== undefined)
-    return finish(isIncomplete ? again : dueByTime)
+    if (outcome === undefined || outcome.changed > 0) return finish(again)
+    // What somebody holds is not asked about every hour.
+    return finish(outcome.failed > 0 ? Math.min(dueByTime, Math.max(again, evaluatedAt + heldBackMs)) : dueByTime)
   }
 
   /** The run that this goes on with: one that waits under the same policies, or a new one. */
-  async #openRun(open: readonly RunRow[], policiesSeen: string): Promise<{ id: string; status: string; trashBatch: string }> {
+  async #openRun(open: readonly RunRow[], policiesSeen: string): Promise<{ id: string; isConfirmed: boolean; trashBatch: string }> {
     const { database, ids } = this.#deps
     const waiting = open.find(({ policies }) => policies === policiesSeen)
     await this.#dropOpen(open.filter((run) => run !== waiting))
-    if (waiting) return { id: waiting.id, status: waiting.status, trashBatch: waiting.trashBatch ?? waiting.id }
+    // A decision holds until the run is over, whatever it has to wait for meanwhile.
+    if (waiting) return { id: waiting.id, isConfirmed: waiting.decidedAt !== null, trashBatch: waiting.trashBatch ?? waiting.id }
     const id = ids.uuid()
     await database.execute(beginRun, { id, repositoryId: this.#repository.id, cause: 'schedule', policies: policiesSeen }, this.#context())
     // A run's images are one batch, which has its id.
-    return { id, status: 'evaluating', trashBatch: id }
+    return { id, isConfirmed: false, trashBatch: id }
   }
 
   /** Runs that wait under policies which are no longer in force, or for what is not there any more, are over. */
   async #dropOpen(open: readonly RunRow[]): Promise<void> {
-    for (const run of open) await this.#note(run.id, 'cancelled', 'its policies are no longer those in force, or have nothing to do any more', JSON.parse(run.summary) as RunSummary, true)
+    for (const run of open) {
+      const summary = summaryOf(run)
+      // Stopped in the middle: what it did, it did.
+      if (summary.expired > 0) await this.#note(run.id, 'done', null, summary, true)
+      else await this.#note(run.id, 'cancelled', 'its policies are no longer those in force, or have nothing to do any more', summary, true)
+    }
   }
 
   #note(id: string, status: string, concern: string | null, summary: RunSummary, isOver = false): Promise<void> {
@@ -395,12 +405,13 @@ class Visit {
     const { trashRetentionMs: retentionMs } = this.#settings
     const total = { images: 0, expired: 0, manifests: 0, changed: 0, failed: 0 }
     const failures: LifecycleFailure[] = []
+    const countsMatter = policies.some(({ compiled }) => compiled.rules.some(({ newest }) => newest !== undefined))
     const pullsMatter = policies.some(({ compiled }) => compiled.needs.pulls || compiled.needs.uses)
     let images: DecidedImage[] = []
     const flush = async (): Promise<boolean> => {
       if (images.length === 0) return true
       this.#signal.throwIfAborted()
-      const input = { repositoryId: this.#repository.id, runId: run.id, batch: run.trashBatch, retentionMs, evaluatedAt, lastTagChange, images }
+      const input = { repositoryId: this.#repository.id, runId: run.id, batch: run.trashBatch, retentionMs, evaluatedAt, lastTagChange, countsMatter, images }
       const outcome = await database.execute(applyLifecycle, input, this.#context())
       if (outcome.isStale) return false
       total.images += images.length
@@ -424,6 +435,10 @@ class Visit {
     if (!(await flush())) return undefined
     return { ...total, lifecycleEventFailureDetails: failures }
   }
+}
+
+function summaryOf(run: RunRow | undefined): RunSummary {
+  return { ...noSummary, ...(JSON.parse(run?.summary ?? '{}') as Partial<RunSummary>) }
 }
 
 const noSummary: RunSummary = { images: 0, expired: 0, manifests: 0, changed: 0, failed: 0, lifecycleEventFailureDetails: [] }

@@ -4,7 +4,7 @@ import { livingChildrenOf, livingParentsOf, livingReferrersOf, type UnitMemberRo
 
 /**
  * Manifests of a unit in one command, which holds the repository's lock: far more than an index lists or an image has
- * signatures. What is beyond stays for now, and is looked at when its review comes due.
+ * signatures. What is beyond stays, as images of their own.
  */
 const maxUnitMembers = 2000
 

@@ -35,6 +35,7 @@ describe.each(databases)('carrying out a decision on %s', (kind) => {
       batch: runId,
       retentionMs: 1000,
       evaluatedAt: clock.now() + 1,
+      countsMatter: true,
       lastTagChange: await lastTagChangeOf(database.reader, repositoryId),
       images: [{ manifestId: row.id, fingerprint, notPulledSince: clock.now(), rule: 'rule 1' }],
     }

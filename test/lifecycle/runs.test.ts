@@ -167,6 +167,17 @@ describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
     await expect(world.runner.settle(world.fixture.context, run.id, 'cancelled')).rejects.toMatchObject({ code: 'run-settled' })
   })
 
+  it('count indexes as one image each, whatever they list', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.index!, 'latest')
+    await world.push(name, images.three!, 'v3')
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+
+    expect(await lastRun(name)).toMatchObject({ status: 'unconfirmed', concern: 'it would remove all 2 images of the repository' })
+  })
+
   it('do so when a changed policy reaches what the one before left alone, and not for what that took too', async () => {
     const { name, images } = await world.newRepository()
     for (const [image, tag] of [['one', 'dev-1'], ['two', 'prod-1'], ['three', 'keep']] as const) await world.push(name, images[image]!, tag)

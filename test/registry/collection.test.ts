@@ -172,6 +172,40 @@ describe.each(databases)('garbage collection on %s', (kind) => {
     expect(await stored(images.three!)).toEqual([true, true])
   })
 
+  it('takes nothing of a deleted repository while somebody holds a part of it, and gives nothing back of one that it began', async () => {
+    await push(images.index!, 'latest')
+    await push(images.three!, 'v3')
+    const { reader } = fixture.database
+    const [{ id } = { id: 0 }] = await reader.query(reader.builder.selectFrom('repository').select('id').where('name', '=', name))
+    await fixture.tamper(
+      `insert into protection (repository_id, kind, target, reason, owner, created_at, created_by) values (?, 'digest', ?, 'still wanted', 'us', 1, 'arn')`,
+      id,
+      images.three!.digest,
+    )
+    await fixture.tamper('update repository set trashed_at = ?, purge_after = ?, trash_batch = ? where id = ?', fixture.clock.now(), fixture.clock.now(), `batch ${id}`, id)
+    await fixture.tamper(`insert into review (kind, repository_id, subject_id, due_at, reason, attempt_count) values ('repository', ?, ?, 0, 'deleted', 0)`, id, id)
+    await daysPass(1)
+    expect(await stored(images.one!)).toEqual([true, true, true])
+
+    await fixture.tamper('delete from protection where repository_id = ?', id)
+    await daysPass(3)
+
+    expect(await stored(images.one!)).toEqual([false, false, false])
+  })
+
+  it('takes no layer while the installation’s clock is doubted', async () => {
+    const [config] = images.one!.blobs
+    await fixture.upload(name, config!.bytes)
+    await fixture.tamper(`insert into registry_hold (registry_id, cause, reason, raised_at, raised_by) select registry_id, 'clock', 'it was set', 1, 'arn' from repository where name = ?`, name)
+    await daysPass(3)
+    expect((await stored(images.one!))[0]).toBe(true)
+
+    await fixture.tamper('update registry_hold set released_at = 2')
+    await daysPass(3)
+
+    expect((await stored(images.one!))[0]).toBe(false)
+  })
+
   it('waits for backups', async () => {
     await push(images.one!, 'v1')
     await remove(images.one!)

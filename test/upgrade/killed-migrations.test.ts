@@ -70,7 +70,8 @@ async function formOfNew(kind: DatabaseKind): Promise<string> {
 }
 
 describe.each(databases)('a migration on %s that is killed', (kind) => {
-  it('before any of its statements leaves the form from before or the new one, and the next run goes on', async () => {
+  // Once for each statement that there is, in processes of their own.
+  it('before any of its statements leaves the form from before or the new one, and the next run goes on', { timeout: 300_000 }, async () => {
     const { databaseUrl } = await loadFixture(oldestFixture, kind, dir.path)
     const target: MetadataTarget = databaseUrl === undefined ? { file: join(dir.path, 'stowage.db') } : { url: databaseUrl }
     const before = await formOf(target)

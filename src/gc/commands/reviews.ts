@@ -2,10 +2,11 @@ import { forgetBlob, forgetPlace, lockBlob } from '../../storage/metadata/stores
 import { referencingManifests, hideBlob } from '../../storage/metadata/stores/blob-index.ts'
 import { defineCommand } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
-import { findVetoes } from '../../registry/protection/index.ts'
+import { findRepositoryVetoes, findVetoes, registryHolds } from '../../registry/protection/index.ts'
 import {
   blobsNamedBy,
   noteAllPurged,
+  markPurged,
   notePurged,
   removeManifests,
   removeSettings,
@@ -109,11 +110,14 @@ export const reviewRepository = defineCommand({
     }
     const purgeAfter = repository.purge_after ?? repository.trashed_at
     const ids = await someManifests(tx, repository.id, manifestsPerCommand)
-    const vetoes = await findVetoes(tx, repository, ids, now, { mode: 'automatic' })
-    if (purgeAfter > now || vetoes.size > 0) {
+    // Of all of it: a repository is not left half gone because somebody holds a part.
+    const vetoes = await findRepositoryVetoes(tx, repository, now, { mode: 'automatic' })
+    if (purgeAfter > now || vetoes.length > 0) {
       await putReviewOff(tx, { id: review.id, owner, dueAt: Math.max(purgeAfter, now + heldBackMs), attempts: 0 })
       return { isOver: true, manifests: 0 }
     }
+    // From the first part on there is nothing whole to bring back.
+    if (repository.trash_batch !== null) await markPurged(tx, repository.trash_batch, now)
     await purge(tx, ids, now)
     if (ids.length === manifestsPerCommand) return { isOver: false, manifests: ids.length }
     const blobs = await someVisibleBlobs(tx, repository.id, manifestsPerCommand)
@@ -136,9 +140,13 @@ export const reviewSight = defineCommand({
   async run(tx, input: { owner: string; review: ClaimedReview }, context): Promise<boolean> {
     const { owner, review } = input
     const now = context.nowMs
-    await lockRepositoryRowById(tx, review.repositoryId)
+    const repository = await lockRepositoryRowById(tx, review.repositoryId)
     const blob = await lockBlob(tx, review.subjectId)
     if (!(await isStillDue(tx, { id: review.id, now, owner }))) return false
+    if (repository && (await registryHolds(tx, repository.registry_id)).length > 0) {
+      await putReviewOff(tx, { id: review.id, owner, dueAt: now + heldBackMs, attempts: 0 })
+      return false
+    }
     await dropReview(tx, review.id)
     if (!blob || (await referencingManifests(tx, review.repositoryId, digestFromBytes(blob.digest))).length > 0) return false
     await hideBlob(tx, review.repositoryId, blob.id)

@@ -74,8 +74,12 @@ export const noteRun = defineCommand({
   durability: 'durable',
   async run(tx, input: RunProgress & { repositoryId: number; repositoryName: string }, context): Promise<void> {
     const { id, status, concern, summary, trashBatch, isOver } = input
+    const current = await findRun(tx, context.registryId, id)
+    // Somebody has just let it go on.
+    if (current?.decidedAt != null && status === 'unconfirmed') return
+    const isNews = isOver || current?.status !== status || current.concern !== concern
     const isNoted = await updateRun(tx, { id, status, concern, summary, trashBatch, finishedAt: isOver ? context.nowMs : null })
-    if (!isNoted || (!isOver && status !== 'unconfirmed')) return
+    if (!isNoted || !isNews || (!isOver && status !== 'unconfirmed')) return
     const detail = { runId: id, status, ...(concern === null ? {} : { concern }), ...(JSON.parse(summary) as object), ...(trashBatch === null ? {} : { trashBatch }) }
     // As ECR's record of a policy that was carried out is called in CloudTrail.
     await audit(tx, context, input.repositoryName, policyExecution, detail)
@@ -123,6 +127,8 @@ export interface ApplyInput {
   readonly retentionMs: number
   readonly evaluatedAt: number
   readonly lastTagChange: number
+  /** Some rule counts images: then it matters that none went meanwhile. */
+  readonly countsMatter: boolean
   readonly images: readonly DecidedImage[]
 }
 
@@ -155,7 +161,7 @@ export const applyLifecycle = defineCommand({
     const repository = await lockRepositoryRowById(tx, input.repositoryId)
     if (repository?.trashed_at !== null) return nothing
     const { repositoryId, lastTagChange, evaluatedAt, batch } = input
-    if (await hasShrunk(tx, { repositoryId, lastTagChange, since: evaluatedAt, batch })) return { ...nothing, isStale: true }
+    if (input.countsMatter && (await hasShrunk(tx, { repositoryId, lastTagChange, since: evaluatedAt, batch }))) return { ...nothing, isStale: true }
     const { unchanged, changed } = await unchangedImages(tx, input.images)
     const failures: LifecycleFailure[] = []
     const free = await withoutHolders(tx, unchanged, failures)
@@ -175,9 +181,37 @@ export const applyLifecycle = defineCommand({
       manifests += trashed
     }
     await suspicions.write(tx)
-    return { isStale: false, expired, manifests, changed, failures }
+    const outcome = { isStale: false, expired, manifests, changed, failures }
+    await addToRun(tx, input, outcome, context)
+    return outcome
   },
 })
+
+/** Failures told in a run's record; all are counted. */
+const maxToldFailures = 100
+
+/** Keeps in the run's row what was done, so that it is told whatever becomes of the server. */
+async function addToRun(tx: Session, { runId, batch, images }: ApplyInput, outcome: ApplyOutcome, context: CommandContext): Promise<void> {
+  const run = await findRun(tx, context.registryId, runId)
+  if (!run) return
+  const before = JSON.parse(run.summary) as Partial<Record<'images' | 'expired' | 'manifests' | 'changed' | 'failed', number>> & {
+    lifecycleEventFailureDetails?: LifecycleFailure[]
+  }
+  // Of a run that waited the summary says what was planned.
+  const isFirst = run.status !== 'applying'
+  const sum = (name: 'images' | 'expired' | 'manifests' | 'changed' | 'failed', added: number): number => (isFirst ? 0 : (before[name] ?? 0)) + added
+  const told = isFirst ? [] : (before.lifecycleEventFailureDetails ?? [])
+  const summary = {
+    images: sum('images', images.length),
+    expired: sum('expired', outcome.expired),
+    manifests: sum('manifests', outcome.manifests),
+    changed: sum('changed', outcome.changed),
+    failed: sum('failed', outcome.failures.length),
+    lifecycleEventFailureDetails: [...told, ...outcome.failures].slice(0, maxToldFailures),
+  }
+  const trashBatch = summary.expired > 0 ? batch : null
+  await updateRun(tx, { id: runId, status: 'applying', concern: null, summary: JSON.stringify(summary), trashBatch, finishedAt: null })
+}
 
 interface Candidate {
   readonly row: ManifestRow

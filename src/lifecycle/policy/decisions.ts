@@ -51,6 +51,7 @@ export interface DecidedParts {
 export class Decisions implements Iterable<Decision> {
   /** The earliest time at which the outcome can become another by time alone; undefined: never. */
   readonly dueAtMs: number | undefined
+  /** Parts of others' units are not counted, as they are not in the other counts. */
   readonly imageCount: number
   readonly expireCount: number
   readonly transitionCount: number
@@ -77,7 +78,9 @@ export class Decisions implements Iterable<Decision> {
     this.#watched = watched
     this.#places = policies.flatMap(({ rules }, policy) => rules.map(({ number, action }) => ({ policy, rule: number, action })))
     this.dueAtMs = dueAtMs
-    this.imageCount = columns.size
+    let parts = 0
+    for (let row = 0; row < columns.size; row++) if (this.#isPart(row)) parts++
+    this.imageCount = columns.size - parts
     const images = new Uint32Array(this.#places.length)
     for (let row = 0; row < columns.size; row++) {
       const place = this.#acting(row)

@@ -55,7 +55,7 @@ export const restoreTrash = defineCommand({
   durability: 'durable',
   async run(tx, input: Limits & { batch: string; digests: readonly Digest[] | undefined; after: number }, context): Promise<PartRestored> {
     const batch = await findTrashBatch(tx, context.registryId, input.batch)
-    if (!batch) throw trashUnknown(input.batch)
+    if (!batch || (batch.kind === 'repository' && batch.purged_at !== null)) throw trashUnknown(input.batch)
     const repository = await lockRepositoryRowById(tx, batch.repository_id)
     if (!repository) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') return { ...(await restoreRepository(tx, repository, input, context)), next: undefined }

@@ -24,6 +24,20 @@ export function openHolds(session: Session, registryId: number): Promise<OpenHol
   return session.all(open, { registryId })
 }
 
+const everywhere = statement()((db) =>
+  db
+    .selectFrom('registry_hold')
+    .select('id')
+    .where('released_at', 'is', null)
+    .where('cause', 'in', ['clock', 'restore', 'migration'])
+    .limit(1),
+)
+
+/** Whether some registry is on hold for a reason that concerns the installation: its clock, or where its database comes from. */
+export async function isHeldEverywhere(session: Session): Promise<boolean> {
+  return (await session.first(everywhere, {})) !== undefined
+}
+
 const named = statement<{ registryId: number; id: number }>()((db, p) =>
   db.selectFrom('registry_hold').selectAll().where('registry_id', '=', p.registryId).where('id', '=', p.id),
 )

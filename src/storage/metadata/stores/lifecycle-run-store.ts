@@ -144,7 +144,7 @@ const sinceTags = statement<{ repositoryId: number; after: number; batch: string
     .select('id')
     .where('repository_id', '=', p.repositoryId)
     .where('id', '>', p.after)
-    .where('previous_digest', 'is not', null)
+    .where('digest', 'is', null)
     .where((eb) => eb.or([eb('trash_batch', 'is', null), eb('trash_batch', '!=', p.batch)]))
     .limit(1),
 )
@@ -161,7 +161,7 @@ const sinceTrash = statement<{ repositoryId: number; since: number; batch: strin
 
 /**
  * Whether a repository has lost images or tags since, other than by the batch: then there may be fewer newer images than an
- * evaluation has counted. `lastTagChange` is the number of the newest one it knew.
+ * evaluation has counted. A tag that moved is none that was lost. `lastTagChange` is the number of the newest one it knew.
  */
 export async function hasShrunk(
   session: Session,

@@ -64,6 +64,11 @@ const purged = statement<{ batch: string; now: number }>()((db, p) =>
   db.updateTable('trash_batch').set({ purged_at: p.now }).where('id', '=', p.batch).where('purged_at', 'is', null),
 )
 
+/** Notes of a batch that it cannot come back any more. */
+export async function markPurged(tx: Session, batch: string, now: number): Promise<void> {
+  await tx.change(purged, { batch, now })
+}
+
 /** Notes of a batch that nothing of it is left, where that is so. */
 export async function notePurged(tx: Session, batch: string, now: number): Promise<void> {
   if ((await tx.first(stillInBatch, { batch })) === undefined) await tx.change(purged, { batch, now })
