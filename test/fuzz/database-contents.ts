@@ -6,13 +6,19 @@ import pg from 'pg'
 /** What the server writes by itself: the background jobs, and the counters of all tables' ids. */
 const ownTables: ReadonlySet<string> = new Set(['job', 'sqlite_sequence'])
 
+/** So is this setting: what the clocks showed when the server looked last. */
+function isOwn(table: string, row: unknown): boolean {
+  return table === 'setting' && (row as { name: string }).name === 'server-clock'
+}
+
 /** A hash of all rows of each table, to tell whether a request changed anything. */
 export async function databaseContents(source: { readonly dataDir: string } | { readonly url: string }): Promise<Record<string, string>> {
   return 'url' in source ? postgresContents(source.url) : sqliteContents(join(source.dataDir, 'stowage.db'))
 }
 
-function hashOf(rows: readonly unknown[]): string {
-  const lines = rows.map((row) => JSON.stringify(row, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))).sort()
+function hashOf(table: string, rows: readonly unknown[]): string {
+  const others = rows.filter((row) => !isOwn(table, row))
+  const lines = others.map((row) => JSON.stringify(row, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))).sort()
   return createHash('sha256').update(lines.join('\n')).digest('hex')
 }
 
@@ -24,7 +30,7 @@ function sqliteContents(file: string): Record<string, string> {
       tables.filter(({ name }) => !ownTables.has(name)).map(({ name }) => {
         const rows = database.prepare(`SELECT * FROM "${name}"`)
         rows.setReadBigInts(true)
-        return [name, hashOf(rows.all())]
+        return [name, hashOf(name, rows.all())]
       }),
     )
   } finally {
@@ -38,7 +44,7 @@ async function postgresContents(url: string): Promise<Record<string, string>> {
   try {
     const { rows: tables } = await client.query<{ name: string }>(`SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' ORDER BY 1`)
     const hashes: Record<string, string> = {}
-    for (const { name } of tables.filter((table) => !ownTables.has(table.name))) hashes[name] = hashOf((await client.query(`SELECT * FROM "${name}"`)).rows)
+    for (const { name } of tables.filter((table) => !ownTables.has(table.name))) hashes[name] = hashOf(name, (await client.query(`SELECT * FROM "${name}"`)).rows)
     return hashes
   } finally {
     await client.end()
