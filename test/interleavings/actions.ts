@@ -1,4 +1,5 @@
 import { isPlatformError } from '../../src/internal/platform-error.ts'
+import { blobPromiseMs } from '../../src/storage/metadata/stores/review-queue.ts'
 import { parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { bytesOf } from '../support/registry.ts'
 import { withChildren, type Catalogue, type KnownImage } from './images.ts'
@@ -58,13 +59,15 @@ async function pushOne(scene: Scene, repository: RepositoryName, image: KnownIma
   const { world, turns, history } = scene
   const { registry } = world.process
   const began = turns.time
+  const beganMs = world.fixture.clock.now()
   for (const blob of image.blobs) await pushBlob(scene, repository, blob, style)
   const reference = tag === undefined ? undefined : ({ kind: 'tag', tag: parseTag(tag) } as const)
   try {
     await registry.putManifest(world.context, repository, { bytes: image.bytes, declaredMediaType: image.mediaType, reference, via: 'oci' })
   } catch (error) {
-    // The client was told a moment ago that each blob is there; only losing the whole repository excuses this.
-    if (isPlatformError(error, 'manifest-blob-unknown') && !scene.history.mayBeGone(repository, everything, began, turns.time)) {
+    // The client was told that each blob is there, which holds for an hour; sooner, only losing the whole repository excuses this.
+    const isPromised = world.fixture.clock.now() - beganMs < blobPromiseMs
+    if (isPlatformError(error, 'manifest-blob-unknown') && isPromised && !history.mayBeGone(repository, everything, began, turns.time)) {
       history.broken.push(`${image.name} was refused for a blob that ${repository} had a moment before`)
     }
     if (isPlatformError(error, 'manifest-blob-unknown')) return
