@@ -70,6 +70,11 @@ find "$context/modules" -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*
 find "$context/modules" -type d -empty -delete
 cp package.json "$context/app/"
 tar -c --exclude='*.test.ts' --exclude='contract.ts' src | tar -x -C "$context/app"
+# The sources begin with /usr/bin/env, which the image has not; so its programs are files that name Node.
+node -p 'Object.entries(require("./package.json").bin).flat().join("\n")' | while read -r program && read -r source; do
+  printf '#!/usr/local/bin/node\nimport("/app/%s")\n' "$source" >"$rootfs/usr/local/bin/$program"
+  chmod 0755 "$rootfs/usr/local/bin/$program"
+done
 cp image/healthcheck.mjs "$context/app/image/"
 chmod -R u=rwX,go=rX "$context/app" "$context/modules"
 cp image/Dockerfile "$context/Dockerfile"

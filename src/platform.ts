@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
-import { configError, createRootCredentialFile, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
+import { configError, createRootCredentialFile, mayUsePrivateHost, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
 import { Admission } from './http/admission.ts'
 import { UnsignedAdmission } from './http/unsigned-admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
@@ -348,7 +348,10 @@ async function build(
   const throttle = new CredentialThrottle({ clock })
   await requireAuthorities(config.oidcCaFile)
   const issuerKeys = new IssuerKeys({
-    fetch: createIssuerFetch({ privateHosts: config.oidcPrivateHosts, caFile: config.oidcCaFile }),
+    fetch: createIssuerFetch({
+      mayBePrivate: (host, accountId) => mayUsePrivateHost(config.oidcPrivateHosts, config.accountId, host, accountId),
+      caFile: config.oidcCaFile,
+    }),
     clock,
     onFailure: (failure) => {
       logger.warn(failure, 'the keys of an OpenID Connect provider could not be fetched')

@@ -4,6 +4,7 @@ import { parseAccountId, parseRegion, type Region } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
 import { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
+import { parsePrivateHosts } from './private-hosts.ts'
 import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type NetworkRange } from './address.ts'
 
 /*
@@ -102,18 +103,6 @@ function parseRegions(text: string): ReadonlySet<Region> | undefined {
   } catch {
     return undefined
   }
-}
-
-/** `host:port` in lower case, an IPv6 address without brackets; the port of https where none is written. */
-function parseHosts(text: string): ReadonlySet<string> | undefined {
-  const hosts = new Set<string>()
-  for (const part of text.split(',').map((each) => each.trim())) {
-    if (part === '') continue
-    const url = /^[^\s/?#@\\]+$/u.test(part) ? URL.parse(`https://${part}`) : null
-    if (url === null) return undefined
-    hosts.add(`${url.hostname.replace(/^\[|\]$/gu, '')}:${url.port === '' ? '443' : url.port}`)
-  }
-  return hosts
 }
 
 const path = z.string().transform((text) => resolve(text))
@@ -263,14 +252,17 @@ export const settings = z.object({
     unset: '`<data>/keys/keyring.json`, made at the first start',
     secret: true,
   }),
-  oidcPrivateHosts: parsed(parseHosts, 'write host names with commas between them, with a port where it is not 443, such as kubernetes.default.svc,gitlab.corp.example:8443')
+  oidcPrivateHosts: parsed(
+    parsePrivateHosts,
+    'write hosts with commas between them, each once, with a port where it is not 443, and with the accounts where it is not for the home account alone, such as kubernetes.default.svc,gitlab.corp.example:8443=123456789012+210987654321,sso.corp.example=*',
+  )
     .prefault('')
     .register(settingNotes, {
       env: 'STOWAGE_OIDC_PRIVATE_HOSTS',
       group: 'Identity',
-      form: '`host[:port]` list',
+      form: '`host[:port][=accounts]` list',
       description:
-        'Servers of OpenID Connect providers that may have private or loopback addresses. Keys of web identities are fetched from public addresses and from these only; name the host of the `jwks_uri` too where it is another.',
+        'Servers of OpenID Connect providers that may have private or loopback addresses. Keys of web identities are fetched from public addresses and from these only; name the host of the `jwks_uri` too where it is another. A host is for providers of the home account (`STOWAGE_ACCOUNT_ID`) alone unless others are written: `gitlab.corp.example=123456789012+210987654321`, or `=*` for every account.',
       unset: 'public addresses only',
     }),
   oidcCaFile: path.optional().register(settingNotes, {

@@ -12,6 +12,7 @@ import { parseRepositoryPrefix, prefixesOf, type RepositoryName } from '../value
 import * as commands from './commands/creation-templates.ts'
 import { createRepository } from './commands/repositories.ts'
 import { commandContext } from './context.ts'
+import { registryError } from './errors.ts'
 import { toPage } from './paging.ts'
 import { checkPolicy, pinnedPolicy } from './policy-rules.ts'
 import type { CreationTemplate, CreationTemplateChanges, Registry, TagMutability, TemplateUse } from './types.ts'
@@ -67,6 +68,10 @@ export function creationTemplateOperations(deps: {
     },
 
     async createForPush(context, name, mayCreate) {
+      const { region, newRegistry } = context.registry
+      if (newRegistry?.isServedRegion === false) {
+        throw registryError('repository-unknown', `The region '${region}' is not one of this installation.`)
+      }
       const template = await templateForPush(database, context.registry.id, name)
       if (template === undefined) return false
       const { tagMutability, mutabilityFilters, tags, repositoryPolicy, lifecyclePolicy, customRoleArn } = template

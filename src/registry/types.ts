@@ -382,7 +382,7 @@ export interface Registry {
   /**
    * Makes a repository for a push that found none, by the template of the longest prefix that is for pushes. False where
    * there is none, its role is not there or not ECR's to use, or somebody may not: then nothing happened. True as well when
-   * another push was quicker.
+   * another push was quicker. Throws `repository-unknown`, with the reason, where the region is not served.
    *
    * @param mayCreate whether the caller may make a repository with these tags, and so the template's role, where it has one
    */

@@ -98,6 +98,23 @@ describe('the container image', () => {
     expect(ran.stdout).toBe('hello from the quick start\n')
   })
 
+  it('gives docker and kubelets passwords with the programs on its path', async () => {
+    const forwarded = Object.entries(awsEnv).flatMap(([name, value]) => ['--env', `${name}=${value}`])
+    const ask = (program: readonly string[], input: string) =>
+      client.docker(['run', '--rm', '--interactive', '--network', 'host', ...hardened, ...forwarded, '--entrypoint', program[0]!, image, ...program.slice(1)], { input })
+    const request = { apiVersion: 'credentialprovider.kubelet.k8s.io/v1', kind: 'CredentialProviderRequest', image: `${registry}/my-app:latest` }
+
+    const forDocker = JSON.parse((await ask(['docker-credential-stowage', 'get'], registry)).stdout) as { Username: string; Secret: string }
+    const forKubelet = JSON.parse((await ask(['stowage-kubelet-credential-provider'], JSON.stringify(request))).stdout) as { auth: Record<string, unknown> }
+    const help = await client.docker(['exec', container, 'stowage', '--help'])
+
+    expect(forDocker.Username).toBe('AWS')
+    const authorization = `Basic ${Buffer.from(`AWS:${forDocker.Secret}`).toString('base64')}`
+    expect((await fetch(`http://${registry}/v2/my-app/tags/list`, { headers: { authorization } })).status).toBe(200)
+    expect(Object.values(forKubelet.auth)).toEqual([{ username: 'AWS', password: expect.any(String) as string }])
+    expect(help.stdout).toContain('Usage: stowage')
+  })
+
   it('keeps images and log-ins in its volume when the container is replaced', async () => {
     const name = `${registry}/my-app:latest`
     const options = ['--network', 'host', '--env', `STOWAGE_LISTEN=${registry.replace('localhost', '127.0.0.1')}`, '--volume', `${volume}:/data`]

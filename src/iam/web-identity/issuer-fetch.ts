@@ -19,8 +19,8 @@ export interface IssuerDocument {
 export type IssuerFetch = (url: string, askedBy: string) => Promise<IssuerDocument>
 
 export interface IssuerFetchOptions {
-  /** `host:port` of servers that may have private addresses, in lower case. */
-  readonly privateHosts: ReadonlySet<string>
+  /** Whether the server at `host:port`, in lower case, may have private addresses when this account asks. */
+  readonly mayBePrivate: (host: string, askedBy: string) => boolean
   /** Authorities that are trusted beside the system's, a file in PEM; read for every fetch, so that it may change. */
   readonly caFile: string | undefined
   /** How names become addresses; the system's way where absent. */
@@ -44,7 +44,7 @@ const mostWaiting = 20
 
 /**
  * Fetches documents of identity providers, whose addresses come from whoever registered them, so that nothing inside the
- * operator's network can be reached with it: HTTPS only, public addresses only unless the host is one of `privateHosts`,
+ * operator's network can be reached with it: HTTPS only, public addresses only unless the operator opened the host to the account,
  * connected to the very address that was looked at, without following redirects, within a time and a size.
  *
  * The errors' details say what was wrong, for the log; their texts are AWS's and tell the caller nothing of the network.
@@ -68,10 +68,10 @@ export function createIssuerFetch(options: IssuerFetchOptions): IssuerFetch {
     const hostName = bare(url.hostname)
     const family = isIP(hostName)
     const found = family === 0 ? await resolve(hostName, askedBy) : [{ address: hostName, family }]
-    const mayBePrivate = options.privateHosts.has(`${hostName}:${url.port === '' ? '443' : url.port}`)
+    const mayBePrivate = options.mayBePrivate(`${hostName}:${url.port === '' ? '443' : url.port}`, askedBy)
     const usable = mayBePrivate ? found : found.filter(({ address }) => isPublicAddress(address))
     if (usable.length > 0) return usable
-    throw unusable(url.href, 'the host has no public address, and STOWAGE_OIDC_PRIVATE_HOSTS does not name it')
+    throw unusable(url.href, 'the host has no public address, and STOWAGE_OIDC_PRIVATE_HOSTS does not open it to this account')
   }
 }
 

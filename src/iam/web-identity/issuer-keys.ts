@@ -29,8 +29,9 @@ const unknownKeyIntervalMs = 60_000
 /** How often an issuer is tried again that did not answer, or not as it should. */
 const retryIntervalMs = 10_000
 
-/** Of this many issuers keys are remembered. */
-const maxIssuers = 500
+/** Of this many accounts, and of each of this many issuers, keys are remembered: nobody's issuers push out another's. */
+const mostAccounts = 200
+const mostIssuersOfAccount = 20
 
 /** Issuers have two to ten. */
 const mostKeys = 200
@@ -46,22 +47,25 @@ interface Known {
 
 /**
  * The keys that identity providers sign with: found by OpenID Connect Discovery, remembered as long as their issuers
- * say, within bounds. However many ask, an issuer is asked once at a time.
+ * say, within bounds. However many of an account ask, an issuer is asked once at a time.
+ *
+ * Each account has its own, since it may reach private hosts that others may not: what one of them was told is of no
+ * use to another, and does not show.
  */
 export class IssuerKeys {
   readonly #options: IssuerKeysOptions
-  readonly #known = new BoundedMap<Known>(maxIssuers)
+  readonly #known = new BoundedMap<BoundedMap<Known>>(mostAccounts)
 
   constructor(options: IssuerKeysOptions) {
     this.#options = options
   }
 
   /**
-   * @param askedBy the account: each may have a few look-ups at a time
+   * @param askedBy the account: each has keys of its own, and a few look-ups at a time
    * @throws `identity-provider-unreachable`, `identity-token-invalid` (the issuer's documents are of no use)
    */
   async keysOf(issuer: string, askedBy: string): Promise<VerificationKeys> {
-    const known = this.#entry(issuer)
+    const known = this.#entry(issuer, askedBy)
     const now = this.#options.clock.now()
     // A clock that was set back must not make keys fresh for longer.
     const isFresh = known.keys !== undefined && now < known.freshUntil && now >= known.fetchedAt - hourMs
@@ -73,15 +77,20 @@ export class IssuerKeys {
 
   /** The keys fetched anew, for a token whose key is not among them; undefined where that was done a moment ago. */
   async newerKeysOf(issuer: string, askedBy: string): Promise<VerificationKeys | undefined> {
-    const known = this.#entry(issuer)
+    const known = this.#entry(issuer, askedBy)
     const before = known.keys
     if (known.underWay === undefined && this.#options.clock.now() < known.attemptedAt + unknownKeyIntervalMs) return undefined
     await this.#fetchOnce(issuer, known, askedBy)
     return known.keys === before ? undefined : known.keys
   }
 
-  #entry(issuer: string): Known {
-    const known = this.#known.get(issuer)
+  #entry(issuer: string, askedBy: string): Known {
+    let ofAccount = this.#known.get(askedBy)
+    if (ofAccount === undefined) {
+      ofAccount = new BoundedMap(mostIssuersOfAccount)
+      this.#known.set(askedBy, ofAccount)
+    }
+    const known = ofAccount.get(issuer)
     if (known !== undefined) return known
     const created: Known = {
       keys: undefined,
@@ -91,7 +100,7 @@ export class IssuerKeys {
       failure: undefined,
       underWay: undefined,
     }
-    this.#known.set(issuer, created)
+    ofAccount.set(issuer, created)
     return created
   }
 

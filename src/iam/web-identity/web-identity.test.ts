@@ -22,10 +22,14 @@ beforeAll(async () => {
 })
 afterAll(() => issuer.stop())
 
+function only(...hosts: string[]): IssuerFetchOptions['mayBePrivate'] {
+  return (host) => hosts.includes(host)
+}
+
 function verifier(of: OidcIssuer = issuer, options: Partial<IssuerFetchOptions> & { readonly clientIds?: readonly string[] } = {}): Verifier {
   const clock = new SteppedClock(Date.now())
   const failures: Verifier['failures'] = []
-  const fetch = createIssuerFetch({ privateHosts: new Set([of.host]), caFile: of.caFile, ...options })
+  const fetch = createIssuerFetch({ mayBePrivate: only(of.host), caFile: of.caFile, ...options })
   const keys = new IssuerKeys({ fetch, clock, onFailure: (failure) => failures.push(failure) })
   const provider = { url: of.url, clientIds: options.clientIds ?? [audience] }
   const findProvider = async (url: string) => (url === provider.url ? provider : undefined)
@@ -280,6 +284,31 @@ describe('the keys of an issuer', () => {
     await verify(await token())
   })
 
+  it('are of no use to an account that may not ask a private issuer itself, and do not show it that another did', async () => {
+    const clock = new SteppedClock(Date.now())
+    const [allowed, refused] = ['111111111111', '222222222222']
+    const keys = new IssuerKeys({
+      fetch: createIssuerFetch({ mayBePrivate: (host, askedBy) => host === issuer.host && askedBy === allowed, caFile: issuer.caFile }),
+      clock,
+      onFailure: () => undefined,
+    })
+    const provider = { url: issuer.url, clientIds: [audience] }
+    const verifyFor = (accountId: string, token: string) => verifyWebIdentity({ keys, clock, accountId, findProvider: async () => provider }, token)
+    const token = await issuer.sign(github)
+
+    const before = await failureOf(() => verifyFor(refused, token))
+    await verifyFor(allowed, token)
+    clock.advance(minuteMs)
+    const asked = issuer.requests.length
+    const after = await failureOf(() => verifyFor(refused, token))
+
+    expect(before).toMatchObject({ code: 'identity-token-invalid', detail: { reason: expect.stringContaining('does not open it to this account') as string } })
+    expect([after.code, after.message]).toEqual([before.code, before.message])
+    expect(issuer.requests.length).toBe(asked)
+    // Nor does a refused account's failure stand in the way of the other.
+    await verifyFor(allowed, token)
+  })
+
   it('are not those of a page that names another issuer', async () => {
     await using own = await startOidcIssuer('/realms/build')
     const { verify } = verifier(own)
@@ -320,7 +349,7 @@ describe('the keys of an issuer', () => {
 
 describe('what is fetched', () => {
   const fetchWith = (options: Partial<IssuerFetchOptions> = {}) => {
-    const fetch = createIssuerFetch({ privateHosts: new Set([issuer.host]), caFile: issuer.caFile, ...options })
+    const fetch = createIssuerFetch({ mayBePrivate: only(issuer.host), caFile: issuer.caFile, ...options })
     return (url: string, askedBy = '000000000000') => fetch(url, askedBy)
   }
   const discovery = '/.well-known/openid-configuration'
@@ -341,7 +370,7 @@ describe('what is fetched', () => {
     const asked = issuer.requests.length
     const port = issuer.host.split(':')[1]
 
-    const failure = await failureOf(() => fetchWith({ privateHosts: new Set(['localhost:443', 'localhost']) })(`${origin}:${port}${discovery}`))
+    const failure = await failureOf(() => fetchWith({ mayBePrivate: only('localhost:443', 'localhost') })(`${origin}:${port}${discovery}`))
 
     expect(failure).toMatchObject({ code: 'identity-token-invalid' })
     expect(failure.message).not.toMatch(/private|address|127/)
@@ -357,7 +386,7 @@ describe('what is fetched', () => {
       return [{ address: '127.0.0.1', family: 4 }]
     }
 
-    const fetch = fetchWith({ resolve, privateHosts: new Set([`issuer.test:${port}`]) })
+    const fetch = fetchWith({ resolve, mayBePrivate: only(`issuer.test:${port}`) })
     await expect(fetch(`https://issuer.test:${port}${discovery}`)).resolves.toMatchObject({ content: { issuer: issuer.issuer } })
     expect(lookups).toBe(1)
   })
@@ -366,7 +395,7 @@ describe('what is fetched', () => {
     const asked = issuer.requests.length
     const resolve = async () => [{ address: '127.0.0.1', family: 4 }, { address: '::ffff:127.0.0.1', family: 6 }]
 
-    expect(await failureOf(() => fetchWith({ resolve, privateHosts: new Set() })(`${issuer.issuer}${discovery}`))).toMatchObject({ code: 'identity-token-invalid' })
+    expect(await failureOf(() => fetchWith({ resolve, mayBePrivate: only() })(`${issuer.issuer}${discovery}`))).toMatchObject({ code: 'identity-token-invalid' })
     expect(issuer.requests.length).toBe(asked)
   })
 
@@ -378,7 +407,7 @@ describe('what is fetched', () => {
       return true
     }
 
-    expect(await failureOf(() => fetchWith({ privateHosts: new Set([own.host]), caFile: own.caFile })(`${own.issuer}${discovery}`))).toMatchObject({ detail: { reason: 'status 302' } })
+    expect(await failureOf(() => fetchWith({ mayBePrivate: only(own.host), caFile: own.caFile })(`${own.issuer}${discovery}`))).toMatchObject({ detail: { reason: 'status 302' } })
     expect(own.requests).toEqual([discovery])
   })
 
@@ -388,7 +417,7 @@ describe('what is fetched', () => {
       response.writeHead(200).write('{')
       return true
     }
-    const fetch = fetchWith({ privateHosts: new Set([own.host]), caFile: own.caFile })
+    const fetch = fetchWith({ mayBePrivate: only(own.host), caFile: own.caFile })
     const silent = fetchWith({ resolve: () => new Promise(() => undefined) })
 
     const failures = await Promise.all([failureOf(() => fetch(`${own.issuer}${discovery}`)), failureOf(() => silent(`${issuer.issuer}${discovery}`))])
@@ -418,7 +447,7 @@ describe('what is fetched', () => {
     const own = await startOidcIssuer()
     await own.stop()
 
-    expect(await failureOf(() => fetchWith({ privateHosts: new Set([own.host]), caFile: issuer.caFile })(`${own.issuer}${discovery}`))).toMatchObject({
+    expect(await failureOf(() => fetchWith({ mayBePrivate: only(own.host), caFile: issuer.caFile })(`${own.issuer}${discovery}`))).toMatchObject({
       code: 'identity-provider-unreachable',
       detail: { reason: 'ECONNREFUSED' },
     })
