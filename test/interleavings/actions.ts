@@ -61,6 +61,9 @@ async function pushOne(scene: Scene, repository: RepositoryName, image: KnownIma
   const began = turns.time
   const beganMs = world.fixture.clock.now()
   for (const blob of image.blobs) await pushBlob(scene, repository, blob, style)
+  // Without an end until there is one: a kill leaves it open.
+  const attempt = { repository, image, began, ended: Number.POSITIVE_INFINITY }
+  history.attempts.push(attempt)
   const reference = tag === undefined ? undefined : ({ kind: 'tag', tag: parseTag(tag) } as const)
   try {
     await registry.putManifest(world.context, repository, { bytes: image.bytes, declaredMediaType: image.mediaType, reference, via: 'oci' })
@@ -72,6 +75,8 @@ async function pushOne(scene: Scene, repository: RepositoryName, image: KnownIma
     }
     if (isPlatformError(error, 'manifest-blob-unknown')) return
     throw error
+  } finally {
+    attempt.ended = turns.time
   }
   history.puts.push({ repository, image, began, ended: turns.time })
 }
@@ -108,6 +113,58 @@ export function mayGoWith(catalogue: Catalogue, image: KnownImage): Set<KnownIma
     for (const other of catalogue.images) if (other.subject && going.has(other.subject)) going.add(other)
   }
   return going
+}
+
+/** As `mayGoWith`, and with what lists any of them: all that an erasure may take. */
+function mayBeErasedWith(catalogue: Catalogue, image: KnownImage): Set<KnownImage> {
+  const lists = (parent: KnownImage, going: ReadonlySet<KnownImage>): boolean => parent.children.some((child) => going.has(child))
+  const going = new Set([image])
+  for (let size = -1; size !== going.size; ) {
+    size = going.size
+    for (const parent of catalogue.images) if (lists(parent, going)) going.add(parent)
+  }
+  return new Set([...going].flatMap((each) => [...mayGoWith(catalogue, each)]))
+}
+
+/** A secret was found in an image: it goes for good, from one repository or from all. */
+export function erase(repository: RepositoryName, image: KnownImage, everywhere: boolean): Action {
+  return {
+    says: `erase ${image.name} from ${everywhere ? 'everywhere' : repository}`,
+    async run({ world, history, catalogue, turns }) {
+      const began = turns.time
+      const places = everywhere ? catalogue.repositories : [repository]
+      // Its layers too are nobody's any more, whoever was told that they are there.
+      const removals = places.map((place) => history.removing(place, new Set([...mayBeErasedWith(catalogue, image), everything]), began))
+      const input = { name: repository, images: [image.digest], layers: [], everywhere, reason: 'a secret', overrideProtection: false, dryRun: false }
+      const done = await unless([...gone, 'manifest-unknown', 'image-protected'], () => world.process.erasures.erase(world.context, input))
+      for (const removal of removals) removal.ended = turns.time
+      if (done) for (const place of places) history.erasures.push({ repository: place, image, began, ended: turns.time })
+    },
+  }
+}
+
+/** An image is retired: pullers are warned, or refused, and in the end it goes to the trash. */
+export function retire(repository: RepositoryName, image: KnownImage, state: 'deprecated' | 'blocked', trashedInHours: number | undefined): Action {
+  return {
+    says: `retire ${image.name} of ${repository}: ${state}${trashedInHours === undefined ? '' : `, trashed in ${trashedInHours} hours`}`,
+    async run({ world }) {
+      const steps = trashedInHours === undefined ? [] : [{ state: 'trashed' as const, at: world.fixture.clock.now() + trashedInHours * 60 * 60 * 1000 }]
+      const retirement = { state, reason: 'it is old', replacedBy: undefined, steps }
+      await unless([...gone, 'manifest-unknown'], () => world.process.registry.setImageRetirement(world.context, repository, { digest: image.digest }, retirement))
+    },
+  }
+}
+
+/** The steps of retirements that are due are taken. */
+export function takeRetirementSteps(): Action {
+  return {
+    says: 'take the steps of retirements',
+    async run({ world, history, turns, catalogue }) {
+      const removals = catalogue.repositories.map((repository) => history.removing(repository, new Set(catalogue.images), turns.time))
+      await world.process.retirementSteps.look()
+      for (const removal of removals) removal.ended = turns.time
+    },
+  }
 }
 
 export function deleteByDigest(repository: RepositoryName, image: KnownImage): Action {
@@ -166,7 +223,7 @@ export function pull(repository: RepositoryName, image: KnownImage): Action {
       const { registry } = world.process
       const began = turns.time
       const reference = { kind: 'digest', digest: image.digest } as const
-      const found = await unless(['repository-unknown', 'manifest-unknown'], () => registry.getManifest(world.context, repository, reference))
+      const found = await unless(['repository-unknown', 'manifest-unknown', 'image-blocked'], () => registry.getManifest(world.context, repository, reference))
       if (!found) return
       for (const { digest, bytes } of image.blobs) {
         const blob = await unless(['repository-unknown', 'blob-unknown'], () => registry.openBlob(world.context, repository, digest))
@@ -370,6 +427,9 @@ export function anyAction({ catalogue, chance, source, nextSnapshot, isAboutPoli
     () => runPolicies(),
     () => runPolicies(),
     () => report(source, nextSnapshot(), repository, [image, chance.pick(catalogue.images)]),
+    () => erase(repository, image, chance.is(0.5)),
+    () => retire(repository, image, chance.pick(['deprecated', 'blocked']), chance.is(0.5) ? chance.pick(spans) : undefined),
+    () => takeRetirementSteps(),
     () => timePasses(chance.pick(spans)),
     () => (chance.is(0.3) ? deleteRepository(repository) : pull(repository, image)),
   ])()

@@ -1,4 +1,4 @@
-import { digestFromBytes, digestOf } from '../../src/values/index.ts'
+import { digestFromBytes, digestOf, digestToBytes } from '../../src/values/index.ts'
 import type { History } from './history.ts'
 import type { Catalogue } from './images.ts'
 import type { World } from './world.ts'
@@ -6,7 +6,7 @@ import type { World } from './world.ts'
 /** What of a history's outcome is wrong; empty where everything that was promised holds. Nothing else may be going on. */
 export async function wrongIn(world: World, catalogue: Catalogue, history: History): Promise<string[]> {
   const failed = world.problems.splice(0).map((problem) => `something failed in the background: ${String((problem as { err?: { stack?: string } }).err?.stack ?? problem)}`)
-  return [...failed, ...history.broken, ...(await lostImages(world, catalogue, history)), ...(await incompleteManifests(world, catalogue))]
+  return [...failed, ...history.broken, ...(await lostImages(world, catalogue, history)), ...(await incompleteManifests(world, catalogue)), ...(await leftOfErased(world, catalogue, history))]
 }
 
 /** Images that nothing can have taken away have to be there. */
@@ -19,6 +19,26 @@ async function lostImages(world: World, catalogue: Catalogue, history: History):
     for (const [position, image] of expected.entries()) if (!found[position]) lost.push(`${image.name} is gone from ${repository}, and nothing removed it`)
   }
   return lost
+}
+
+/** Of what was erased for good there is nothing, not in the trash either. */
+async function leftOfErased(world: World, catalogue: Catalogue, history: History): Promise<string[]> {
+  const { reader } = world.fixture.database
+  const left: string[] = []
+  for (const repository of catalogue.repositories) {
+    for (const image of catalogue.images.filter((each) => history.mustBeErased(repository, each))) {
+      const rows = await reader.query(
+        reader.builder
+          .selectFrom('manifest')
+          .innerJoin('repository', 'repository.id', 'manifest.repository_id')
+          .select('manifest.id')
+          .where('repository.name', '=', repository)
+          .where('manifest.digest', '=', digestToBytes(image.digest)),
+      )
+      if (rows.length > 0) left.push(`${image.name} was erased from ${repository}, and is there`)
+    }
+  }
+  return left
 }
 
 /**

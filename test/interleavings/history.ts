@@ -27,11 +27,22 @@ export interface Keeping {
   until: number
 }
 
+/** The image was erased for good from a repository: between the two turns, or not wholly if it has no end. */
+export interface Erasure {
+  readonly repository: RepositoryName
+  readonly image: KnownImage
+  readonly began: number
+  readonly ended: number
+}
+
 /** What the actors of a history were told, for those who check afterwards. */
 export class History {
   readonly puts: Put[] = []
   readonly removals: Removal[] = []
   readonly keepings: Keeping[] = []
+  /** Pushes, from before their first call on; those that failed or were cut off too, for they may have done all they wanted. */
+  readonly attempts: Put[] = []
+  readonly erasures: Erasure[] = []
   /** Promises that were broken before anybody's eyes. */
   readonly broken: string[] = []
 
@@ -50,6 +61,12 @@ export class History {
         put.image === image &&
         !this.removals.some((removal) => meets(removal, repository, image) && removal.ended > put.began && !this.#isKeptFrom(removal, repository, image)),
     )
+  }
+
+  /** Whether the image was erased, and nobody has begun to push it, or what lists it, since: then there must be nothing left of it. */
+  mustBeErased(repository: RepositoryName, image: KnownImage): boolean {
+    const ofIt = <Of extends { repository: RepositoryName; image: KnownImage }>(each: Of): boolean => each.repository === repository && each.image === image
+    return this.erasures.some((erasure) => ofIt(erasure) && !this.attempts.some((attempt) => ofIt(attempt) && attempt.ended > erasure.began))
   }
 
   /** Whether the image was kept all the while that something may have removed it: then it has not. */

@@ -8,9 +8,11 @@ import { releaseWriters } from '../../src/registry/commands/uploads.ts'
 import { DamageWatch } from '../../src/registry/damage.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
+import { Erasures } from '../../src/gc/erasures.ts'
 import { Collector } from '../../src/gc/index.ts'
 import { assemble, compareOn, evaluateParts, previewOn, type Evaluator } from '../../src/lifecycle/evaluator.ts'
 import { LifecyclePolicies, LifecycleRunner } from '../../src/lifecycle/index.ts'
+import { RetirementSteps } from '../../src/lifecycle/retirement-steps.ts'
 import { createProtections, type Protections } from '../../src/registry/protection/protections.ts'
 import { createUsageSources, type UsageSources } from '../../src/registry/usage/usage-sources.ts'
 import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
@@ -31,6 +33,8 @@ export interface Process {
   readonly database: MetadataDatabase
   readonly blobStore: BlobStore
   readonly collector: Collector
+  readonly erasures: Erasures
+  readonly retirementSteps: RetirementSteps
   readonly policies: LifecyclePolicies
   readonly runner: LifecycleRunner
   readonly protections: Protections
@@ -123,6 +127,11 @@ export class World {
     })
     const logger = { info: () => undefined, error: (problem: unknown) => this.problems.push(problem) }
     const collector = new Collector({ database, blobStore, systemContext: system, clock: fixture.clock, logger, owner: randomUUID() })
+    const onError = (error: unknown): void => {
+      this.problems.push(error)
+    }
+    const erasures = new Erasures({ database, blobStores: [blobStore], ids: systemIds, systemContext: system, onError })
+    const retirementSteps = new RetirementSteps({ database, ids: systemIds, trashRetentionMs, systemContext: system, onStep: () => undefined, onError })
     const policies = new LifecyclePolicies(database, { strict: false, intervalMs: lifecycleIntervalMs })
     // By turns as everything else, and so not in a thread of its own.
     const evaluator: Evaluator = {
@@ -136,7 +145,7 @@ export class World {
     )
     const protections = createProtections({ database })
     const sources = createUsageSources({ database })
-    return { registry, database, blobStore, collector, policies, runner, protections, sources }
+    return { registry, database, blobStore, collector, erasures, retirementSteps, policies, runner, protections, sources }
   }
 }
 
