@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { backUp, BackupFolder, restore, type BackUpOptions, type BackUpReport, type PointDocument, type RestoreOptions, type RestoreReport } from './backup/index.ts'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
-import type { Config } from './config/index.ts'
+import { archiveFolder, type Config } from './config/index.ts'
 import { defaultKeyringPath, iamSetupError, keyringIds, parseKeyring, readKeyringFile, serializeKeyring } from './iam/index.ts'
 import { findingCount, forgetState, repairIn, verify, type Finding } from './integrity/index.ts'
 import { BytesInFlight } from './internal/bytes-in-flight.ts'
@@ -11,7 +11,7 @@ import { systemClock } from './internal/clock.ts'
 import { systemIds } from './internal/ids.ts'
 import { metadataTarget, reachable } from './platform.ts'
 import { systemContext } from './platform-verify.ts'
-import { openFilesystemBlobStore, type BlobStore } from './storage/blobs/index.ts'
+import { openBlobStores, type BlobStore, type TieredBlobStore } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import { lockDataFolder } from './storage/metadata/folder-lock.ts'
 import { openMetadata } from './storage/metadata/open.ts'
@@ -35,7 +35,7 @@ export async function backUpInstallation(config: Config, options: BackUpInstalla
     throw storageError('storage-unavailable', `there is no installation in ${dataDir}: set STOWAGE_DATA_DIR to the server's data folder`)
   }
   const keyring = includeKeyring ? await keyringText(config) : undefined
-  const blobStore = await openStore(dataDir)
+  const blobStore = await openStores(config)
   try {
     const run = (): Promise<BackUpReport> =>
       backUp({ target, dataDir, blobStore, clock: systemClock, ids: systemIds, version }, { ...rest, folder: resolve(options.folder), keyring })
@@ -68,7 +68,7 @@ export async function restoreInstallation(config: Config, options: RestoreInstal
       dataDir,
       clock: systemClock,
       ids: systemIds,
-      openBlobStore: () => openStore(dataDir),
+      openBlobStore: () => openStores(config),
       keyIds: await keyringIds({ dataDir, keyring: config.keyring }),
       keyringIsConfigured: (config.keyring?.trim() ?? '') !== '',
       verify: (blobStore: BlobStore) => verifyRestored(config, blobStore, options),
@@ -104,8 +104,8 @@ async function verifyRestored(config: Config, blobStore: BlobStore, options: Res
   }
 }
 
-function openStore(dataDir: string): Promise<BlobStore> {
-  return openFilesystemBlobStore({ dataDir, bytesInFlight: new BytesInFlight() })
+function openStores(config: Config): Promise<TieredBlobStore> {
+  return openBlobStores({ dataDir: config.dataDir, archiveDir: archiveFolder(config) }, new BytesInFlight())
 }
 
 async function keyringText({ dataDir, keyring }: Config): Promise<string> {

@@ -72,7 +72,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
 
   const erasures = new Erasures({
     database,
-    blobStores: [blobStore],
+    blobStore,
     ids,
     systemContext,
     onError(error) {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { Config } from './config/index.ts'
+import { archiveFolder, type Config } from './config/index.ts'
 import {
   afterRound,
   coverageOfScrub,
@@ -22,7 +22,7 @@ import { isPlatformError } from './internal/platform-error.ts'
 import { metadataTarget, planMigration, reachable } from './platform.ts'
 import { emptyRegistryId } from './registry/commands/registries.ts'
 import { systemActorArn } from './registry/index.ts'
-import { openFilesystemBlobStore, type BlobStore } from './storage/blobs/index.ts'
+import { openBlobStores, type BlobStore } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
@@ -76,7 +76,7 @@ export async function verifyInstallation(config: Config, options: VerifyInstalla
   requireOwnForm(await planMigration(config))
   const reader = await openReader(target)
   try {
-    const blobStore = await openFilesystemBlobStore({ dataDir, bytesInFlight: new BytesInFlight() })
+    const blobStore = await openBlobStores({ dataDir, archiveDir: archiveFolder(config) }, new BytesInFlight())
     try {
       const mender = newMender(config, target)
       const report = await runRound(config, options, { reader, repair: mender.repair, blobStore })

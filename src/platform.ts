@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
-import { configError, createRootCredentialFile, mayUsePrivateHost, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
+import { archiveFolder, configError, createRootCredentialFile, mayUsePrivateHost, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
 import { Admission } from './http/admission.ts'
 import { UnsignedAdmission } from './http/unsigned-admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
@@ -52,7 +52,7 @@ import { createUsageSources } from './registry/usage/usage-sources.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
-import { openFilesystemBlobStore } from './storage/blobs/index.ts'
+import { openBlobStores } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
@@ -237,13 +237,16 @@ async function build(
   await installRootCredential({ database, keyring, context: systemContext() }, accountId, credential)
 
   const bytesInFlight = new BytesInFlight()
-  const blobStore = await openFilesystemBlobStore({ dataDir, bytesInFlight })
+  const folders = { dataDir, archiveDir: archiveFolder(config) }
+  const blobStore = await openBlobStores(folders, bytesInFlight)
   releases.push(() => blobStore.close())
-  if ((await blobStore.isEmpty()) && (await holdsLocations(database.reader))) throw missingBlobs(dataDir)
+  for (const [store, dir] of [[blobStore.active, dataDir], [blobStore.archive, folders.archiveDir]] as const) {
+    if ((await store.isEmpty()) && (await holdsLocations(database.reader, store.name))) throw missingBlobs(dir)
+  }
   if (folder.isAlone) {
     await database.execute(releaseWriters, {}, systemContext())
     const recovered = await blobStore.recover({
-      isLocated: (key) => isKeyLocated(database.reader, blobStore.name, key),
+      isLocated: (key) => isKeyLocated(database.reader, blobStore.storeOf(key), key),
       isOpenSession: (uploadId) => isOpenUpload(database.reader, uploadId, clock.now()),
     })
     if (Object.values<number>({ ...recovered }).some((count) => count > 0)) logger.info(recovered, 'settled the uploads that the last process left')
@@ -528,8 +531,8 @@ async function readBootId(ids: IdSource): Promise<string> {
 }
 
 /** Served as it is, every image would count as damaged. */
-function missingBlobs(dataDir: string): Error {
-  const folder = join(dataDir, 'blobs')
+function missingBlobs(dir: string): Error {
+  const folder = join(dir, 'blobs')
   return storageError(
     'storage-unavailable',
     `the database names blobs, and ${folder} has none: is its volume mounted? If they are lost for good, make the folder ${join(folder, 'default')} and start again; images are then mended by pushing them.`,

@@ -8,7 +8,7 @@ import type { IdSource } from '../internal/ids.ts'
 import { Pace } from '../internal/pace.ts'
 import { isPlatformError } from '../internal/platform-error.ts'
 import { restoredMark } from '../registry/commands/holds.ts'
-import type { BlobStore } from '../storage/blobs/index.ts'
+import { isArchiveKey, type BlobStore } from '../storage/blobs/index.ts'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
 import {
   loadMetadata,
@@ -344,18 +344,28 @@ async function findNewerImages(deps: RestoreDependencies, point: PointDocument, 
   }
 }
 
-/** Both lists are sorted by key as far as the digest; a generation more or less does not matter then. */
+/**
+ * Both lists are sorted by key as far as the digest, in use and archived blobs for themselves; a generation more or less does not
+ * matter then.
+ */
 async function findUnnamed(folder: BackupFolder, point: PointDocument, blobStore: BlobStore): Promise<RestoreReport['unnamedBlobs']> {
-  const named = folder.blobsOf(point)
-  let next = await named.next()
-  const nameOf = (key: string): string => key.slice(0, key.lastIndexOf('.'))
   const found = { count: 0, bytes: 0, keys: [] as string[] }
+  const named = { active: folder.blobsOf(point), archived: folder.blobsOf(point) }
+  const next = { active: await named.active.next(), archived: await named.archived.next() }
   for await (const { key, sizeBytes } of blobStore.list()) {
-    while (next.done !== true && nameOf(next.value.key) < nameOf(key)) next = await named.next()
-    if (next.done !== true && next.value.key === key) continue
+    const tier = isArchiveKey(key) ? 'archived' : 'active'
+    const isBefore = ({ key: other }: NamedBlob): boolean => isArchiveKey(other) !== isArchiveKey(key) || nameOf(other) < nameOf(key)
+    for (let at = next[tier]; at.done !== true && isBefore(at.value); at = next[tier]) next[tier] = await named[tier].next()
+    const at = next[tier]
+    if (at.done !== true && at.value.key === key) continue
     found.count += 1
     found.bytes += sizeBytes
     if (found.keys.length < maxListedKeys) found.keys.push(key)
   }
   return found
+}
+
+/** Up to the digest. */
+function nameOf(key: string): string {
+  return key.slice(0, key.indexOf('.', key.lastIndexOf('/')))
 }

@@ -1,7 +1,7 @@
 export { awsServiceNames, readAwsEnvironment, type AwsEnvironment, type AwsServiceName } from './aws-environment.ts'
 export { hostAndPort, isLoopback, normalizeIp, type ListenAddress, type NetworkRange } from './address.ts'
 export { parseByteRate } from './byte-rate.ts'
-export { rootCredentialPath, selfSignedPaths, type SelfSignedPaths } from './data-paths.ts'
+export { archiveFolder, rootCredentialPath, selfSignedPaths, type SelfSignedPaths } from './data-paths.ts'
 export { configError, type ConfigErrorCode } from './errors.ts'
 export { exitCodes } from './exit-codes.ts'
 export { loadConfig, unknownSettings, type Environment } from './load.ts'

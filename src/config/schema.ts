@@ -206,6 +206,13 @@ export const settings = z.object({
     form: 'path',
     description: 'The data folder: blobs, the SQLite database, keys, the generated root credential. One process serves it at a time.',
   }),
+  archiveDir: path.optional().register(settingNotes, {
+    env: 'STOWAGE_ARCHIVE_DIR',
+    group: 'Storage',
+    form: 'path',
+    description: 'Where the blobs of archived images are: a folder on storage that is cheaper, and may be slower. The folder that it is in must exist. Servers that share a database must share it too.',
+    unset: '`archive` in the data folder',
+  }),
   databaseUrl: parsed(
     (text) => (/^postgres(ql)?:$/u.test(URL.parse(text)?.protocol ?? '') ? text : undefined),
     'write a PostgreSQL URL, such as postgres://stowage:PASSWORD@db.example.com:5432/stowage, or unset it to use SQLite in the data folder',

@@ -159,15 +159,14 @@ export class Collector {
   async #location(review: ClaimedReview): Promise<void> {
     const { database, blobStore, clock } = this.#deps
     const location = await findLocation(database.reader, review.subjectId)
-    if (location?.state === 'deleting' && location.store === blobStore.name) {
+    if (location?.state === 'deleting') {
       const outcome = await blobStore.delete(location.key, clock.now())
       if (outcome === 'held') return this.#putOff(review.id, clock.now() + heldByBackupMs, review.attemptCount)
       this.counters.blobs += 1
       this.counters.bytes += location.sizeBytes
     }
-    // Whatever is not going, or of another store, stays.
-    const isGone = location === undefined || (location.state === 'deleting' && location.store === blobStore.name)
-    if (!isGone) return this.#putOff(review.id, clock.now() + longestRetryMs, review.attemptCount)
+    // Whatever is not going stays.
+    if (location !== undefined && location.state !== 'deleting') return this.#putOff(review.id, clock.now() + longestRetryMs, review.attemptCount)
     await this.#execute(forgetLocation, { reviewId: review.id, locationId: review.subjectId, blobId: location?.blobId ?? 0 })
   }
 }

@@ -5,8 +5,8 @@ import { condemnBlob, forgetBlobPlaces } from './commands/reclaim-blob.ts'
 
 export interface ReclaimDependencies {
   readonly database: MetadataDatabase
-  /** Every store that may hold bytes of a blob. */
-  readonly blobStores: readonly BlobStore[]
+  /** The bytes of all blobs, wherever they are. */
+  readonly blobStore: Pick<BlobStore, 'delete'>
 }
 
 /**
@@ -21,13 +21,11 @@ export type Reclaimed = 'gone' | 'needed' | 'held'
  * Removes a blob's bytes and rows, if nothing needs it. Killed at any moment it has done a part, and the next call does the
  * rest; several servers may do it at once. Throws `storage-unavailable`.
  */
-export async function reclaimBlob({ database, blobStores }: ReclaimDependencies, blobId: number, context: CommandContext): Promise<Reclaimed> {
+export async function reclaimBlob({ database, blobStore }: ReclaimDependencies, blobId: number, context: CommandContext): Promise<Reclaimed> {
   const { isNeeded, places } = await database.execute(condemnBlob, { blobId }, context)
   const gone: number[] = []
-  for (const { locationId, store, key } of places) {
-    const holder = blobStores.find(({ name }) => name === store)
-    if (holder === undefined) throw new Error(`there is no blob store of the name ${store}`)
-    if ((await holder.delete(key, context.nowMs)) === 'deleted') gone.push(locationId)
+  for (const { locationId, key } of places) {
+    if ((await blobStore.delete(key, context.nowMs)) === 'deleted') gone.push(locationId)
   }
   if (gone.length > 0) await database.execute(forgetBlobPlaces, { blobId, locationIds: gone }, context)
   if (gone.length < places.length) return 'held'

@@ -17,7 +17,7 @@ export interface Repair {
 
 export interface BlobCheckDependencies {
   readonly reader: Session
-  readonly blobStore: Pick<BlobStore, 'name' | 'blobSize' | 'hashBlob'>
+  readonly blobStore: Pick<BlobStore, 'blobSize' | 'hashBlob'>
   readonly repair: Repair | undefined
   readonly pace: Pace
   readonly bytesPerSecond: number | undefined
@@ -124,6 +124,7 @@ export class BlobCheck {
       return { flaw: { kind: 'blob-corrupt', detail: `the bytes of the file have the digest ${found.digest}` } }
     } catch (error) {
       if (isPlatformError(error, 'blob-missing')) return { flaw: missing }
+      if (isPlatformError(error, 'blob-corrupt')) return { flaw: { kind: 'blob-corrupt', detail: 'the compressed bytes of the file cannot be decoded' } }
       // One bad place of a disk. Whatever else fails, fails for all files alike.
       if (!isPlatformError(error, 'storage-unavailable') || error.detail['systemError'] !== 'EIO') throw error
       return { flaw: { kind: 'blob-unreadable', detail: 'the disk failed while the file was read (EIO)' } }

@@ -9,7 +9,7 @@ import { Pace } from '../internal/pace.ts'
 
 export interface VerifyDependencies {
   readonly database: Pick<MetadataDatabase, 'reader' | 'snapshot'>
-  readonly blobStore: Pick<BlobStore, 'name' | 'blobSize' | 'hashBlob'>
+  readonly blobStore: Pick<BlobStore, 'blobSize' | 'hashBlob'>
   readonly clock: Clock
   /** Acts on what is found. Without one, findings are reported and nothing is changed. */
   readonly repair?: Repair | undefined
@@ -240,9 +240,7 @@ class Walk {
       const page = await walkLocations(this.#deps.database.reader, after, pageSize)
       const last = page.at(-1)
       if (!last) return
-      for (const location of page) {
-        if (location.store === this.#deps.blobStore.name) yield location
-      }
+      yield* page
       after = last.id
     }
   }

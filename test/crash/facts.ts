@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
-import { openFilesystemBlobStore } from '../../src/storage/blobs/index.ts'
+import { openBlobStores } from '../../src/storage/blobs/index.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { metadataFile } from '../../src/storage/metadata/open.ts'
 import { Session } from '../../src/storage/metadata/session.ts'
@@ -55,10 +55,10 @@ export async function inspect(session: Session, dataDir: string): Promise<Findin
 }
 
 async function recoverBlobs(session: Session, dataDir: string): Promise<void> {
-  const store = await openFilesystemBlobStore({ dataDir, bytesInFlight: new BytesInFlight() })
+  const store = await openBlobStores({ dataDir, archiveDir: join(dataDir, 'archive') }, new BytesInFlight())
   try {
     await store.recover({
-      isLocated: (key) => isKeyLocated(session, store.name, key),
+      isLocated: (key) => isKeyLocated(session, store.storeOf(key), key),
       isOpenSession: (id) => isOpenUpload(session, id, Date.now()),
     })
   } finally {

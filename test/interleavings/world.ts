@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { ecrQuotas } from '../../src/config/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
 import { FairShare } from '../../src/internal/fair-share.ts'
@@ -15,7 +16,7 @@ import { LifecyclePolicies, LifecycleRunner } from '../../src/lifecycle/index.ts
 import { RetirementSteps } from '../../src/lifecycle/retirement-steps.ts'
 import { createProtections, type Protections } from '../../src/registry/protection/protections.ts'
 import { createUsageSources, type UsageSources } from '../../src/registry/usage/usage-sources.ts'
-import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
+import { openBlobStores, type TieredBlobStore } from '../../src/storage/blobs/index.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { isKeyLocated } from '../../src/storage/metadata/stores/blob-index.ts'
 import { isOpenUpload } from '../../src/storage/metadata/stores/upload-store.ts'
@@ -31,7 +32,7 @@ const storeCalls = new Set(['createUpload', 'append', 'hashUpload', 'publish', '
 export interface Process {
   readonly registry: Registry
   readonly database: MetadataDatabase
-  readonly blobStore: BlobStore
+  readonly blobStore: TieredBlobStore
   readonly collector: Collector
   readonly erasures: Erasures
   readonly retirementSteps: RetirementSteps
@@ -55,7 +56,7 @@ export class World {
   readonly problems: unknown[] = []
   #turns: Turns | undefined
   #process: Process
-  #blobStore: BlobStore
+  #blobStore: TieredBlobStore
 
   private constructor(fixture: RegistryFixture) {
     this.fixture = fixture
@@ -84,11 +85,11 @@ export class World {
   /** What a start does after a kill: see `buildPlatform`. */
   async restart(): Promise<void> {
     await this.#blobStore.close()
-    this.#blobStore = await openFilesystemBlobStore({ dataDir: this.fixture.dataDir, bytesInFlight: new BytesInFlight() })
+    this.#blobStore = await openBlobStores({ dataDir: this.fixture.dataDir, archiveDir: join(this.fixture.dataDir, 'archive') }, new BytesInFlight())
     const { database, clock } = this.fixture
     await database.execute(releaseWriters, {}, commandContext(this.context))
     await this.#blobStore.recover({
-      isLocated: (key) => isKeyLocated(database.reader, this.#blobStore.name, key),
+      isLocated: (key) => isKeyLocated(database.reader, this.#blobStore.storeOf(key), key),
       isOpenSession: (uploadId) => isOpenUpload(database.reader, uploadId, clock.now()),
     })
     this.#process = this.#newProcess()
@@ -130,7 +131,7 @@ export class World {
     const onError = (error: unknown): void => {
       this.problems.push(error)
     }
-    const erasures = new Erasures({ database, blobStores: [blobStore], ids: systemIds, systemContext: system, onError })
+    const erasures = new Erasures({ database, blobStore, ids: systemIds, systemContext: system, onError })
     const retirementSteps = new RetirementSteps({ database, ids: systemIds, trashRetentionMs, systemContext: system, onStep: () => undefined, onError })
     const policies = new LifecyclePolicies(database, { strict: false, intervalMs: lifecycleIntervalMs })
     // By turns as everything else, and so not in a thread of its own.

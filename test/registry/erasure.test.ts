@@ -23,14 +23,16 @@ describe.each(databases)('erasing images on %s', (kind) => {
     fixture = await startRegistry(kind)
     images = Object.fromEntries(catalogueOf('leak').images.map((image) => [image.name, image]))
     errors = []
-    erasures = erasuresOver([fixture.blobStore])
+    erasures = erasuresOver(fixture.blobStore)
     for (const name of [here, there]) await fixture.registry.createRepository(fixture.context, { name, ...settings })
   })
   afterEach(() => fixture.stop())
 
-  function erasuresOver(blobStores: readonly RegistryFixture['blobStore'][]): Erasures {
+  const failingStore = { delete: () => Promise.reject(new Error('the disk fails')) }
+
+  function erasuresOver(blobStore: Pick<RegistryFixture['blobStore'], 'delete'>): Erasures {
     const { database, context } = fixture
-    return new Erasures({ database, blobStores, ids: systemIds, systemContext: () => commandContext(context), onError: (error) => errors.push(error) })
+    return new Erasures({ database, blobStore, ids: systemIds, systemContext: () => commandContext(context), onError: (error) => errors.push(error) })
   }
 
   async function push(name: RepositoryName, image: KnownImage, tag?: string): Promise<void> {
@@ -194,7 +196,7 @@ describe.each(databases)('erasing images on %s', (kind) => {
 
   it('goes on where it was stopped between rows and bytes', async () => {
     await push(here, images.three!, 'v1')
-    const failing = erasuresOver([])
+    const failing = erasuresOver(failingStore)
     const begun = await failing.erase(fixture.context, { name: here, images: [images.three!.digest], layers: [], everywhere: false, overrideProtection: false, dryRun: false, reason })
     expect(begun.status).toBe('running')
     expect(errors).toHaveLength(1)
@@ -207,7 +209,7 @@ describe.each(databases)('erasing images on %s', (kind) => {
 
   it('leaves what is pushed again meanwhile, and takes it like anything new', async () => {
     await push(here, images.three!, 'v1')
-    const failing = erasuresOver([])
+    const failing = erasuresOver(failingStore)
     await failing.erase(fixture.context, { name: here, images: [images.three!.digest], layers: [], everywhere: false, overrideProtection: false, dryRun: false, reason })
     await push(here, images.three!, 'v1')
 

@@ -24,7 +24,7 @@ import { createUsageSources } from '../../src/registry/usage/usage-sources.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { expireUploads } from '../../src/registry/uploads.ts'
-import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
+import { openBlobStores, type BlobStore } from '../../src/storage/blobs/index.ts'
 import type { CommandContext } from '../../src/storage/metadata/command.ts'
 import { newDatabaseCounters, type MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
@@ -146,7 +146,7 @@ beforeAll(async () => {
   const clock = new ManualClock()
   const accountId = parseAccountId('000000000000')
   const region = parseRegion('us-east-1')
-  blobStore = await openFilesystemBlobStore({ dataDir: dir, bytesInFlight: new BytesInFlight() })
+  blobStore = await openBlobStores({ dataDir: dir, archiveDir: join(dir, 'archive') }, new BytesInFlight())
   const pullClock = new PullClock(database, () => commandContext(context), (error) => {
     throw error
   })
@@ -174,7 +174,7 @@ beforeAll(async () => {
   await readRights(database, region)
   await findAccessKeyRow(database.reader, 'AKIA')
   await iamGeneration(database.reader)
-  await holdsLocations(database.reader)
+  await holdsLocations(database.reader, 'archive')
   await isQuarantined(database.reader, 1, 'x', digestOf(Buffer.from('')))
   await database.execute(recordBlobChecksums, { store: 'filesystem', key: 'x', checksums: Buffer.alloc(4) }, run)
   await database.execute(quarantineBlob, { store: 'filesystem', key: 'x', reason: 'missing' }, run)

@@ -15,7 +15,7 @@ import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { DamageWatch, type DamageNotice } from '../../src/registry/damage.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
-import { openFilesystemBlobStore, type BlobStore } from '../../src/storage/blobs/index.ts'
+import { openBlobStores, type TieredBlobStore } from '../../src/storage/blobs/index.ts'
 import type { CommandContext } from '../../src/storage/metadata/command.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { migrateMetadata, type MetadataTarget } from '../../src/storage/metadata/migrate.ts'
@@ -44,7 +44,7 @@ export class ManualClock implements Clock {
 export interface RegistryFixture {
   readonly registry: Registry
   readonly database: MetadataDatabase
-  readonly blobStore: BlobStore
+  readonly blobStore: TieredBlobStore
   readonly pullClock: PullClock
   /** What was set aside so far. */
   readonly damage: readonly DamageNotice[]
@@ -96,7 +96,7 @@ export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> 
   const id = await findRegistryId(database.reader, accountId, region)
   if (id === undefined) throw new Error('the registry was just made')
 
-  const blobStore = await openFilesystemBlobStore({ dataDir, bytesInFlight: new BytesInFlight() })
+  const blobStore = await openBlobStores({ dataDir, archiveDir: join(dataDir, 'archive') }, new BytesInFlight())
   const pullClock = new PullClock(database, commandContext, (error) => {
     throw error
   })

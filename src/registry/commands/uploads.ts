@@ -135,7 +135,7 @@ export const completeUpload = defineCommand({
     const repository = await readRepository(tx, context, input.name)
     let known = await lockLocatedBlob(tx, repository.domain_id, digest)
     if (known && known.key === deadKey && published) {
-      await quarantineLocation(tx, store, deadKey)
+      await quarantineLocation(tx, known.store, deadKey)
       known = undefined
     }
     if (!known && !published) return 'needs-publication'

@@ -57,6 +57,9 @@ export interface AppendResult {
   readonly reason?: unknown
 }
 
+/** How the bytes of a blob are kept: as they are, or as one zstd frame. Whoever reads a blob gets its own bytes either way. */
+export type BlobEncoding = 'identity' | 'zstd'
+
 export interface PublishedBlob {
   /** Opaque to callers; the store finds the bytes by it alone. */
   readonly key: string
@@ -157,8 +160,10 @@ export interface BlobStore {
    * unreachable until the metadata commits the key; a caller whose commit fails withdraws the key. May be repeated with
    * the same arguments, also after `discardUpload`. Throws `upload-missing` when the upload has fewer bytes. After a
    * failed flush the bytes' state is unknown: the upload is dropped and `storage-unavailable` thrown.
+   *
+   * With an encoding, `sizeBytes` are those of the upload, and the digest that of the blob which it encodes.
    */
-  publish(uploadId: string, domain: string, digest: Digest, sizeBytes: number): Promise<PublishedBlob>
+  publish(uploadId: string, domain: string, digest: Digest, sizeBytes: number, encoding?: BlobEncoding): Promise<PublishedBlob>
 
   /** Forgets an upload; a blob published from it stays. May be repeated. Ends a running append. */
   discardUpload(uploadId: string): Promise<void>
@@ -176,7 +181,7 @@ export interface BlobStore {
   abandonUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void>
 
   /**
-   * The bytes under a key, or undefined when it names nothing. Like `open`, it throws `storage-unavailable` rather than
+   * How many bytes the blob under a key has, or undefined when it names nothing. Like `open`, it throws `storage-unavailable` rather than
    * call a blob missing when the whole store is gone, as when its volume is not mounted.
    */
   blobSize(key: string): Promise<number | undefined>
@@ -191,7 +196,8 @@ export interface BlobStore {
   isEmpty(): Promise<boolean>
 
   /**
-   * Hashes the first `sizeBytes` of a blob, off the main thread. Throws `blob-missing` when it is gone or shorter, and
+   * Hashes the first `sizeBytes` of a blob, off the main thread. Throws `blob-missing` when it is gone or shorter,
+   * `blob-corrupt` when it is compressed and cannot be decoded, and
    * `storage-unavailable` with the system's code as `systemError` when its bytes cannot be read.
    */
   hashBlob(key: string, sizeBytes: number, algorithm: DigestAlgorithm, options?: HashOptions): Promise<HashedBytes>

@@ -1,6 +1,7 @@
 export type {
   AppendOptions,
   AppendResult,
+  BlobEncoding,
   BlobHold,
   BlobRange,
   BlobStore,
@@ -16,3 +17,5 @@ export type {
 } from './blob-store.ts'
 export { startChecksums } from './block-checksums.ts'
 export { openFilesystemBlobStore } from './filesystem/index.ts'
+export { openBlobStores, type BlobStoreFolders } from './open-blob-stores.ts'
+export { archiveStoreName, isArchiveKey, TieredBlobStore } from './tiered-blob-store.ts'

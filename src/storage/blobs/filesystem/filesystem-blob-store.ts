@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
 import { isPlatformError } from '../../../internal/platform-error.ts'
 import { digestAlgorithm, digestHex, type Digest, type DigestAlgorithm } from '../../../values/digest.ts'
@@ -6,6 +6,7 @@ import { storageError } from '../../errors.ts'
 import type {
   AppendOptions,
   AppendResult,
+  BlobEncoding,
   BlobHold,
   BlobStore,
   ByteSource,
@@ -19,9 +20,11 @@ import type {
   RecoveryReport,
 } from '../blob-store.ts'
 import { VerifiedBlocks } from '../verified-blocks.ts'
+import { contentSizeOf, encoded, frameHeaderBytes, isZstdError } from '../zstd-frame.ts'
 import { nodeDisk, type Disk } from './disk.ts'
 import { fromDisk, systemCode } from './disk-error.ts'
 import { DurableDirectories, fsyncDirectory } from './durable-directories.ts'
+import { EncodedBlob } from './encoded-blob.ts'
 import { FilesystemBlob } from './filesystem-blob.ts'
 import { HashThread } from './hash-thread.ts'
 import { Holds } from './holds.ts'
@@ -31,8 +34,11 @@ import { receive } from './receive.ts'
 import { recoverUpload, recoverUploads, type RecoveryOptions } from './recovery.ts'
 
 export interface FilesystemBlobStoreOptions {
-  /** Must exist. */
+  /** The value of `blob_location.store`; default: that of the store which takes uploads. */
+  readonly name?: string | undefined
+  /** Must exist, unless `makesDataDir` says that it is to be made. */
   readonly dataDir: string
+  readonly makesDataDir?: boolean | undefined
   /** Shared with everything else that moves bytes. */
   readonly bytesInFlight: BytesInFlight
   readonly disk?: Disk | undefined
@@ -48,11 +54,12 @@ export async function openFilesystemBlobStore(options: FilesystemBlobStoreOption
   const layout = new Layout(options.dataDir)
   const directories = new DurableDirectories(disk)
   try {
+    if (options.makesDataDir === true) await directories.ensure([layout.dataDir])
     await directories.ensure([layout.uploadsDir])
     await directories.ensure([layout.blobsDir])
     await directories.ensure([layout.holdsDir])
     const { identity } = await disk.stat(layout.blobsDir)
-    return new FilesystemBlobStore(disk, layout, directories, identity, options.bytesInFlight)
+    return new FilesystemBlobStore(options.name ?? 'filesystem', disk, layout, directories, identity, options.bytesInFlight)
   } catch (error) {
     throw fromDisk(error, 'open the store')
   }
@@ -64,7 +71,7 @@ interface Occupation {
 }
 
 class FilesystemBlobStore implements BlobStore {
-  readonly name = 'filesystem'
+  readonly name: string
   readonly #disk: Disk
   readonly #layout: Layout
   readonly #directories: DurableDirectories
@@ -76,7 +83,8 @@ class FilesystemBlobStore implements BlobStore {
   readonly #holds: Holds
   readonly #occupied = new Map<string, Occupation>()
 
-  constructor(disk: Disk, layout: Layout, directories: DurableDirectories, identity: string, bytesInFlight: BytesInFlight) {
+  constructor(name: string, disk: Disk, layout: Layout, directories: DurableDirectories, identity: string, bytesInFlight: BytesInFlight) {
+    this.name = name
     this.#identity = identity
     this.#disk = disk
     this.#layout = layout
@@ -122,10 +130,10 @@ class FilesystemBlobStore implements BlobStore {
     return this.#hashThread.hash(this.#uploadPath(uploadId), sizeBytes, algorithm)
   }
 
-  async publish(uploadId: string, domain: string, digest: Digest, sizeBytes: number): Promise<PublishedBlob> {
+  async publish(uploadId: string, domain: string, digest: Digest, sizeBytes: number, encoding?: BlobEncoding): Promise<PublishedBlob> {
     const path = this.#uploadPath(uploadId)
     const generation = generationOf(uploadId)
-    const place = this.#layout.blobPlace(domain, digest, generation)
+    const place = this.#layout.blobPlace(domain, digest, generation, encoding)
     await this.#occupy(uploadId, async () => {
       if (await this.#flushUpload(path, place, sizeBytes)) await this.#linkBlob(path, place)
     })
@@ -162,9 +170,9 @@ class FilesystemBlobStore implements BlobStore {
   async blobSize(key: string): Promise<number | undefined> {
     const place = this.#layout.placeOfKey(key)
     if (place === undefined) return undefined
-    const sizeBytes = await this.#sizeOf(place.path)
-    if (sizeBytes === undefined) await this.#assertStoreIsThere()
-    return sizeBytes
+    const storedBytes = await this.#sizeOf(place.path)
+    if (storedBytes === undefined) await this.#assertStoreIsThere()
+    return storedBytes === undefined || place.encoding === 'identity' ? storedBytes : this.#contentSizeOf(place)
   }
 
   async open(key: string, expected?: ExpectedBytes): Promise<OpenBlob> {
@@ -179,6 +187,7 @@ class FilesystemBlobStore implements BlobStore {
       throw blobMissing(key)
     }
     try {
+      if (place.encoding === 'zstd') return await this.#openEncoded(descriptor, place, expected)
       const { sizeBytes, version } = await this.#disk.factsOf(descriptor)
       if (expected !== undefined && expected.sizeBytes !== sizeBytes) {
         throw storageError('blob-corrupt', 'a blob has another size than was stored', {
@@ -203,7 +212,7 @@ class FilesystemBlobStore implements BlobStore {
     const place = this.#layout.placeOfKey(key)
     if (place === undefined) throw blobMissing(key)
     try {
-      return await this.#hashThread.hash(place.path, sizeBytes, algorithm, options)
+      return await this.#hashThread.hash(place.path, sizeBytes, algorithm, { ...options, encoding: place.encoding })
     } catch (error) {
       if (!isPlatformError(error, 'upload-missing')) throw error
       await this.#assertStoreIsThere()
@@ -251,13 +260,17 @@ class FilesystemBlobStore implements BlobStore {
     await this.createUpload(uploadId)
     try {
       const hash = createHash(digestAlgorithm(place.digest))
-      const { writtenBytes, aborted, reason } = await this.append(uploadId, 0, source, { hash })
-      if (aborted) throw reason instanceof Error ? reason : storageError('body-aborted', 'the source of a blob failed')
-      if (writtenBytes !== sizeBytes || hash.digest('hex') !== digestHex(place.digest)) {
-        throw storageError('blob-corrupt', 'the bytes are not those of the blob', { detail: { key, writtenBytes, sizeBytes } })
+      let takenBytes = 0
+      const own = hashing(source, hash, (bytes) => {
+        takenBytes += bytes
+      })
+      const { writtenBytes, aborted, reason } = await this.append(uploadId, 0, place.encoding === 'zstd' ? encoded(own, sizeBytes) : own)
+      if (aborted && !isZstdError(reason)) throw reason instanceof Error ? reason : storageError('body-aborted', 'the source of a blob failed')
+      if (takenBytes !== sizeBytes || hash.digest('hex') !== digestHex(place.digest)) {
+        throw storageError('blob-corrupt', 'the bytes are not those of the blob', { detail: { key, takenBytes, sizeBytes } })
       }
       await this.#remove(place.path)
-      await this.publish(uploadId, place.domain, place.digest, sizeBytes)
+      await this.publish(uploadId, place.domain, place.digest, writtenBytes, place.encoding)
     } finally {
       await this.discardUpload(uploadId)
     }
@@ -275,11 +288,54 @@ class FilesystemBlobStore implements BlobStore {
     await this.#hashThread.close()
   }
 
+  async #openEncoded(descriptor: number, place: BlobPlace, expected: ExpectedBytes | undefined): Promise<OpenBlob> {
+    const { sizeBytes: storedBytes } = await this.#disk.factsOf(descriptor)
+    const sizeBytes = await this.#readContentSize(descriptor)
+    if (sizeBytes === undefined || (expected !== undefined && expected.sizeBytes !== sizeBytes)) {
+      throw storageError('blob-corrupt', 'a compressed blob has another size than was stored', {
+        detail: { key: place.key, sizeBytes, expectedBytes: expected?.sizeBytes },
+      })
+    }
+    const file = new FilesystemBlob(this.#disk, descriptor, storedBytes, undefined, this.#bytesInFlight)
+    return new EncodedBlob(file, sizeBytes, expected?.loadChecksums, this.#bytesInFlight)
+  }
+
+  /** What is no frame counts as a blob of another size: its file is there, and is not what it should be. */
+  async #contentSizeOf(place: BlobPlace): Promise<number | undefined> {
+    let descriptor: number
+    try {
+      descriptor = await this.#disk.open(place.path, 'r')
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw fromDisk(error, 'open')
+    }
+    return this.#closing(descriptor, 'read', async () => (await this.#readContentSize(descriptor)) ?? noFrameBytes)
+  }
+
+  async #readContentSize(descriptor: number): Promise<number | undefined> {
+    const start = Buffer.alloc(frameHeaderBytes)
+    return contentSizeOf(start.subarray(0, await this.#disk.read(descriptor, start, 0)))
+  }
+
+  /** The digest of what a file decodes to; undefined for what is no frame. */
+  async #hashEncoded(path: string, algorithm: DigestAlgorithm): Promise<Digest | undefined> {
+    const descriptor = await this.#disk.open(path, 'r')
+    const sizeBytes = await this.#closing(descriptor, 'read', () => this.#readContentSize(descriptor))
+    if (sizeBytes === undefined) return undefined
+    try {
+      return (await this.#hashThread.hash(path, sizeBytes, algorithm, { encoding: 'zstd' })).digest
+    } catch (error) {
+      if (isPlatformError(error, 'blob-corrupt')) return undefined
+      throw error
+    }
+  }
+
   #recovery(ask: RecoveryQuestions): RecoveryOptions {
     return {
       disk: this.#disk,
       layout: this.#layout,
       hashFile: (path, sizeBytes, algorithm) => this.#hashThread.hash(path, sizeBytes, algorithm),
+      hashEncoded: (path, algorithm) => this.#hashEncoded(path, algorithm),
       ask,
     }
   }
@@ -440,6 +496,17 @@ class FilesystemBlobStore implements BlobStore {
       this.#occupied.delete(uploadId)
       done.resolve()
     }
+  }
+}
+
+/** A size that no blob has. */
+const noFrameBytes = -1
+
+async function* hashing(source: ByteSource, hash: Hash, count: (bytes: number) => void): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const bytes of source as AsyncIterable<Uint8Array>) {
+    hash.update(bytes)
+    count(bytes.length)
+    yield bytes
   }
 }
 

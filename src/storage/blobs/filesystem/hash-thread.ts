@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import { parseDigest, type DigestAlgorithm } from '../../../values/digest.ts'
 import { storageError } from '../../errors.ts'
-import type { HashedBytes, HashOptions } from '../blob-store.ts'
+import type { BlobEncoding, HashedBytes, HashOptions } from '../blob-store.ts'
 import type { HashAnswer, HashJob, HashMessage } from './hash-worker.ts'
 
 /** Files hashed side by side in the one thread: a small one does not wait for a huge one, and memory stays bounded. */
@@ -23,19 +23,19 @@ export class HashThread {
   readonly #queue: Pending[] = []
 
   /**
-   * The digest and checksums of the file's first `sizeBytes`.
+   * The digest and checksums of the file's first `sizeBytes`, or with an encoding of the `sizeBytes` that it decodes to.
    *
-   * @throws `upload-missing` when the file is absent or shorter, `storage-unavailable`, the signal's reason
+   * @throws `upload-missing` when the file is absent or shorter, `blob-corrupt` when an encoded one does not decode to that size, `storage-unavailable`, the signal's reason
    */
   async hash(
     path: string,
     sizeBytes: number,
     algorithm: DigestAlgorithm,
-    { bytesPerSecond, signal }: HashOptions = {},
+    { bytesPerSecond, signal, encoding = 'identity' }: HashOptions & { readonly encoding?: BlobEncoding } = {},
   ): Promise<HashedBytes> {
     signal?.throwIfAborted()
     const pending: Pending = {
-      job: { id: this.#nextId++, path, sizeBytes, algorithm, bytesPerSecond },
+      job: { id: this.#nextId++, path, sizeBytes, algorithm, bytesPerSecond, encoding },
       result: Promise.withResolvers(),
     }
     const cancel = (): void => this.#cancel(pending, signal?.reason)
@@ -105,9 +105,11 @@ export class HashThread {
 }
 
 function settle({ job, result }: Pending, answer: HashAnswer): void {
-  const { found, systemError } = answer
+  const { found, systemError, isCorrupt } = answer
   if (found !== undefined) {
     result.resolve({ digest: parseDigest(`${job.algorithm}:${found.hex}`), checksums: found.checksums })
+  } else if (isCorrupt === true) {
+    result.reject(storageError('blob-corrupt', 'the compressed bytes of a blob are damaged'))
   } else if (systemError === undefined || systemError === 'ENOENT') {
     result.reject(storageError('upload-missing', 'the upload has fewer bytes than its session says'))
   } else {

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path'
-import type { DigestAlgorithm } from '../../../values/digest.ts'
+import type { Digest, DigestAlgorithm } from '../../../values/digest.ts'
 import type { HashedBytes, RecoveryQuestions, RecoveryReport } from '../blob-store.ts'
 import type { Disk, FileFacts } from './disk.ts'
 import { systemCode } from './disk-error.ts'
@@ -10,6 +10,8 @@ export interface RecoveryOptions {
   readonly disk: Disk
   readonly layout: Layout
   readonly hashFile: (path: string, sizeBytes: number, algorithm: DigestAlgorithm) => Promise<HashedBytes>
+  /** Of what a file decodes to; undefined for one that is not encoded. */
+  readonly hashEncoded: (path: string, algorithm: DigestAlgorithm) => Promise<Digest | undefined>
   readonly ask: RecoveryQuestions
 }
 
@@ -59,7 +61,7 @@ export async function recoverUpload(options: RecoveryOptions, uploadId: string):
 }
 
 async function findPublication(
-  { disk, layout, hashFile }: RecoveryOptions,
+  { disk, layout, hashFile, hashEncoded }: RecoveryOptions,
   path: string,
   facts: FileFacts,
   uploadId: string,
@@ -68,9 +70,13 @@ async function findPublication(
   const domains = (await disk.readdir(layout.blobsDir)).filter(isDomain)
   for (const algorithm of ['sha256', 'sha512'] as const) {
     const { digest } = await hashFile(path, facts.sizeBytes, algorithm)
+    // A copy for the archive is named by what it decodes to. A blob that is a frame itself may be either.
+    const decodedDigest = await hashEncoded(path, algorithm)
+    const generation = generationOf(uploadId)
     for (const domain of domains) {
-      const place = layout.blobPlace(domain, digest, generationOf(uploadId))
-      if (await exists(disk, place.path)) return place
+      const places = [layout.blobPlace(domain, digest, generation)]
+      if (decodedDigest !== undefined) places.push(layout.blobPlace(domain, decodedDigest, generation, 'zstd'))
+      for (const place of places) if (await exists(disk, place.path)) return place
     }
   }
   return undefined

@@ -143,7 +143,7 @@ const liveBlob = (db: QueryBuilder, p: { domainId: number; digest: Uint8Array })
     .innerJoin('blob_location', (join) =>
       join.onRef('blob_location.blob_id', '=', 'blob.id').on('blob_location.state', '=', active),
     )
-    .select(['blob.id', 'blob.size_bytes as sizeBytes', 'blob_location.key'])
+    .select(['blob.id', 'blob.size_bytes as sizeBytes', 'blob_location.store', 'blob_location.key'])
     .where('blob.domain_id', '=', p.domainId)
     .where('blob.digest', '=', p.digest)
 
@@ -156,6 +156,7 @@ const locatedLocked = statement<{ domainId: number; digest: Uint8Array }>()((db,
 export interface LocatedBlob {
   readonly id: number
   readonly sizeBytes: number
+  readonly store: string
   readonly key: string
 }
 
@@ -262,13 +263,13 @@ export async function recordChecksums(tx: Session, store: string, key: string, c
   if (location) await tx.change(insertChecksums, { locationId: location.id, checksums })
 }
 
-const anyLocation = statement()((db) =>
-  db.selectFrom('blob_location').select('id').where('state', '=', active).where('blob_id', '>', 0).limit(1),
+const anyLocation = statement<{ store: string }>()((db, p) =>
+  db.selectFrom('blob_location').select('id').where('state', '=', active).where('store', '=', p.store).limit(1),
 )
 
-/** True when some blob's bytes should be somewhere. */
-export async function holdsLocations(session: Session): Promise<boolean> {
-  return (await session.first(anyLocation, {})) !== undefined
+/** True when some blob's bytes should be in the store. */
+export async function holdsLocations(session: Session, store: string): Promise<boolean> {
+  return (await session.first(anyLocation, { store })) !== undefined
 }
 
 const quarantinedCopy = statement<{ registryId: number; name: string; digest: Uint8Array }>()((db, p) =>
