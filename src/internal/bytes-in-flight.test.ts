@@ -16,6 +16,39 @@ describe('BytesInFlight', () => {
     expect(budget.peakBytes).toBe(budget.inUseBytes)
   })
 
+  it('gives one account all of it, and others their part whatever it holds', () => {
+    const budget = new BytesInFlight({ limitBytes: 32 * mebibyte })
+    const [greedy, modest] = [budget.shareOf('111111111111'), budget.shareOf('222222222222')]
+    const alone = new BytesInFlight({ limitBytes: 32 * mebibyte })
+    const stuck = Array.from({ length: 500 }, () => greedy.lease(mebibyte))
+    const asAlone = Array.from({ length: 500 }, () => alone.lease(mebibyte))
+    expect(stuck.map(({ buffer }) => buffer.length)).toEqual(asAlone.map(({ buffer }) => buffer.length))
+
+    // Half of the budget, as if the other held nothing beyond its half.
+    expect(modest.lease(mebibyte).buffer.length).toBe(maximumChunkBytes)
+    expect(modest.chunkBytes()).toBe(maximumChunkBytes)
+    expect(greedy.chunkBytes()).toBe(minimumChunkBytes)
+  })
+
+  it('is never held twice over, however many accounts come one after another', () => {
+    const limitBytes = 4 * mebibyte
+    const budget = new BytesInFlight({ limitBytes })
+    let chunks = 0
+    for (let account = 0; account < 40; account += 1) {
+      const share = budget.shareOf(String(account))
+      for (let count = 0; count < 20; count += 1, chunks += 1) share.lease(mebibyte)
+    }
+
+    expect(budget.inUseBytes).toBeLessThanOrEqual(2 * limitBytes + chunks * minimumChunkBytes)
+  })
+
+  it('forgets accounts that hold nothing', () => {
+    const budget = new BytesInFlight()
+    for (let account = 0; account < 100; account += 1) budget.shareOf(String(account)).lease(mebibyte).release(true)
+
+    expect(budget.shareOf('one more').chunkBytes()).toBe(maximumChunkBytes)
+  })
+
   it('offers the minimum when more than the limit is held', () => {
     const budget = new BytesInFlight({ limitBytes: mebibyte })
     budget.hold(5 * mebibyte)

@@ -14,6 +14,14 @@ export interface FairShareOptions {
 /** Runs a work when it is somebody's turn. */
 export type Turn = <Result>(work: () => Promise<Result>) => Promise<Result>
 
+/** How a transfer shares the server with those of other accounts. */
+export interface TransferShare {
+  /** Whose share of the memory it takes. */
+  readonly accountId: string
+  /** What each of its chunks waits for. */
+  readonly turn: Turn
+}
+
 /** Whether a work counts as under way until it ends. */
 type Stay = 'until-it-ends' | 'no-longer'
 

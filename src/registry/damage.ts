@@ -89,7 +89,7 @@ export class DamageWatch {
           await parts.return?.()
         }
       },
-      pump: (sink, range, signal, turn) => noticing(() => content.pump(sink, range, signal, turn)),
+      pump: (sink, range, signal, share) => noticing(() => content.pump(sink, range, signal, share)),
       close: () => content.close(),
     }
   }

@@ -159,6 +159,7 @@ export function uploadOperations(deps: UploadDependencies): UploadOperations {
         ...summing,
         limitBytes: Math.min(roomBytes, request.contentLengthBytes ?? Number.POSITIVE_INFINITY),
         signal: AbortSignal.any(signals),
+        accountId: context.actor.accountId,
         ownsBuffers: request.ownsBody,
       })
     // Refused before the body is looked at where an earlier attempt had published and the database went away. It did not

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http'
 import { registryError } from '../../registry/errors.ts'
 import type { BlobInfo, Registry } from '../../registry/types.ts'
 import type { Digest } from '../../values/digest.ts'
-import type { Turn } from '../../internal/fair-share.ts'
+import type { TransferShare } from '../../internal/fair-share.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { RepositoryName } from '../../values/repository-name.ts'
 import { answer, apiVersion, type HttpExchange } from './answer.ts'
@@ -16,14 +16,14 @@ export type OpenedBlob = Awaited<ReturnType<Registry['openBlob']>>
 
 /** What sending takes. */
 interface Download extends HttpExchange {
-  readonly chunkTurn: Turn
+  readonly share: TransferShare
 }
 
 const blobMediaType = 'application/octet-stream'
 
 export async function getBlob(exchange: Exchange, repository: RepositoryName, digest: Digest): Promise<void> {
   const blob = await exchange.registry.openBlob(exchange.context, repository, digest)
-  await sendBlob(exchange, blob, exchange.ids, exchange.chunkTurn)
+  await sendBlob(exchange, blob, exchange.ids, exchange.downloadShare)
 }
 
 export async function headBlob(exchange: Exchange, repository: RepositoryName, digest: Digest): Promise<void> {
@@ -45,11 +45,11 @@ export async function deleteBlob(exchange: Exchange, repository: RepositoryName,
  * Sends a blob, or the ranges of it that the request asks for, and closes it. The bytes go out as they are stored: no
  * `Content-Encoding` is ever applied, since digest and ranges are those of the stored bytes.
  *
- * @param chunkTurn what each chunk waits for
+ * @param share whose turns and memory it takes
  * @throws `range-unsatisfiable`, `ranges-excessive`; while sending, what the blob's `pump` throws
  */
-export async function sendBlob(http: HttpExchange, blob: OpenedBlob, ids: IdSource, chunkTurn: Turn): Promise<void> {
-  const exchange = { ...http, chunkTurn }
+export async function sendBlob(http: HttpExchange, blob: OpenedBlob, ids: IdSource, share: TransferShare): Promise<void> {
+  const exchange = { ...http, share }
   try {
     const { headers, method } = exchange.request
     if (isNotModified(headers['if-none-match'], blob.digest)) {
@@ -134,7 +134,7 @@ interface Part extends ByteRange {
 }
 
 async function sendParts(
-  { response, chunkTurn }: Download,
+  { response, share }: Download,
   blob: OpenedBlob,
   status: number,
   headers: OutgoingHttpHeaders,
@@ -147,7 +147,7 @@ async function sendParts(
   const { signal } = new AbortController()
   for (const { head, start, endExclusive } of parts) {
     if (head !== undefined) response.write(head)
-    if (endExclusive > start) await blob.content.pump(response, { start, endExclusive }, signal, chunkTurn)
+    if (endExclusive > start) await blob.content.pump(response, { start, endExclusive }, signal, share)
   }
   response.end(tail)
 }

@@ -1,7 +1,7 @@
 import type { Principal } from '../../iam/index.ts'
 import type { RequestContext } from '../../registry/context.ts'
 import type { Registry, RepositoryVisibility } from '../../registry/types.ts'
-import type { Turn } from '../../internal/fair-share.ts'
+import type { TransferShare } from '../../internal/fair-share.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { HttpExchange } from './answer.ts'
 import type { ListPositions } from './list-positions.ts'
@@ -30,8 +30,8 @@ export interface Exchange extends HttpExchange {
   ) => Promise<boolean>
   /** Whether the caller gets an image of the repository that is blocked for new deployments. */
   readonly mayPullBlocked: (repository: RepositoryName) => Promise<boolean>
-  /** What each chunk of a download waits for: that it is the turn of its account. */
-  readonly chunkTurn: Turn
+  /** Of a download: that of the caller's account. */
+  readonly downloadShare: TransferShare
   /** The tags for which a deletion by digest was allowed; undefined where the right to it does not depend on tags. */
   readonly knownTags: () => readonly Tag[] | undefined
   /** Asks again for the request's own rights, of what was not there before. @throws `access-denied` */

@@ -124,7 +124,10 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         mayPullFrom: (repository) => rights.has(mountSourceAction, repository),
         mayCreate: (repository, tags, role) => rights.mayCreate(repository, tags, role),
         mayPullBlocked: (repository) => rights.has(blockedPullAction, repository),
-        chunkTurn: (work) => options.downloadTurns.run(caller.principal.accountId, work),
+        downloadShare: {
+          accountId: caller.principal.accountId,
+          turn: (work) => options.downloadTurns.run(caller.principal.accountId, work),
+        },
         knownTags: () => knownTags,
         requireRightsAnew: async () => {
           // Whoever looks for a key looks at the IAM generation: what was changed a moment ago counts.

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { LayerUrlClaims } from '../../iam/index.ts'
 import type { Clock } from '../../internal/clock.ts'
-import type { FairShare } from '../../internal/fair-share.ts'
+import type { FairShare, TransferShare } from '../../internal/fair-share.ts'
 import type { IdSource } from '../../internal/ids.ts'
 import type { EdgeHandler, RequestMeta } from '../request-meta.ts'
 import { sendBlob, type OpenedBlob } from './blobs.ts'
@@ -39,7 +39,9 @@ export function createLayerDownloadHandler(options: LayerDownloadOptions): EdgeH
     meta.operation = 'downloadLayer'
     try {
       const claims = await options.verifyLayerUrl(tokenOf(request.url ?? ''), clock.now())
-      await sendBlob(exchange, await options.openLayer(claims, meta), ids, (work) => options.downloadTurns.run(claims.accountId, work))
+      const { accountId } = claims
+      const share: TransferShare = { accountId, turn: (work) => options.downloadTurns.run(accountId, work) }
+      await sendBlob(exchange, await options.openLayer(claims, meta), ids, share)
     } catch (error) {
       await answerFailure(exchange, error, { requestId: meta.requestId, realm: undefined }, logger)
     }

@@ -1,6 +1,6 @@
 import type { Hash } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
-import type { Turn } from '../../internal/fair-share.ts'
+import type { TransferShare } from '../../internal/fair-share.ts'
 import type { Digest, DigestAlgorithm } from '../../values/digest.ts'
 import type { BlockChecksums } from './block-checksums.ts'
 
@@ -26,9 +26,10 @@ export interface OpenBlob {
    * sockets and HTTP responses are, a `PassThrough` is not (`read` gives buffers that may be kept). Throws `body-aborted` as soon as the sink is closed or fails or `signal` fires; whatever it
    * throws, the blob is closed by then and no memory is held.
    *
-   * @param turn whose turn each chunk waits for before it is read; at once where absent
+   * @param share the account whose turn each chunk waits for before it is read, and whose memory it takes; absent: at once,
+   *   and nobody's
    */
-  pump(sink: Writable, range: BlobRange, signal: AbortSignal, turn?: Turn): Promise<void>
+  pump(sink: Writable, range: BlobRange, signal: AbortSignal, share?: TransferShare): Promise<void>
   /** Waits for reads under way. May be repeated. */
   close(): Promise<void>
 }
@@ -44,6 +45,8 @@ export interface AppendOptions {
   /** More bytes than this in one call are `body-too-large`. */
   readonly limitBytes?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** Whose share of the memory is taken; nobody's where absent. */
+  readonly accountId?: string | undefined
   /** The buffers are the store's from now on: it may free their memory once they are written. */
   readonly ownsBuffers?: boolean | undefined
 }

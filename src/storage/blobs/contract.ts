@@ -575,7 +575,7 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
           return result
         }
 
-        await blob.pump(sink, { start: 0, endExclusive: sizeBytes }, noSignal, turn)
+        await blob.pump(sink, { start: 0, endExclusive: sizeBytes }, noSignal, { accountId: '000000000000', turn })
 
         expect(pumped().equals(bytes)).toBe(true)
         expect(sent.reduce((sum, one) => sum + one, 0)).toBe(sizeBytes)

@@ -168,6 +168,34 @@ describe('the filesystem store', () => {
     expect(bytesInFlight.peakBytes).toBeLessThanOrEqual(2 * mebibyte + 128 * 1024)
   })
 
+  it('moves the bytes of one account in large chunks while the slow clients of another hold all memory', async () => {
+    const bytes = sampleBytes(8 * mebibyte)
+    const key = await push(bytes)
+    const slow = bytesInFlight.shareOf('111111111111')
+    slow.hold(bytesInFlight.limitBytes)
+    const callsOf = async (accountId: string, uploadId: string): Promise<{ reads: number; writes: number }> => {
+      testDisk.calls.length = 0
+      const blob = await store.open(key)
+      const sink = new Writable({ write: (_chunk, _encoding, done) => setImmediate(done) })
+      const share = { accountId, turn: <Result>(work: () => Promise<Result>) => work() }
+      await blob.pump(sink, { start: 0, endExclusive: bytes.length }, new AbortController().signal, share)
+      await blob.close()
+      await store.createUpload(uploadId)
+      await store.append(uploadId, 0, inChunks(bytes, 64 * 1024), { accountId })
+      const count = (operation: string): number => testDisk.calls.filter((call) => call.operation === operation).length
+      return { reads: count('read'), writes: count('write') }
+    }
+
+    const other = await callsOf('222222222222', '0b8a5e0e-6a1c-4c3e-9a0f-000000000022')
+    const own = await callsOf('111111111111', '0b8a5e0e-6a1c-4c3e-9a0f-000000000011')
+    slow.release(bytesInFlight.limitBytes)
+
+    expect(other.reads).toBeLessThanOrEqual(8)
+    expect(other.writes).toBeLessThanOrEqual(9)
+    expect(own.reads).toBe(bytes.length / (16 * 1024))
+    expect(own.writes).toBeGreaterThan(2 * other.writes)
+  })
+
   it('finishes writes that the system cuts short', async () => {
     const bytes = sampleBytes(1_500_000)
     testDisk.writeLimitBytes = 100_001

@@ -380,7 +380,7 @@ class FilesystemBlobStore implements BlobStore {
         disk: this.#disk,
         descriptor,
         position: offset,
-        bytesInFlight: this.#bytesInFlight,
+        memory: this.#bytesInFlight.shareOf(options.accountId),
         hash: options.hash,
         checksums: options.checksums,
         limitBytes: options.limitBytes ?? Number.POSITIVE_INFINITY,

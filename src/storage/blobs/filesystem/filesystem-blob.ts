@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
-import type { BytesInFlight, ChunkLease } from '../../../internal/bytes-in-flight.ts'
-import type { Turn } from '../../../internal/fair-share.ts'
+import type { BytesInFlight, ChunkLease, MemoryShare } from '../../../internal/bytes-in-flight.ts'
+import type { TransferShare } from '../../../internal/fair-share.ts'
 import { storageError } from '../../errors.ts'
 import type { BlobRange, OpenBlob } from '../blob-store.ts'
 import { blockEnd, blockStart, BlockVerifier, type BlockMarks } from '../block-checksums.ts'
@@ -59,12 +59,12 @@ export class FilesystemBlob implements OpenBlob {
     }
   }
 
-  async pump(target: Writable, range: BlobRange, signal: AbortSignal, turn?: Turn): Promise<void> {
+  async pump(target: Writable, range: BlobRange, signal: AbortSignal, share?: TransferShare): Promise<void> {
     const sink = new Sink(target, signal)
     try {
-      const reading = await this.#startReading(range)
+      const reading = await this.#startReading(range, share?.accountId)
       const pumpChunk = (): Promise<boolean> => this.#pumpChunk(reading, sink)
-      while (await (turn === undefined ? pumpChunk() : turn(pumpChunk)));
+      while (await (share === undefined ? pumpChunk() : share.turn(pumpChunk)));
     } catch (error) {
       await this.close().catch(() => undefined)
       throw error
@@ -98,10 +98,11 @@ export class FilesystemBlob implements OpenBlob {
     }
   }
 
-  async #startReading(range: BlobRange): Promise<Reading> {
+  async #startReading(range: BlobRange, accountId?: string): Promise<Reading> {
+    const memory = this.#bytesInFlight.shareOf(accountId)
     const proof = this.#proof
     if (proof === undefined || proof.marks.hasRange(range.start, range.endExclusive)) {
-      return { range, position: range.start, endExclusive: range.endExclusive, verifier: undefined }
+      return { range, position: range.start, endExclusive: range.endExclusive, verifier: undefined, memory }
     }
     const checksums = await (this.#checksums ??= proof.loadChecksums())
     const position = blockStart(range.start)
@@ -110,6 +111,7 @@ export class FilesystemBlob implements OpenBlob {
       position,
       endExclusive: blockEnd(range.endExclusive, this.sizeBytes),
       verifier: new BlockVerifier(checksums, this.sizeBytes, position, proof.marks),
+      memory,
     }
   }
 
@@ -118,7 +120,7 @@ export class FilesystemBlob implements OpenBlob {
     const { range } = reading
     while (reading.position < range.endExclusive) {
       const { position } = reading
-      const lease = this.#bytesInFlight.lease(reading.endExclusive - position)
+      const lease = reading.memory.lease(reading.endExclusive - position)
       try {
         const bytes = await this.#readOn(reading, lease)
         // The last bytes wait until their whole block was seen.
@@ -136,7 +138,7 @@ export class FilesystemBlob implements OpenBlob {
 
   async #readToEndOfBlock(reading: Reading): Promise<void> {
     while (reading.position < reading.endExclusive) {
-      const lease = this.#bytesInFlight.lease(reading.endExclusive - reading.position)
+      const lease = reading.memory.lease(reading.endExclusive - reading.position)
       try {
         await this.#readOn(reading, lease)
       } finally {
@@ -178,6 +180,7 @@ interface Reading {
   position: number
   readonly endExclusive: number
   readonly verifier: BlockVerifier | undefined
+  readonly memory: MemoryShare
 }
 
 async function writeChunk(sink: Sink, { bytes, lease }: Chunk): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Hash } from 'node:crypto'
-import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
+import type { MemoryShare } from '../../../internal/bytes-in-flight.ts'
 import { storageError } from '../../errors.ts'
 import type { BlockChecksums } from '../block-checksums.ts'
 import type { Disk } from './disk.ts'
@@ -18,7 +18,7 @@ export interface UploadWriterOptions {
   readonly disk: Disk
   readonly descriptor: number
   readonly position: number
-  readonly bytesInFlight: BytesInFlight
+  readonly memory: MemoryShare
   readonly hash: Hash | undefined
   readonly checksums: BlockChecksums | undefined
   readonly limitBytes: number
@@ -68,7 +68,7 @@ export class UploadWriter {
    * @throws `body-too-large`, having taken nothing of the buffer
    */
   accept(bytes: Uint8Array): boolean {
-    const { hash, checksums, limitBytes, bytesInFlight } = this.#options
+    const { hash, checksums, limitBytes, memory } = this.#options
     if (this.#acceptedBytes + bytes.length > limitBytes) {
       throw storageError('body-too-large', 'more bytes were sent than allowed', { detail: { limitBytes } })
     }
@@ -76,7 +76,7 @@ export class UploadWriter {
     hash?.update(bytes)
     checksums?.update(bytes)
     this.#acceptedBytes += bytes.length
-    bytesInFlight.hold(bytes.length)
+    memory.hold(bytes.length)
     this.#pending.push(bytes)
     this.#pendingBytes += bytes.length
     if (!this.#isBatchFull()) {
@@ -106,7 +106,7 @@ export class UploadWriter {
 
   #isBatchFull(): boolean {
     return (
-      this.#pendingBytes >= this.#options.bytesInFlight.chunkBytes() || this.#pending.length >= maximumBuffersPerWrite
+      this.#pendingBytes >= this.#options.memory.chunkBytes() || this.#pending.length >= maximumBuffersPerWrite
     )
   }
 
@@ -127,7 +127,7 @@ export class UploadWriter {
           await writeAll(this.#options.disk, this.#options.descriptor, batch, this.#position)
           if (this.#options.ownsBuffers) freeMemory(batch)
         } finally {
-          this.#options.bytesInFlight.release(batchBytes)
+          this.#options.memory.release(batchBytes)
         }
         this.#position += batchBytes
         this.#events.room()
@@ -143,7 +143,7 @@ export class UploadWriter {
   }
 
   #dropPending(): void {
-    this.#options.bytesInFlight.release(this.#pendingBytes)
+    this.#options.memory.release(this.#pendingBytes)
     this.#pending = []
     this.#pendingBytes = 0
   }
