@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type { BytesInFlight } from '../../../internal/bytes-in-flight.ts'
-import type { Turn } from '../../../internal/fair-share.ts'
+import type { TransferShare } from '../../../internal/fair-share.ts'
 import type { BlobRange, OpenBlob } from '../blob-store.ts'
 import { blockStart, BlockVerifier, type BlockMarks } from '../block-checksums.ts'
 import { decoded, decoderBytes } from '../zstd-frame.ts'
@@ -53,7 +53,7 @@ export class EncodedBlob implements OpenBlob {
     }
   }
 
-  async pump(target: Writable, range: BlobRange, signal: AbortSignal, turn?: Turn): Promise<void> {
+  async pump(target: Writable, range: BlobRange, signal: AbortSignal, share?: TransferShare): Promise<void> {
     const sink = new Sink(target, signal)
     const parts = this.read(range)
     const pumpPart = async (): Promise<boolean> => {
@@ -64,7 +64,7 @@ export class EncodedBlob implements OpenBlob {
       return true
     }
     try {
-      while (await (turn === undefined ? pumpPart() : turn(pumpPart)));
+      while (await (share === undefined ? pumpPart() : share.turn(pumpPart)));
     } catch (error) {
       await this.close().catch(() => undefined)
       throw error
