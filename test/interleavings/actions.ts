@@ -60,12 +60,12 @@ async function pushOne(scene: Scene, repository: RepositoryName, image: KnownIma
   const { registry } = world.process
   const began = turns.time
   const beganMs = world.fixture.clock.now()
-  for (const blob of image.blobs) await pushBlob(scene, repository, blob, style)
   // Without an end until there is one: a kill leaves it open.
   const attempt = { repository, image, began, ended: Number.POSITIVE_INFINITY }
   history.attempts.push(attempt)
   const reference = tag === undefined ? undefined : ({ kind: 'tag', tag: parseTag(tag) } as const)
   try {
+    for (const blob of image.blobs) await pushBlob(scene, repository, blob, style)
     await registry.putManifest(world.context, repository, { bytes: image.bytes, declaredMediaType: image.mediaType, reference, via: 'oci' })
   } catch (error) {
     // The client was told that each blob is there, which holds for an hour; sooner, only losing the whole repository excuses this.
@@ -86,6 +86,8 @@ export function uploadOnly(repository: RepositoryName, image: KnownImage): Actio
   return {
     says: `upload the blobs of ${image.name} to ${repository}`,
     async run(scene) {
+      const { history, turns } = scene
+      history.attempts.push({ repository, image, began: turns.time, ended: Number.POSITIVE_INFINITY })
       await unless(['repository-unknown', 'upload-unknown'], async () => {
         for (const blob of image.blobs) await pushBlob(scene, repository, blob, 'upload')
       })
@@ -138,7 +140,14 @@ export function erase(repository: RepositoryName, image: KnownImage, everywhere:
       const input = { name: repository, images: [image.digest], layers: [], everywhere, reason: 'a secret', overrideProtection: false, dryRun: false }
       const done = await unless([...gone, 'manifest-unknown', 'image-protected'], () => world.process.erasures.erase(world.context, input))
       for (const removal of removals) removal.ended = turns.time
-      if (done) for (const place of places) history.erasures.push({ repository: place, image, began, ended: turns.time })
+      if (!done) return
+      for (const { digest, bytes, namedBy, isNamedElsewhere } of done.blobs) {
+        if (everywhere && bytes === 'kept' && namedBy.length === 0 && !isNamedElsewhere && !history.isSentSince(digest, began)) {
+          history.broken.push(`the bytes of ${digest} were not erased with ${image.name}, though nothing else names them`)
+        }
+      }
+      const blobs = done.blobs.filter(({ bytes }) => bytes === 'erased').map(({ digest }) => digest)
+      history.erasures.push({ repositories: places, image, blobs, began })
     },
   }
 }

@@ -38,6 +38,12 @@ async function leftOfErased(world: World, catalogue: Catalogue, history: History
       if (rows.length > 0) left.push(`${image.name} was erased from ${repository}, and is there`)
     }
   }
+  for (const digest of history.erasedBlobs()) {
+    const places = reader.builder.selectFrom('blob').innerJoin('blob_location', 'blob_location.blob_id', 'blob.id').select('blob_location.key')
+    for (const { key } of await reader.query(places.where('blob.digest', '=', digestToBytes(digest)))) {
+      if (await isStored(world, key, digest)) left.push(`the bytes of ${digest} were erased, and are there`)
+    }
+  }
   return left
 }
 

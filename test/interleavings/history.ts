@@ -1,4 +1,4 @@
-import type { RepositoryName } from '../../src/values/index.ts'
+import type { Digest, RepositoryName } from '../../src/values/index.ts'
 import type { KnownImage } from './images.ts'
 
 /** A change that was acknowledged: the image was there, whole, at some turn between its two. */
@@ -27,12 +27,12 @@ export interface Keeping {
   until: number
 }
 
-/** The image was erased for good from a repository: between the two turns, or not wholly if it has no end. */
+/** Somebody was told that an image, and the bytes of these blobs, are erased for good. */
 export interface Erasure {
-  readonly repository: RepositoryName
+  readonly repositories: readonly RepositoryName[]
   readonly image: KnownImage
+  readonly blobs: readonly Digest[]
   readonly began: number
-  readonly ended: number
 }
 
 /** What the actors of a history were told, for those who check afterwards. */
@@ -63,10 +63,21 @@ export class History {
     )
   }
 
-  /** Whether the image was erased, and nobody has begun to push it, or what lists it, since: then there must be nothing left of it. */
+  /** Whether the image was erased, and nobody has pushed it since: then there must be nothing left of it. */
   mustBeErased(repository: RepositoryName, image: KnownImage): boolean {
-    const ofIt = <Of extends { repository: RepositoryName; image: KnownImage }>(each: Of): boolean => each.repository === repository && each.image === image
-    return this.erasures.some((erasure) => ofIt(erasure) && !this.attempts.some((attempt) => ofIt(attempt) && attempt.ended > erasure.began))
+    const isPushed = ({ began }: Erasure): boolean =>
+      this.attempts.some((attempt) => attempt.repository === repository && attempt.image === image && attempt.ended > began)
+    return this.erasures.some((erasure) => erasure.image === image && erasure.repositories.includes(repository) && !isPushed(erasure))
+  }
+
+  /** Blobs whose bytes were erased, and which nobody has sent anywhere since. */
+  erasedBlobs(): Set<Digest> {
+    return new Set(this.erasures.flatMap(({ blobs, began }) => blobs.filter((digest) => !this.isSentSince(digest, began))))
+  }
+
+  /** Whether somebody may have pushed an image with the blob, to whatever repository, after this turn. */
+  isSentSince(digest: Digest, turn: number): boolean {
+    return this.attempts.some(({ image, ended }) => ended > turn && image.blobs.some((blob) => blob.digest === digest))
   }
 
   /** Whether the image was kept all the while that something may have removed it: then it has not. */
