@@ -3,7 +3,7 @@ import { RecurringWork } from '../internal/recurring-work.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
 import type { Command, CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { isHeldEverywhere } from '../storage/metadata/stores/hold-store.ts'
+import { isInstallationHeld } from '../storage/metadata/stores/hold-store.ts'
 import { findLocation } from '../storage/metadata/stores/purge-store.ts'
 import type { ClaimedReview } from '../storage/metadata/stores/review-claims.ts'
 import type { ReviewKind } from '../storage/metadata/stores/review-queue.ts'
@@ -86,9 +86,10 @@ export class Collector {
     // In the order in which one leads to the other.
     await this.#each('repository', (review) => this.#repository(review))
     await this.#batches('manifest', (reviews) => this.#manifests(reviews))
-    // By a clock that nobody trusts yet, or beside a database that was brought back, nothing is too old.
-    if (await isHeldEverywhere(this.#deps.database.reader)) return
     await this.#each('repository-blob', (review) => this.#execute(reviewSight, { owner: this.#deps.owner, review }))
+    // What no registry sees or names is the installation's. By a clock that nobody trusts yet, or beside a database that was
+    // brought back, it is not too old; other registries' holds keep what these see and name.
+    if (await isInstallationHeld(this.#deps.database.reader, this.#deps.systemContext().registryId)) return
     await this.#each('blob', (review) => this.#execute(reviewBlob, { owner: this.#deps.owner, review }))
     await this.#each('location', (review) => this.#location(review))
     const { manifests, blobs, bytes } = this.counters

@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Collector } from '../../src/gc/index.ts'
 import { commandContext } from '../../src/registry/index.ts'
+import { raiseClockHold } from '../../src/registry/commands/holds.ts'
+import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { createProtections } from '../../src/registry/protection/protections.ts'
-import { parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
+import { parseAccountId, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
@@ -135,6 +137,25 @@ describe.each(databases)('garbage collection on %s', (kind) => {
 
     expect(await batches()).toEqual([])
     expect(await stored(images.one!)).toEqual([false, false, false])
+  })
+
+  it('goes on for all while another account is on hold, and stops while the installation itself is', async () => {
+    const { database, context } = fixture
+    const command = commandContext(context)
+    await database.execute(ensureRegistry, { accountId: parseAccountId('222222222222'), region: context.registry.region }, command)
+    const protections = createProtections({ database })
+    const leave = async (image: KnownImage): Promise<void> => {
+      for (const { bytes } of image.blobs) await fixture.upload(name, bytes)
+    }
+    await leave(images.three!)
+    expect(await database.execute(raiseClockHold, { jumpMs: dayMs }, command)).toBe(2)
+
+    await daysPass(3)
+    expect(await stored(images.three!)).toEqual([true, true])
+    for (const { id } of (await protections.listHolds(context, { released: false, page: { limit: 10 } })).items) await protections.releaseHold(context, id, 'the clock is right')
+    await daysPass(3)
+
+    expect(await stored(images.three!)).toEqual([false, false])
   })
 
   it('leaves untagged images alone', async () => {

@@ -243,6 +243,30 @@ describe('what commands at the same time depend on, on postgres', () => {
     await holder.end()
   })
 
+  it('sees after a wait what a repository sees then, not what it saw before', async () => {
+    const { database, context } = fixture
+    const [first] = digests as [Digest]
+    const holder = new pg.Client({ connectionString: (fixture.target as { url: string }).url })
+    await holder.connect()
+    await holder.query('begin')
+    await holder.query('select id from blob where digest = $1 for update', [digestToBytes(first)])
+    const see = defineCommand({
+      name: 'see-known',
+      durability: 'durable',
+      run: async (tx) => (await lockKnownBlobs(tx, 1, 1, [first])).map(({ visibleSince }) => visibleSince),
+    })
+
+    const seen = database.execute(see, {}, commandContext(context))
+    const isWaiting = async () => (await collector.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).rowCount
+    await expect.poll(isWaiting, { timeout: 10_000 }).toBe(1)
+    const sight = await holder.query('delete from repository_blob where blob_id = (select id from blob where digest = $1) returning *', [digestToBytes(first)])
+    await holder.query('commit')
+    await holder.end()
+
+    expect(sight.rowCount).toBe(1)
+    expect(await seen).toEqual([null])
+  })
+
   it('knows blobs only while they have bytes that nobody deletes', async () => {
     await collector.query(`update blob_location set state = 'deleting' where blob_id = (select id from blob where digest = $1)`, [digestToBytes(digests[0]!)])
     const { database, context } = fixture

@@ -3,7 +3,7 @@ import { registryError } from '../../registry/errors.ts'
 import { findVetoes } from '../../registry/protection/index.ts'
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
-import { blobSizes, hideUnnamedBlob, lockBlob, usersOfBlob } from '../../storage/metadata/stores/blob-removal.ts'
+import { blobSizes, hideUnnamedBlob, isUsedElsewhere, lockBlob, usersOfBlob } from '../../storage/metadata/stores/blob-removal.ts'
 import { recordEvent, recordTagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
   deleteManifestRows,
@@ -204,16 +204,17 @@ async function surveyBlobs(tx: Session, work: readonly RepositoryWork[], context
   const sizes = await blobSizes(tx, [...blobs.keys()])
   const found: ErasureDetail['blobs'][number][] = []
   for (const [blobId, { digest, repository }] of blobs) {
-    const users = await usersOfBlob(tx, repository.domain_id, digestToBytes(digest), going.size + maxNamers)
-    const others = users.filter(({ manifestId }) => !going.has(manifestId))
-    const own = others.filter(({ registryId }) => registryId === context.registryId)
+    const blob = { domainId: repository.domain_id, digest: digestToBytes(digest) }
+    const users = await usersOfBlob(tx, context.registryId, blob, going.size + maxNamers)
+    const own = users.filter(({ manifestId }) => !going.has(manifestId))
+    const isNamedElsewhere = await isUsedElsewhere(tx, blob, context.registryId)
     found.push({
       blobId,
       digest,
       sizeBytes: sizes.get(blobId) ?? 0,
-      bytes: others.length > 0 ? 'kept' : 'waiting',
+      bytes: own.length > 0 || isNamedElsewhere ? 'kept' : 'waiting',
       namedBy: own.slice(0, maxNamers).map(({ repository: repositoryName, digest: user, isTrashed }) => ({ repositoryName, digest: user, isTrashed })),
-      isNamedElsewhere: own.length < others.length,
+      isNamedElsewhere,
     })
   }
   return found

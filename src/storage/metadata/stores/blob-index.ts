@@ -103,7 +103,8 @@ export async function lockKnownBlobs(
   const known: KnownBlob[] = []
   // PostgreSQL bounds a statement at 65,535 parameters, SQLite at 32,766; a manifest names a few dozen.
   const chunkSize = 1000
-  for (let start = 0; start < digests.length; start += chunkSize) {
+  const inOrder = digests.map(digestToBytes).sort((one, other) => Buffer.compare(one, other))
+  for (let start = 0; start < inOrder.length; start += chunkSize) {
     const query = tx.builder
       .selectFrom('blob')
       .innerJoin('blob_location', (join) =>
@@ -122,19 +123,23 @@ export async function lockKnownBlobs(
           .as('visibleSince'),
       ])
       .where('blob.domain_id', '=', domainId)
-      .where('blob.digest', 'in', digests.slice(start, start + chunkSize).map(digestToBytes))
+      .where('blob.digest', 'in', inOrder.slice(start, start + chunkSize))
       .orderBy('blob.digest')
       .$if(tx.dialect === 'postgres', (builder) => builder.forShare(['blob', 'blob_location']))
-    for (const row of await tx.query(query)) {
-      known.push({
-        id: row.id,
-        digest: digestFromBytes(row.digest),
-        sizeBytes: row.size_bytes,
-        visibleSince: row.visibleSince,
-      })
+    const rows = await tx.query(query)
+    // PostgreSQL shows the sights as they were before it waited for a lock: an erasure may have ended some of them meanwhile.
+    const sights = tx.dialect === 'postgres' && rows.length > 0 ? await sightsOf(tx, repositoryId, rows.map(({ id }) => id)) : undefined
+    for (const { id, digest, size_bytes: sizeBytes, visibleSince } of rows) {
+      known.push({ id, digest: digestFromBytes(digest), sizeBytes, visibleSince: sights === undefined ? visibleSince : (sights.get(id) ?? null) })
     }
   }
   return known
+}
+
+/** Since when a repository sees which of the blobs. */
+async function sightsOf(tx: Session, repositoryId: number, blobIds: readonly number[]): Promise<Map<number, number>> {
+  const sights = tx.builder.selectFrom('repository_blob').select(['blob_id', 'added_at']).where('repository_id', '=', repositoryId).where('blob_id', 'in', blobIds)
+  return new Map((await tx.query(sights)).map(({ blob_id: id, added_at: addedAt }) => [id, addedAt]))
 }
 
 const liveBlob = (db: QueryBuilder, p: { domainId: number; digest: Uint8Array }) =>

@@ -94,36 +94,52 @@ export async function forgetBlob(tx: Session, blob: { id: number; digest: Uint8A
 /** A manifest that names a blob. */
 export interface BlobUser {
   readonly manifestId: number
-  readonly registryId: number
   readonly repository: string
   readonly digest: Digest
   readonly isTrashed: boolean
 }
 
-const users = statement<{ domainId: number; digest: Uint8Array; limit: number }>()((db, p) =>
+const users = statement<{ registryId: number; domainId: number; digest: Uint8Array; limit: number }>()((db, p) =>
   db
     .selectFrom('manifest_reference')
     .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
     .innerJoin('repository', 'repository.id', 'manifest.repository_id')
-    .select(['manifest.id as manifestId', 'manifest.digest', 'manifest.trashed_at as trashedAt', 'repository.name', 'repository.registry_id as registryId'])
+    .select(['manifest.id as manifestId', 'manifest.digest', 'manifest.trashed_at as trashedAt', 'repository.name'])
     .distinct()
     .where('manifest_reference.digest', '=', p.digest)
     .where('manifest_reference.kind', '=', 'blob')
     .where('repository.domain_id', '=', p.domainId)
+    .where('repository.registry_id', '=', p.registryId)
     .orderBy('manifest.id')
     .limit(p.limit),
 )
 
-/** Manifests of every registry that name a blob, in the trash too, up to `limit`. */
-export async function usersOfBlob(session: Session, domainId: number, digest: Uint8Array, limit: number): Promise<BlobUser[]> {
-  const rows = await session.all(users, { domainId, digest, limit })
-  return rows.map(({ manifestId, digest: user, trashedAt, name, registryId }) => ({
+/** Manifests of a registry that name a blob, in the trash too, up to `limit`. */
+export async function usersOfBlob(session: Session, registryId: number, blob: { domainId: number; digest: Uint8Array }, limit: number): Promise<BlobUser[]> {
+  const rows = await session.all(users, { registryId, ...blob, limit })
+  return rows.map(({ manifestId, digest: user, trashedAt, name }) => ({
     manifestId,
-    registryId,
     repository: name,
     digest: digestFromBytes(user),
     isTrashed: trashedAt !== null,
   }))
+}
+
+const usedElsewhere = statement<{ domainId: number; digest: Uint8Array; registryId: number }>()((db, p) =>
+  db
+    .selectFrom('manifest_reference')
+    .innerJoin('repository', 'repository.id', 'manifest_reference.repository_id')
+    .select('manifest_reference.manifest_id')
+    .where('manifest_reference.digest', '=', p.digest)
+    .where('manifest_reference.kind', '=', 'blob')
+    .where('repository.domain_id', '=', p.domainId)
+    .where('repository.registry_id', '!=', p.registryId)
+    .limit(1),
+)
+
+/** Whether a manifest of another registry names the blob, in the trash too. */
+export async function isUsedElsewhere(session: Session, blob: { domainId: number; digest: Uint8Array }, registryId: number): Promise<boolean> {
+  return (await session.first(usedElsewhere, { ...blob, registryId })) !== undefined
 }
 
 /** The sizes of blobs, by their numbers. */

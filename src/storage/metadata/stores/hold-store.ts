@@ -24,18 +24,22 @@ export function openHolds(session: Session, registryId: number): Promise<OpenHol
   return session.all(open, { registryId })
 }
 
-const everywhere = statement()((db) =>
+const ofInstallation = statement<{ registryId: number }>()((db, p) =>
   db
     .selectFrom('registry_hold')
     .select('id')
+    .where('registry_id', '=', p.registryId)
     .where('released_at', 'is', null)
-    .where('cause', 'in', ['clock', 'restore', 'migration'])
+    .where('cause', 'in', ['clock', 'restore', 'operator'])
     .limit(1),
 )
 
-/** Whether some registry is on hold for a reason that concerns the installation: its clock, or where its database comes from. */
-export async function isHeldEverywhere(session: Session): Promise<boolean> {
-  return (await session.first(everywhere, {})) !== undefined
+/**
+ * Whether the installation's own registry is on hold for a reason that concerns the bytes of all: its clock, a restored
+ * database, or because somebody placed it.
+ */
+export async function isInstallationHeld(session: Session, homeRegistryId: number): Promise<boolean> {
+  return (await session.first(ofInstallation, { registryId: homeRegistryId })) !== undefined
 }
 
 const named = statement<{ registryId: number; id: number }>()((db, p) =>
