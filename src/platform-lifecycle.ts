@@ -120,9 +120,9 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
       previews: lifecyclePreviews,
       runner: lifecycleRunner,
       retention,
-      previewPolicy: (...[context, name, candidate]: PreviewArguments) =>
-        previewPolicy({ database, evaluator, policies: lifecyclePolicies, retention }, context, name, candidate),
-      explain: (...[context, name, image]: ExplainArguments) => explainImage(database, evaluator, context, name, image),
+      previewPolicy: (...[context, name, candidate, signal]: PreviewArguments) =>
+        previewPolicy({ database, evaluator, policies: lifecyclePolicies, retention }, context, name, candidate, signal),
+      explain: (...[context, name, image, signal]: ExplainArguments) => explainImage(database, evaluator, context, name, image, signal),
     },
   }
 }

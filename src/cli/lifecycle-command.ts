@@ -105,7 +105,7 @@ function addRuns(lifecycle: Command, io: CommandIo, onExit: (exitCode: number) =
     })
   for (const [decision, description] of [
     ['confirm', 'Let a run go on that waits for it.'],
-    ['cancel', 'Drop a run that waits; the policies stay.'],
+    ['cancel', 'End a run that waits or is under way; the policies stay.'],
   ] as const) {
     add(decision, description)
       .argument('<run>', 'its id')

@@ -97,6 +97,13 @@ function isChanged({ before, after }: Fate): boolean {
   return (before === undefined) !== (after === undefined)
 }
 
+/** Images that only the second of two evaluations of one repository would delete. */
+export function countSurprises(before: Decisions, after: Decisions): number {
+  let surprises = 0
+  for (const fate of side(before, after)) if (fate.after !== undefined && fate.before === undefined) surprises += 1
+  return surprises
+}
+
 /** Both in the order of the images' numbers, as decisions come. */
 function* side(before: Decisions, after: Decisions): Generator<Fate> {
   const left = deletions(before)

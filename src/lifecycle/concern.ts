@@ -12,10 +12,10 @@ export interface RunCaution {
 
 /**
  * Why somebody should look at a run before it removes anything: it would empty the repository, or take a large share of it, or
- * it acts by policies that were just changed and would take what the ones before (`previous`) had left alone. Undefined: nothing
- * speaks against it.
+ * it acts by policies that were just changed and would take `surprising` images that the ones before had left alone. Undefined:
+ * nothing speaks against it.
  */
-export function concernAbout(decisions: Decisions, previous: Decisions | undefined, caution: RunCaution): string | undefined {
+export function concernAbout(decisions: Decisions, surprising: number | undefined, caution: RunCaution): string | undefined {
   if (!caution.isOn) return undefined
   const { imageCount, expireCount } = decisions
   if (expireCount === imageCount && expireCount > 1) return `it would remove all ${imageCount} images of the repository`
@@ -23,11 +23,6 @@ export function concernAbout(decisions: Decisions, previous: Decisions | undefin
   if (expireCount > caution.alwaysAllowed && share > caution.maxSharePercent) {
     return `it would remove ${expireCount} of ${imageCount} images, which is more than ${caution.maxSharePercent} %`
   }
-  if (previous === undefined) return undefined
-  const known = new Set<number>()
-  for (const { manifestId, action } of previous) if (action === 'expire') known.add(manifestId)
-  let surprising = 0
-  for (const { manifestId, action } of decisions) if (action === 'expire' && !known.has(manifestId)) surprising += 1
-  if (surprising === 0) return undefined
+  if (surprising === undefined || surprising === 0) return undefined
   return `the policy was changed, and would remove ${surprising} ${surprising === 1 ? 'image' : 'images'} that the one before had left alone`
 }

@@ -6,6 +6,7 @@ import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
  * - `lifecycle-policy-unknown`: there is no such policy.
  * - `preview-unknown`, `preview-in-progress`: nobody started a preview, or one is still running.
  * - `image-unknown`: the repository has no such image.
+ * - `too-many-evaluations`: so many of the account wait that one more would only wait too.
  * - `run-unknown`: there is no run of this id.
  * - `run-settled`: the run is not in a state in which it could be confirmed or cancelled.
  */
@@ -15,6 +16,7 @@ export type LifecycleErrorCode =
   | 'preview-unknown'
   | 'preview-in-progress'
   | 'image-unknown'
+  | 'too-many-evaluations'
   | 'run-unknown'
   | 'run-settled'
 

@@ -27,6 +27,8 @@ export interface EvaluationParts {
   readonly decided: DecidedParts
   /** Of each image in the order of the columns: what is looked at again before it goes. */
   readonly fingerprints: Uint32Array
+  /** As `EvaluatedRepository` has it. */
+  readonly surprising: number | undefined
 }
 
 export interface CompiledRequest {
@@ -63,7 +65,7 @@ export async function evaluateRepository(session: Session, request: CompiledRequ
     after = rows.at(-1)!.id
     await nextTurn()
   }
-  return { decided: evaluation.decide().parts, fingerprints: fingerprints.values.subarray(0, count) }
+  return { decided: evaluation.decide().parts, fingerprints: fingerprints.values.subarray(0, count), surprising: undefined }
 }
 
 /** What the policies ask of images together. Only those of the second grammar tell classes apart. */

@@ -1,9 +1,11 @@
 import { Worker } from 'node:worker_threads'
+import { FairTurns } from '../internal/fair-turns.ts'
 import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
 import type { PolicyComparison } from './compare-policies.ts'
 import type { EvaluationParts } from './evaluate-repository.ts'
 import { assemble, type ComparisonRequest, type EvaluatedRepository, type EvaluationRequest, type Evaluator, type PolicyText } from './evaluator.ts'
+import { lifecycleError } from './errors.ts'
 import { readStored } from './policies.ts'
 import type { PreviewPage, PreviewSummary } from './preview-pages.ts'
 
@@ -37,16 +39,21 @@ export interface SentFailure {
 
 /**
  * At once; others wait their turn. On SQLite they share the thread's time, and each holds some 30 bytes for every image of its
- * repository.
+ * repository. One account has fewer, so that another never waits for more than one of them to end.
  */
 const maxJobs = 4
+const maxJobsOfOne = 3
+
+/** Of one account; more would only be waited for longer than a client does. */
+const maxWaitingOfOne = 100
 
 type Outcome = EvaluationParts | PreviewSummary | PolicyComparison
 
 interface Job {
-  readonly message: (id: number) => JobMessage
   readonly onPage: ((page: PreviewPage) => Promise<void>) | undefined
   readonly result: PromiseWithResolvers<Outcome>
+  /** Gives its turn to the next. */
+  readonly end: () => void
 }
 
 /** Sees to it that the labels and annotations of a repository's images can be read from the database. */
@@ -57,10 +64,10 @@ export class EvaluationThread implements Evaluator {
   readonly #target: MetadataTarget
   readonly #prepare: Prepare
   #worker: Worker | undefined
+  readonly #turns = new FairTurns({ limit: maxJobs, limitOfOne: maxJobsOfOne })
   readonly #running = new Map<number, Job>()
-  readonly #waiting: Job[] = []
+  readonly #stop = new AbortController()
   #nextId = 1
-  #isStopped = false
 
   constructor(target: MetadataTarget, prepare: Prepare) {
     this.#target = target
@@ -68,64 +75,69 @@ export class EvaluationThread implements Evaluator {
   }
 
   async evaluate(request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluatedRepository> {
-    await this.#makeReady(request.repositoryId, request.policies, signal)
-    const parts = await this.#do((id) => ({ kind: 'evaluate', id, request: plain(request) }), signal)
+    const policies = [...request.policies, ...(request.before ?? [])]
+    const parts = await this.#do(request, policies, (id) => ({ kind: 'evaluate', id, request: plain(request) }), signal)
     return assemble(request, parts as EvaluationParts)
   }
 
   async preview(request: EvaluationRequest, onPage: (page: PreviewPage) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary> {
-    await this.#makeReady(request.repositoryId, request.policies, signal)
-    return (await this.#do((id) => ({ kind: 'preview', id, request: plain(request) }), signal, onPage)) as PreviewSummary
+    return (await this.#do(request, request.policies, (id) => ({ kind: 'preview', id, request: plain(request) }), signal, onPage)) as PreviewSummary
   }
 
   async compare(request: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison> {
-    await this.#makeReady(request.repositoryId, [...request.before, ...request.after], signal)
+    const policies = [...request.before, ...request.after]
     const sent = { ...request, before: plainPolicies(request.before), after: plainPolicies(request.after) }
-    return (await this.#do((id) => ({ kind: 'compare', id, request: sent }), signal)) as PolicyComparison
+    return (await this.#do(request, policies, (id) => ({ kind: 'compare', id, request: sent }), signal)) as PolicyComparison
   }
 
-  /** What runs is rejected. */
+  /** What runs is rejected, and what waits. */
   async stop(): Promise<void> {
-    this.#isStopped = true
+    this.#stop.abort(new Error('the server stops'))
     const worker = this.#worker
-    this.#lose(new Error('the server stops'))
+    this.#lose(this.#stop.signal.reason)
     if (worker === undefined) return
     const ended = new Promise((resolve) => worker.once('exit', resolve))
     this.#tell(worker, { kind: 'close' })
     await ended
   }
 
-  async #makeReady(repositoryId: number, policies: readonly PolicyText[], signal: AbortSignal | undefined): Promise<void> {
-    const asks = policies.map(({ grammar, document }) => readStored(grammar, document).needs)
-    if (asks.some(({ labels, annotations }) => labels || annotations)) await this.#prepare(repositoryId, signal)
+  async #do(
+    { account, repositoryId }: Pick<EvaluationRequest, 'account' | 'repositoryId'>,
+    policies: readonly PolicyText[],
+    message: (id: number) => JobMessage,
+    given: AbortSignal | undefined,
+    onPage?: Job['onPage'],
+  ): Promise<Outcome> {
+    const signal = given === undefined ? this.#stop.signal : AbortSignal.any([given, this.#stop.signal])
+    signal.throwIfAborted()
+    if (this.#turns.waitingOf(account) >= maxWaitingOfOne) {
+      throw lifecycleError('too-many-evaluations', `${maxWaitingOfOne} evaluations of this account wait already. Try again later.`)
+    }
+    const end = await this.#turns.take(account, signal)
+    try {
+      const asks = policies.map(({ grammar, document }) => readStored(grammar, document).needs)
+      if (asks.some(({ labels, annotations }) => labels || annotations)) await this.#prepare(repositoryId, signal)
+      signal.throwIfAborted()
+    } catch (error) {
+      end()
+      throw error
+    }
+    return this.#run({ onPage, result: Promise.withResolvers(), end }, message, signal)
   }
 
-  async #do(message: Job['message'], signal: AbortSignal | undefined, onPage?: Job['onPage']): Promise<Outcome> {
-    signal?.throwIfAborted()
-    if (this.#isStopped) throw new Error('the server stops')
-    const job: Job = { message, onPage, result: Promise.withResolvers() }
-    const stop = (): void => this.#drop(job, signal?.reason)
-    signal?.addEventListener('abort', stop)
-    this.#waiting.push(job)
-    this.#startNext()
+  async #run(job: Job, message: (id: number) => JobMessage, signal: AbortSignal): Promise<Outcome> {
+    const id = this.#nextId++
+    const stop = (): void => this.#drop(id, signal.reason)
+    signal.addEventListener('abort', stop)
+    this.#running.set(id, job)
+    this.#worker ??= this.#startWorker()
+    this.#worker.ref()
+    this.#tell(this.#worker, message(id))
     try {
       return await job.result.promise
     } finally {
-      signal?.removeEventListener('abort', stop)
+      signal.removeEventListener('abort', stop)
     }
-  }
-
-  #startNext(): void {
-    while (this.#running.size < maxJobs) {
-      const job = this.#waiting.shift()
-      if (job === undefined) break
-      const id = this.#nextId++
-      this.#running.set(id, job)
-      this.#worker ??= this.#startWorker()
-      this.#tell(this.#worker, job.message(id))
-    }
-    if (this.#running.size > 0) this.#worker?.ref()
-    else this.#worker?.unref()
   }
 
   #startWorker(): Worker {
@@ -145,22 +157,21 @@ export class EvaluationThread implements Evaluator {
         await job?.onPage?.(answer.page)
         this.#tell(worker, { kind: 'taken', id })
       } catch (error) {
-        if (job !== undefined) this.#drop(job, error)
+        this.#drop(id, error)
       }
       return
     }
     this.#running.delete(id)
-    this.#startNext()
+    if (this.#running.size === 0) worker.unref()
+    job?.end()
     if (answer.kind === 'failed') job?.result.reject(revive(answer.failure))
     else job?.result.resolve(outcomeOf(answer))
   }
 
-  /** One that runs keeps its place until the thread has let go of it. */
-  #drop(job: Job, reason: unknown): void {
-    const waitingAt = this.#waiting.indexOf(job)
-    if (waitingAt !== -1) this.#waiting.splice(waitingAt, 1)
-    for (const [id, each] of this.#running) if (each === job && this.#worker !== undefined) this.#tell(this.#worker, { kind: 'stop', id })
-    job.result.reject(reason)
+  /** It keeps its turn until the thread has let go of it. */
+  #drop(id: number, reason: unknown): void {
+    if (this.#worker !== undefined) this.#tell(this.#worker, { kind: 'stop', id })
+    this.#running.get(id)?.result.reject(reason)
   }
 
   #onGone(worker: Worker, cause: unknown): void {
@@ -170,9 +181,12 @@ export class EvaluationThread implements Evaluator {
   /** Whoever comes next has a new thread. */
   #lose(cause: unknown): void {
     this.#worker = undefined
-    const lost = [...this.#running.values(), ...this.#waiting.splice(0)]
+    const lost = [...this.#running.values()]
     this.#running.clear()
-    for (const { result } of lost) result.reject(cause)
+    for (const { result, end } of lost) {
+      result.reject(cause)
+      end()
+    }
   }
 
   #tell(worker: Worker, message: JobMessage): void {
@@ -182,7 +196,7 @@ export class EvaluationThread implements Evaluator {
 
 /** Without what callers know of policies besides: functions cannot be sent. */
 function plain(request: EvaluationRequest): EvaluationRequest {
-  return { ...request, policies: plainPolicies(request.policies) }
+  return { ...request, policies: plainPolicies(request.policies), before: request.before && plainPolicies(request.before) }
 }
 
 function plainPolicies(policies: readonly PolicyText[]): PolicyText[] {

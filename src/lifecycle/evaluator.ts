@@ -1,5 +1,5 @@
 import type { Session } from '../storage/metadata/session.ts'
-import { comparePolicies, type PolicyComparison } from './compare-policies.ts'
+import { comparePolicies, countSurprises, type PolicyComparison } from './compare-policies.ts'
 import { evaluateRepository, type EvaluationParts } from './evaluate-repository.ts'
 import { readStored } from './policies.ts'
 import { Decisions, type CompiledPolicy } from './policy/index.ts'
@@ -13,7 +13,11 @@ export interface PolicyText {
 
 export interface EvaluationRequest {
   readonly repositoryId: number
+  /** Whose repository it is: accounts take turns. */
+  readonly account: string
   readonly policies: readonly PolicyText[]
+  /** Policies that these stand in the place of, to be told how many images only the new ones would delete. */
+  readonly before?: readonly PolicyText[] | undefined
   readonly nowMs: number
   /** Images of which `why` will be asked. */
   readonly watch?: readonly number[]
@@ -24,10 +28,12 @@ export interface EvaluatedRepository {
   /** Of each image in the order of their numbers, which is the order of the decisions: what is looked at again before it goes. */
   readonly ids: Float64Array
   readonly fingerprints: Uint32Array
+  /** Images that only the policies would delete, and not those before; undefined where there were none. */
+  readonly surprising: number | undefined
 }
 
 /** Two sets of policies for one repository. */
-export interface ComparisonRequest extends Pick<EvaluationRequest, 'repositoryId' | 'nowMs'> {
+export interface ComparisonRequest extends Pick<EvaluationRequest, 'repositoryId' | 'account' | 'nowMs'> {
   readonly before: readonly PolicyText[]
   readonly after: readonly PolicyText[]
   /** Images to be told of. */
@@ -48,9 +54,13 @@ export interface Evaluator {
 }
 
 export async function evaluateParts(session: Session, request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluationParts> {
-  const { repositoryId, nowMs, watch } = request
-  const policies = compiled(request)
-  return evaluateRepository(session, { repositoryId, policies, nowMs, watch: new Set(watch), signal })
+  const { repositoryId, nowMs, watch, before } = request
+  const evaluate = (policies: readonly PolicyText[]): Promise<EvaluationParts> =>
+    evaluateRepository(session, { repositoryId, policies: compiled({ policies }), nowMs, watch: new Set(watch), signal })
+  const parts = await evaluate(request.policies)
+  if (before === undefined) return parts
+  const decisionsBefore = assemble({ ...request, policies: before }, await evaluate(before)).decisions
+  return { ...parts, surprising: countSurprises(decisionsBefore, assemble(request, parts).decisions) }
 }
 
 export async function previewOn(
@@ -71,10 +81,10 @@ export async function compareOn(session: Session, { before, after, limit, ...rep
 }
 
 /** Policies are functions, which no thread can send: they are read again. */
-export function assemble(request: EvaluationRequest, { decided, fingerprints }: EvaluationParts): EvaluatedRepository {
-  return { decisions: Decisions.of(compiled(request), request.nowMs, decided), ids: decided.columns.ids, fingerprints }
+export function assemble(request: EvaluationRequest, { decided, fingerprints, surprising }: EvaluationParts): EvaluatedRepository {
+  return { decisions: Decisions.of(compiled(request), request.nowMs, decided), ids: decided.columns.ids, fingerprints, surprising }
 }
 
-function compiled({ policies }: EvaluationRequest): CompiledPolicy[] {
+function compiled({ policies }: Pick<EvaluationRequest, 'policies'>): CompiledPolicy[] {
   return policies.map(({ grammar, document }) => readStored(grammar, document))
 }

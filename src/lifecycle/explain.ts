@@ -27,7 +27,7 @@ export interface ImageExplanation {
 
 /**
  * Explains an image by the evaluation that decides about it. Its cost is that of an evaluation of the whole repository.
- * Throws `repository-unknown`, `image-unknown`.
+ * Throws `repository-unknown`, `image-unknown`, `too-many-evaluations`; with a signal that aborts, its reason.
  */
 export async function explainImage(
   database: MetadataDatabase,
@@ -35,6 +35,7 @@ export async function explainImage(
   context: RequestContext,
   name: RepositoryName,
   image: { readonly digest?: Digest | undefined; readonly tag?: Tag | undefined },
+  signal?: AbortSignal,
 ): Promise<ImageExplanation> {
   const { reader } = database
   const registry = { registryId: context.registry.id, accountId: context.registry.accountId }
@@ -54,7 +55,7 @@ export async function explainImage(
   }
   const policies = await policiesOf(reader, repository)
   const nowMs = context.clock.now()
-  const { decisions } = await evaluator.evaluate({ repositoryId: repository.id, policies, nowMs, watch: [row.id] })
+  const { decisions } = await evaluator.evaluate({ repositoryId: repository.id, account: context.registry.accountId, policies, nowMs, watch: [row.id] }, signal)
   const vetoes = await database.execute(askVetoes, { repositoryId: repository.id, manifestId: row.id }, commandContext(context))
   const why = decisions.why(row.id)
   const verdicts = (why?.verdicts ?? []).map((verdict) => ({ ...verdict, policyFrom: policies[verdict.policy]!.from }))

@@ -28,13 +28,15 @@ type Considered = Pick<PolicyInForce, 'grammar' | 'document' | 'from'>
 
 /**
  * What would be deleted in a repository if a policy were put, beside what is deleted as it is: by the evaluation that acts, over
- * all policies that the repository is under. Throws `repository-unknown`, `policy-invalid`.
+ * all policies that the repository is under. Throws `repository-unknown`, `policy-invalid`, `too-many-evaluations`; with a signal
+ * that aborts, its reason.
  */
 export async function previewPolicy(
   deps: { readonly database: MetadataDatabase; readonly evaluator: Evaluator; readonly policies: LifecyclePolicies; readonly retention: RetentionPolicies },
   context: RequestContext,
   name: RepositoryName,
   candidate: PolicyCandidate,
+  signal?: AbortSignal,
 ): Promise<PolicyPreview> {
   const { database, evaluator, policies, retention } = deps
   const { grammar, place, text, against, limit } = candidate
@@ -49,8 +51,8 @@ export async function previewPolicy(
     document === undefined ? others : [...others, { grammar, document, from: 'the policy that is tried' }]
   const before = against === undefined ? inForce : beside(compared)
   const after = beside(wanted)
-  const request = { repositoryId: repository.id, nowMs: context.clock.now(), before, after, limit }
-  const comparison = await evaluator.compare(request)
+  const request = { repositoryId: repository.id, account: context.registry.accountId, nowMs: context.clock.now(), before, after, limit }
+  const comparison = await evaluator.compare(request, signal)
   const changes = comparison.changes.map((image) => {
     const { from, grammar: of, document } = (image.change === 'deleted' ? after : before)[image.policy]!
     const ruleName = readStored(of, document).rules.find(({ number }) => number === image.rule)!.name

@@ -23,9 +23,6 @@ import type { Decision } from './policy/index.ts'
 /** Whoever works at a preview says so this often; one that nobody speaks for any longer has failed. */
 const leaseMs = 60_000
 const keepIntervalMs = 15_000
-/** Evaluations at a time; others wait their turn. */
-const maxRunning = 2
-
 export interface PreviewResult {
   readonly digest: Digest
   readonly tags: readonly Tag[]
@@ -70,9 +67,7 @@ export interface PreviewDependencies {
 export class LifecyclePreviews {
   readonly #deps: PreviewDependencies
   readonly #stop = new AbortController()
-  readonly #waiting: (() => void)[] = []
   readonly #underWay = new Set<Promise<void>>()
-  #running = 0
 
   constructor(deps: PreviewDependencies) {
     this.#deps = deps
@@ -88,7 +83,7 @@ export class LifecyclePreviews {
     const { text: normal } = policies.parse(document)
     const until = clock.now() + leaseMs
     const { previewId, repositoryId } = await database.execute(beginPreview, { name, document, owner, until }, commandContext(context))
-    const work = this.#work(previewId, repositoryId, normal).finally(() => this.#underWay.delete(work))
+    const work = this.#work(previewId, repositoryId, context.registry.accountId, normal).finally(() => this.#underWay.delete(work))
     this.#underWay.add(work)
     return document
   }
@@ -109,11 +104,10 @@ export class LifecyclePreviews {
   /** Ends what is under way: its previews have failed. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the server stops'))
-    for (const go of this.#waiting.splice(0)) go()
     await Promise.allSettled(this.#underWay)
   }
 
-  async #work(previewId: number, repositoryId: number, document: string): Promise<void> {
+  async #work(previewId: number, repositoryId: number, account: string, document: string): Promise<void> {
     const { database, evaluator, owner, clock, systemContext, logger } = this.#deps
     const lost = new AbortController()
     const save = (page?: { firstManifestId: number; results: Uint8Array }): Promise<boolean> =>
@@ -126,9 +120,8 @@ export class LifecyclePreviews {
     let failure: string | null = null
     let summary: PreviewSummary | null = null
     try {
-      await this.#turn()
       const signal = AbortSignal.any([this.#stop.signal, lost.signal])
-      const request = { repositoryId, policies: await this.#policies(repositoryId, document), nowMs: clock.now() }
+      const request = { repositoryId, account, policies: await this.#policies(repositoryId, document), nowMs: clock.now() }
       summary = await evaluator.preview(request, async (page) => {
         await save(page)
       }, signal)
@@ -137,7 +130,6 @@ export class LifecyclePreviews {
       if (!this.#stop.signal.aborted && !lost.signal.aborted) logger.error({ err: error }, 'a lifecycle preview failed')
     } finally {
       clearInterval(keeping)
-      this.#endTurn()
     }
     try {
       await database.execute(finishPreview, { previewId, owner, failure, summary: summary === null ? null : JSON.stringify(summary) }, systemContext())
@@ -152,21 +144,6 @@ export class LifecyclePreviews {
     const repository = await findRepositoryRowById(reader, repositoryId)
     const others = repository === undefined ? [] : (await policiesOf(reader, repository)).filter(({ grammar }) => grammar !== 'ecr')
     return [{ grammar: 'ecr', document }, ...others]
-  }
-
-  async #turn(): Promise<void> {
-    if (this.#running < maxRunning) {
-      this.#running += 1
-      return
-    }
-    await new Promise<void>((go) => this.#waiting.push(go))
-  }
-
-  /** Whoever waits longest has the turn that ends here. */
-  #endTurn(): void {
-    const next = this.#waiting.shift()
-    if (next) next()
-    else this.#running -= 1
   }
 
   async #page(previewId: number, { tagStatus, limit, after }: PreviewQuery): Promise<Pick<Preview, 'results' | 'next'>> {

@@ -32,7 +32,7 @@ describe.each(databases)('evaluations in a thread, on %s', (kind) => {
     await fixture.stop()
   })
 
-  const request = () => ({ repositoryId, policies, nowMs: imageCount })
+  const request = () => ({ repositoryId, account: '000000000000', policies, nowMs: imageCount })
 
   it('answer for every image, several at a time', async () => {
     const answers = await Promise.all(Array.from({ length: 6 }, () => thread.evaluate(request())))
@@ -67,6 +67,23 @@ describe.each(databases)('evaluations in a thread, on %s', (kind) => {
     await expect(begun).rejects.toBe(reason)
     await expect(thread.preview(request(), () => Promise.reject(reason))).rejects.toBe(reason)
     expect((await thread.evaluate(request())).decisions.imageCount).toBe(imageCount)
+  })
+
+  it('of an account with many wait for each other, and not for those of another', async () => {
+    const done: string[] = []
+    const ask = (account: string) => thread.evaluate({ ...request(), account }).then(() => done.push(account))
+    await Promise.all([...Array.from({ length: 12 }, () => ask('many')), ask('few')])
+    expect(done.indexOf('few')).toBeLessThan(6)
+  })
+
+  it('are refused beyond a number that wait', async () => {
+    const stop = new AbortController()
+    const asked = Array.from({ length: 120 }, () => thread.evaluate(request(), stop.signal))
+    const settled = Promise.allSettled(asked)
+    await expect(thread.evaluate(request())).rejects.toMatchObject({ code: 'too-many-evaluations' })
+    expect((await thread.evaluate({ ...request(), account: 'other' })).decisions.imageCount).toBe(imageCount)
+    stop.abort(new Error('enough'))
+    await settled
   })
 
   it('are refused when the server stops', async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { commandContext } from '../../src/registry/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { EvaluationThread, readImageLabels, type OpenConfig, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type Evaluator, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
+import { findRepositoryRowById } from '../../src/storage/metadata/stores/repository-store.ts'
 import { parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { startRegistry, type DatabaseKind, type RegistryFixture } from '../support/registry.ts'
@@ -27,6 +28,8 @@ export interface LifecycleWorld {
   sweep(): Promise<void>
   preview(name: RepositoryName, text?: string): Promise<Preview>
   explain(name: RepositoryName, digest: Digest): Promise<ImageExplanation>
+  /** Does something when the next evaluation of a repository is over, and before anybody acts on it. */
+  meanwhile(name: RepositoryName, work: () => Promise<unknown>): void
   stop(): Promise<void>
 }
 
@@ -44,9 +47,15 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
   const logger = { info: () => undefined, error: (problem: unknown) => errors.push(problem) }
   const owner = randomUUID()
   const policies = new LifecyclePolicies(database, { strict: false, intervalMs })
-  const evaluator = new EvaluationThread(fixture.target, (repositoryId, signal) => {
+  const meanwhile = new Map<string, () => Promise<unknown>>()
+  const evaluator = new PausedAfterwards(fixture.target, (repositoryId, signal) => {
     const openConfig: OpenConfig = (blob) => registry.openLinkedBlob(blob)
     return readImageLabels({ database, openConfig, systemContext }, repositoryId, signal)
+  }, async (repositoryId) => {
+    const name = (await findRepositoryRowById(database.reader, repositoryId))?.name ?? ''
+    const work = meanwhile.get(name)
+    meanwhile.delete(name)
+    await work?.()
   })
   const previews = new LifecyclePreviews({ database, evaluator, policies, systemContext, logger, owner, clock })
   const runner = new LifecycleRunner(
@@ -100,6 +109,7 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
         await new Promise((resolve) => setTimeout(resolve, 5))
       }
     },
+    meanwhile: (name, work) => void meanwhile.set(name, work),
     explain: (name, digest) => explainImage(database, evaluator, context, name, { digest }),
     async stop() {
       await previews.stop()
@@ -109,6 +119,22 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
     },
   }
   return world
+}
+
+/** The evaluations of the server, each followed by what a test wants to happen then. */
+class PausedAfterwards extends EvaluationThread {
+  readonly #afterwards: (repositoryId: number) => Promise<void>
+
+  constructor(target: ConstructorParameters<typeof EvaluationThread>[0], prepare: ConstructorParameters<typeof EvaluationThread>[1], afterwards: (repositoryId: number) => Promise<void>) {
+    super(target, prepare)
+    this.#afterwards = afterwards
+  }
+
+  override async evaluate(...request: Parameters<EvaluationThread['evaluate']>): ReturnType<EvaluationThread['evaluate']> {
+    const evaluated = await super.evaluate(...request)
+    await this.#afterwards(request[0].repositoryId)
+    return evaluated
+  }
 }
 
 /** A policy of ECR's of these rules, each without its number and its action. */

@@ -185,7 +185,7 @@ describe.each(databases)('changed retention policies on %s', (kind) => {
     clock.advance(hourMs)
     await world.sweep()
     expect((await world.listed(name)).size).toBe(2)
-    const [run] = await world.runner.list(context, name, { before: Number.MAX_SAFE_INTEGER, limit: 1 })
+    const [run] = (await world.runner.list(context, name, { limit: 1 })).items
     expect(run).toMatchObject({ status: 'unconfirmed', concern: 'the policy was changed, and would remove 1 image that the one before had left alone' })
   })
 })

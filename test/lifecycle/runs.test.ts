@@ -10,8 +10,8 @@ describe.each(databases)('lifecycle runs on %s', (kind) => {
   })
   afterAll(() => world.stop())
 
-  const runsOf = (name: Parameters<LifecycleWorld['listed']>[0]) =>
-    world.runner.list(world.fixture.context, name, { before: Number.MAX_SAFE_INTEGER, limit: 10 })
+  const runsOf = async (name: Parameters<LifecycleWorld['listed']>[0]) =>
+    (await world.runner.list(world.fixture.context, name, { limit: 10 })).items
 
   it('remove what the preview showed, which can be brought back', async () => {
     const { name, images } = await world.newRepository()
@@ -121,6 +121,51 @@ describe.each(databases)('lifecycle runs on %s', (kind) => {
     ])
   })
 
+  it('do nothing by a policy that is taken away while they are under way', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    world.meanwhile(name, () => world.policies.delete(world.fixture.context, name))
+    await world.sweep()
+
+    expect((await world.listed(name)).size).toBe(1)
+    expect(await runsOf(name)).toMatchObject([{ status: 'cancelled', summary: { expired: 0 } }])
+  })
+
+  it('go by the policy that was put while they were under way', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!, 'dev-1')
+    await world.push(name, images.two!, 'prod-1')
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, taggedOlderThan('prod-*', 1))
+    world.meanwhile(name, () => world.policies.put(world.fixture.context, name, policyText(taggedOlderThan('dev-*', 1))))
+    await world.sweep()
+
+    expect([...(await world.listed(name)).keys()]).toEqual([images.two!.digest])
+    expect((await runsOf(name)).map(({ status }) => status).sort()).toEqual(['cancelled', 'done'])
+  })
+
+  it('are listed page by page, those that began at one moment too', async () => {
+    const { name } = await world.newRepository()
+    const ids = Array.from({ length: 5 }, (_, index) => `00000000-0000-4000-8000-00000000000${index}`)
+    for (const id of ids) {
+      await world.fixture.tamper(
+        `insert into lifecycle_run (id, repository_id, cause, policies, status, summary, started_at, started_by, finished_at)
+         select '${id}', id, 'schedule', '[]', 'done', '{}', 7, 'arn', 8 from repository where name = ?`,
+        name,
+      )
+    }
+    const found: string[] = []
+    let after: string | undefined
+    do {
+      const { items, next } = await world.runner.list(world.fixture.context, name, { limit: 2, after })
+      found.push(...items.map(({ id }) => id))
+      after = next
+    } while (after !== undefined)
+    expect(found).toEqual(ids.toReversed())
+  })
+
   it('explain an image before and after', async () => {
     const { name, images } = await world.newRepository()
     await world.push(name, images.one!, 'dev-1')
@@ -144,7 +189,7 @@ describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
   afterAll(() => world.stop())
 
   const lastRun = async (name: Parameters<LifecycleWorld['listed']>[0]) =>
-    (await world.runner.list(world.fixture.context, name, { before: Number.MAX_SAFE_INTEGER, limit: 1 }))[0]!
+    (await world.runner.list(world.fixture.context, name, { limit: 1 })).items[0]!
 
   it('do so when everything would go, and go on when they are confirmed', async () => {
     const { name, images } = await world.newRepository()
@@ -212,6 +257,68 @@ describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
     await world.sweep()
 
     expect([...(await world.listed(name)).keys()]).toEqual([images.two!.digest])
+  })
+
+  it('are ended by somebody who has confirmed them, before they begin', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    await world.push(name, images.two!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+    const run = await lastRun(name)
+    await world.runner.settle(world.fixture.context, run.id, 'confirmed')
+    await world.runner.settle(world.fixture.context, run.id, 'cancelled')
+    await world.sweep()
+
+    expect((await world.listed(name)).size).toBe(2)
+    expect(await lastRun(name)).toMatchObject({ id: run.id, status: 'cancelled', decidedBy: expect.any(String) as string })
+  })
+
+  it('do nothing more when somebody ends them while they are under way, and not again for a day', async () => {
+    const { name, images } = await world.newRepository()
+    for (const image of ['one', 'two', 'three']) await world.push(name, images[image]!, `dev-${image}`)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+    const run = await lastRun(name)
+    expect(run).toMatchObject({ status: 'unconfirmed' })
+    world.meanwhile(name, () => world.runner.settle(world.fixture.context, run.id, 'cancelled'))
+    await world.runner.settle(world.fixture.context, run.id, 'confirmed')
+    await world.sweep()
+    world.fixture.clock.advance(60 * 60 * 1000)
+    await world.sweep()
+    world.fixture.clock.advance(2 * 60 * 60 * 1000)
+    await world.sweep()
+
+    expect((await world.listed(name)).size).toBe(3)
+    expect(await lastRun(name)).toMatchObject({ id: run.id, status: 'cancelled' })
+    world.fixture.clock.advance(dayMs)
+    await world.sweep()
+    expect(await lastRun(name)).not.toMatchObject({ id: run.id })
+  })
+
+  it('that were stopped in the middle and then held keep what they have done, and its batch', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!, 'dev-1')
+    await world.push(name, images.two!, 'keep')
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, taggedOlderThan('dev-*', 1))
+    const hold = `insert into registry_hold (registry_id, cause, reason, raised_at, raised_by) select registry_id, 'operator', 'moving house', 1, 'arn' from repository where name = ?`
+    await world.fixture.tamper(hold, name)
+    await world.sweep()
+    const { id } = await lastRun(name)
+    const done = { images: 3, expired: 2, manifests: 4, changed: 0, failed: 1, lifecycleEventFailureDetails: [] }
+    await world.fixture.tamper(`update lifecycle_run set status = 'applying', trash_batch = id, summary = '${JSON.stringify(done)}' where id = ?`, id)
+    world.fixture.clock.advance(60 * 60 * 1000)
+    await world.sweep()
+    expect(await lastRun(name)).toMatchObject({ id, status: 'held', trashBatch: id, summary: done })
+
+    await world.fixture.tamper('update registry_hold set released_at = 2')
+    world.fixture.clock.advance(60 * 60 * 1000)
+    await world.sweep()
+
+    expect(await lastRun(name)).toMatchObject({ id, status: 'done', trashBatch: id, summary: { images: 4, expired: 3, manifests: 5, failed: 1 } })
   })
 
   it('are dropped when the images are tagged meanwhile', async () => {

@@ -14,8 +14,8 @@ describe.each(databases)('what forbids a lifecycle run to remove something, on %
   })
   afterAll(() => world.stop())
 
-  const runsOf = (name: Parameters<LifecycleWorld['listed']>[0]) =>
-    world.runner.list(world.fixture.context, name, { before: Number.MAX_SAFE_INTEGER, limit: 10 })
+  const runsOf = async (name: Parameters<LifecycleWorld['listed']>[0]) =>
+    (await world.runner.list(world.fixture.context, name, { limit: 10 })).items
 
   it('keeps what is protected, and takes the rest', async () => {
     const { fixture } = world

@@ -17,7 +17,7 @@ import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion, type JsonVe
 import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm, type QueryForm } from './protocols/query.ts'
 import type { WireResponse } from './protocols/response.ts'
 import { encodeRestXmlError } from './protocols/rest-xml-error.ts'
-import { BodyBudget, declaredLength, decodeContent, readBody, requireDeclaredWithin } from './request-body.ts'
+import { BodyBudget, bodyError, declaredLength, decodeContent, readBody, requireDeclaredWithin } from './request-body.ts'
 import { Router, type Route } from './route.ts'
 import type { AwsCall, AwsOperation, AwsService, QueryService, UnsignedOperation } from './service.ts'
 import { checkInput, invalidParameter } from './shapes.ts'
@@ -313,7 +313,7 @@ export function createAwsHandler(
       nowMs: clock.now(),
     }
     const gone = new AbortController()
-    const onClose = (): void => gone.abort()
+    const onClose = (): void => gone.abort(bodyError('body-aborted', 'The client went away.'))
     response.once('close', onClose)
     try {
       const rights = new CallRights(options.authorizer, context, origin, (action, resource) => service.resourceText?.(action, resource, input))

@@ -250,6 +250,7 @@ export const awsErrors = {
   'preview-in-progress': { type: 'LifecyclePolicyPreviewInProgressException', status: 400 },
   'image-unknown': { type: 'ImageNotFoundException', status: 400 },
   'run-unknown': { type: 'LifecycleRunNotFoundException', status: 400 },
+  'too-many-evaluations': { type: 'ThrottlingException', status: 400 },
   'run-settled': { type: 'LifecycleRunSettledException', status: 400 },
 } as const satisfies Record<WireCode, AwsErrorForm>
 

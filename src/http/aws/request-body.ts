@@ -175,6 +175,7 @@ function tooLarge(limitBytes: number): PlatformError<StorageErrorCode> {
   return bodyError('body-too-large', `The request body is larger than ${limitBytes} bytes.`)
 }
 
-function bodyError(code: StorageErrorCode, message: string): PlatformError<StorageErrorCode> {
+/** What is wrong with a request's body, or with whoever sends it. */
+export function bodyError(code: StorageErrorCode, message: string): PlatformError<StorageErrorCode> {
   return new PlatformError(code, message)
 }

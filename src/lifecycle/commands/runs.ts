@@ -1,6 +1,6 @@
 import { audit } from '../../registry/change.ts'
 import { collectUnit } from '../../registry/image-unit.ts'
-import { findVetoes, vetoText } from '../../registry/protection/index.ts'
+import { openVetoes, vetoText } from '../../registry/protection/index.ts'
 import { policyExecution, trashUnit } from '../../registry/trash.ts'
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
@@ -10,17 +10,22 @@ import {
   finishEvaluation,
   giveEvaluationBack,
   planEvaluation,
+  policiesInForce,
+  restEvaluation,
 } from '../../storage/metadata/stores/lifecycle-policy-store.ts'
-import { decideRun, findRun, hasShrunk, insertRun, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
+import { activityOf } from '../../storage/metadata/stores/lifecycle-facts.ts'
+import { cancelRun, confirmRun, findRun, insertRun, tagsHaveChanged, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
 import type { ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts'
 import { tagsOf } from '../../storage/metadata/stores/image-kin.ts'
 import { livingParentsOf, livingSubjectsOf, manifestsById } from '../../storage/metadata/stores/unit-store.ts'
 import { lockRepositoryRowById } from '../../storage/metadata/stores/trash-store.ts'
-import { digestFromBytes, type Digest } from '../../values/index.ts'
+import { digestFromBytes } from '../../values/index.ts'
 import { lifecycleError } from '../errors.ts'
 import { fingerprintOf } from '../fingerprint.ts'
+import { policiesSeen } from '../policies-seen.ts'
+import { hasBegun, noSummary, summaryOf, type LifecycleFailure } from '../run-summary.ts'
 import type { ImageFacts } from '../policy/index.ts'
 
 export const claimLifecycle = defineCommand({
@@ -68,29 +73,33 @@ export interface RunProgress {
   readonly isOver: boolean
 }
 
-/** Notes how far a run came, and with its end tells of it. */
+/** Notes how far a run came, and with its end tells of it. False: it is over already, because somebody ended it. */
 export const noteRun = defineCommand({
   name: 'note-lifecycle-run',
   durability: 'durable',
-  async run(tx, input: RunProgress & { repositoryId: number; repositoryName: string }, context): Promise<void> {
+  async run(tx, input: RunProgress & { repositoryId: number; repositoryName: string }, context): Promise<boolean> {
     const { id, status, concern, summary, trashBatch, isOver } = input
     const current = await findRun(tx, context.registryId, id)
     // Somebody has just let it go on.
-    if (current?.decidedAt != null && status === 'unconfirmed') return
+    if (current?.decidedAt != null && current.finishedAt === null && status === 'unconfirmed') return true
     const isNews = isOver || current?.status !== status || current.concern !== concern
     const isNoted = await updateRun(tx, { id, status, concern, summary, trashBatch, finishedAt: isOver ? context.nowMs : null })
-    if (!isNoted || !isNews || (!isOver && status !== 'unconfirmed')) return
+    if (!isNoted || !isNews || (!isOver && status !== 'unconfirmed')) return isNoted
     const detail = { runId: id, status, ...(concern === null ? {} : { concern }), ...(JSON.parse(summary) as object), ...(trashBatch === null ? {} : { trashBatch }) }
     // As ECR's record of a policy that was carried out is called in CloudTrail.
     await audit(tx, context, input.repositoryName, policyExecution, detail)
     await recordEvent(tx, context, input.repositoryId, 'Stowage Lifecycle Run', { 'repository-name': input.repositoryName, ...detail })
+    return true
   },
 })
 
 /** What was cancelled is not asked about again for this long, unless the repository or its policies change. */
-const cancelledMs = 24 * 60 * 60 * 1000
+export const cancelledMs = 24 * 60 * 60 * 1000
 
-/** What somebody says of a run that waits for them. Throws `run-unknown`, `run-settled`. */
+/**
+ * What somebody says of a run: it may go on, if it waits for that, or it is dropped, whatever it does. One that is under way does
+ * nothing more from now on, and keeps what it has done. Throws `run-unknown`, `run-settled`.
+ */
 export const settleRun = defineCommand({
   name: 'settle-lifecycle-run',
   durability: 'durable',
@@ -98,11 +107,15 @@ export const settleRun = defineCommand({
     const run = await findRun(tx, context.registryId, input.id)
     if (!run) throw runUnknown(input.id)
     const { id, decision } = input
-    const finishedAt = decision === 'cancelled' ? context.nowMs : null
-    if (!(await decideRun(tx, { id, from: 'unconfirmed', status: decision, now: context.nowMs, by: context.actorArn, finishedAt }))) {
-      throw lifecycleError('run-settled', `The run ${id} does not wait for anybody: it is ${run.status}.`)
+    const by = { id, now: context.nowMs, by: context.actorArn }
+    // What a run is just doing is in its record by then.
+    if (decision === 'cancelled') await lockRepositoryRowById(tx, run.repositoryId)
+    if (!(await (decision === 'cancelled' ? cancelRun(tx, by) : confirmRun(tx, by)))) {
+      const { status } = (await findRun(tx, context.registryId, id)) ?? run
+      throw lifecycleError('run-settled', `The run ${id} ${decision === 'cancelled' ? 'is over' : 'does not wait for anybody'}: it is ${status}.`)
     }
-    await planEvaluation(tx, run.repositoryId, decision === 'confirmed' ? context.nowMs : context.nowMs + cancelledMs)
+    if (decision === 'confirmed') await planEvaluation(tx, run.repositoryId, context.nowMs)
+    else await restEvaluation(tx, run.repositoryId, context.nowMs + cancelledMs)
     await audit(tx, context, run.repositoryName, decision === 'confirmed' ? 'ConfirmLifecycleRun' : 'CancelLifecycleRun', { runId: id })
   },
 })
@@ -115,26 +128,37 @@ export function runUnknown(id: string) {
 export interface DecidedImage {
   readonly manifestId: number
   readonly fingerprint: number
-  /** Where the rule went by pulls: later ones keep the image. Undefined: pulls do not matter. */
-  readonly notPulledSince?: number
   readonly rule: string
 }
 
-export interface ApplyInput {
+/** What an evaluation saw of a repository beside its images: when that is otherwise, it counts no more. */
+export interface EvaluatedState {
+  /** As `policiesSeen` has them. */
+  readonly policies: string
+  readonly lastTagChange: number
+  readonly lostCount: number
+  /** Images with higher numbers came later. */
+  readonly newestId: number
+  /** Some rule counts images, or asks since when they have their tags: then it matters what became of the others. */
+  readonly othersMatter: boolean
+  /** Which times are in the fingerprints. */
+  readonly pullsMatter: boolean
+  readonly usesMatter: boolean
+}
+
+export interface ApplyInput extends EvaluatedState {
   readonly repositoryId: number
   readonly runId: string
   readonly batch: string
   readonly retentionMs: number
-  readonly evaluatedAt: number
-  readonly lastTagChange: number
-  /** Some rule counts images: then it matters that none went meanwhile. */
-  readonly countsMatter: boolean
   readonly images: readonly DecidedImage[]
 }
 
 export interface ApplyOutcome {
-  /** The repository lost images or tags since the evaluation, which therefore counts no more: nothing was done. */
+  /** The policies, or what is counted by them, are not those of the evaluation any more: nothing was done. */
   readonly isStale: boolean
+  /** Somebody has cancelled the run: nothing was done. */
+  readonly isCancelled: boolean
   readonly expired: number
   /** Of units: with children and referrers. */
   readonly manifests: number
@@ -142,30 +166,28 @@ export interface ApplyOutcome {
   readonly failures: readonly LifecycleFailure[]
 }
 
-/** In the words of ECR's `lifecycleEventFailureDetails`. */
-export interface LifecycleFailure {
-  readonly imageDigest: Digest
-  readonly failureCode: 'ImageReferencedByManifestList' | 'ImageInUse'
-  readonly failureReason: string
-}
+const nothingDone: ApplyOutcome = { isStale: false, isCancelled: false, expired: 0, manifests: 0, changed: 0, failures: [] }
 
 /**
  * Takes what rules decided about to the trash, having looked at each image again under the repository's lock: one that was
- * tagged, activated, pulled, protected, leased or listed meanwhile stays.
+ * tagged, activated, pulled, protected, leased or listed meanwhile stays. Nothing goes by a policy that was changed or taken
+ * away, nor by a run that was cancelled.
  */
 export const applyLifecycle = defineCommand({
   name: 'apply-lifecycle',
   durability: 'durable',
   async run(tx, input: ApplyInput, context): Promise<ApplyOutcome> {
-    const nothing = { isStale: false, expired: 0, manifests: 0, changed: 0, failures: [] }
     const repository = await lockRepositoryRowById(tx, input.repositoryId)
-    if (repository?.trashed_at !== null) return nothing
-    const { repositoryId, lastTagChange, evaluatedAt, batch } = input
-    if (input.countsMatter && (await hasShrunk(tx, { repositoryId, lastTagChange, since: evaluatedAt, batch }))) return { ...nothing, isStale: true }
-    const { unchanged, changed } = await unchangedImages(tx, input.images)
+    if (repository?.trashed_at !== null) return nothingDone
+    const run = await findRun(tx, repository.registry_id, input.runId)
+    if (run !== undefined && run.finishedAt !== null) return { ...nothingDone, isCancelled: true }
+    // It shares the registry's row, which whoever changes a policy of a prefix or of the registry has alone.
+    const guards = await openVetoes(tx, repository, context.nowMs, { mode: 'automatic' })
+    if (await isOutdated(tx, repository, input)) return { ...nothingDone, isStale: true }
+    const { unchanged, changed } = await unchangedImages(tx, repository, input)
     const failures: LifecycleFailure[] = []
     const free = await withoutHolders(tx, unchanged, failures)
-    const vetoes = await findVetoes(tx, repository, free.map(({ row }) => row.id), context.nowMs, { mode: 'automatic' })
+    const vetoes = await guards.ofManifests(free.map(({ row }) => row.id))
     let expired = 0
     let manifests = 0
     const suspicions = collectSuspicions()
@@ -181,7 +203,7 @@ export const applyLifecycle = defineCommand({
       manifests += trashed
     }
     await suspicions.write(tx)
-    const outcome = { isStale: false, expired, manifests, changed, failures }
+    const outcome = { ...nothingDone, expired, manifests, changed, failures }
     await addToRun(tx, input, outcome, context)
     return outcome
   },
@@ -194,20 +216,16 @@ const maxToldFailures = 100
 async function addToRun(tx: Session, { runId, batch, images }: ApplyInput, outcome: ApplyOutcome, context: CommandContext): Promise<void> {
   const run = await findRun(tx, context.registryId, runId)
   if (!run) return
-  const before = JSON.parse(run.summary) as Partial<Record<'images' | 'expired' | 'manifests' | 'changed' | 'failed', number>> & {
-    lifecycleEventFailureDetails?: LifecycleFailure[]
-  }
-  // Of a run that waited the summary says what was planned.
-  const isFirst = run.status !== 'applying'
-  const sum = (name: 'images' | 'expired' | 'manifests' | 'changed' | 'failed', added: number): number => (isFirst ? 0 : (before[name] ?? 0)) + added
-  const told = isFirst ? [] : (before.lifecycleEventFailureDetails ?? [])
+  // Of a run that has done nothing yet the summary says what was planned.
+  const before = hasBegun(summaryOf(run)) ? summaryOf(run) : noSummary
+  const sum = (name: 'images' | 'expired' | 'manifests' | 'changed' | 'failed', added: number): number => before[name] + added
   const summary = {
     images: sum('images', images.length),
     expired: sum('expired', outcome.expired),
     manifests: sum('manifests', outcome.manifests),
     changed: sum('changed', outcome.changed),
     failed: sum('failed', outcome.failures.length),
-    lifecycleEventFailureDetails: [...told, ...outcome.failures].slice(0, maxToldFailures),
+    lifecycleEventFailureDetails: [...before.lifecycleEventFailureDetails, ...outcome.failures].slice(0, maxToldFailures),
   }
   const trashBatch = summary.expired > 0 ? batch : null
   await updateRun(tx, { id: runId, status: 'applying', concern: null, summary: JSON.stringify(summary), trashBatch, finishedAt: null })
@@ -241,13 +259,25 @@ async function trashOne(
   return trashed.length
 }
 
+/** Whether a repository is not what an evaluation saw any more. What a run did itself is in what it says it saw. */
+async function isOutdated(tx: Session, repository: RepositoryRow, { batch, ...seen }: EvaluatedState & { readonly batch: string }): Promise<boolean> {
+  if (policiesSeen(await policiesInForce(tx, repository)) !== seen.policies) return true
+  if (!seen.othersMatter) return false
+  return repository.lost_count !== seen.lostCount || (await tagsHaveChanged(tx, { repositoryId: repository.id, batch, ...seen }))
+}
+
 /** Those that are still what the decision was about. */
-async function unchangedImages(tx: Session, images: readonly DecidedImage[]): Promise<{ unchanged: Candidate[]; changed: number }> {
+async function unchangedImages(
+  tx: Session,
+  repository: RepositoryRow,
+  { images, pullsMatter, usesMatter }: Pick<ApplyInput, 'images' | 'pullsMatter' | 'usesMatter'>,
+): Promise<{ unchanged: Candidate[]; changed: number }> {
   const ids = images.map(({ manifestId }) => manifestId)
   const rows = new Map((await manifestsById(tx, ids)).map((row) => [row.id, row]))
   const tags = Map.groupBy(await tagsOf(tx, ids), ({ id }) => id)
+  const activity = new Map((pullsMatter ? await activityOf(tx, repository, ids, { uses: usesMatter }) : []).map((row) => [row.id, row]))
   const unchanged: Candidate[] = []
-  for (const { manifestId, fingerprint, notPulledSince, rule } of images) {
+  for (const { manifestId, fingerprint, rule } of images) {
     const row = rows.get(manifestId)
     if (row?.trashed_at !== null) continue
     const isSame =
@@ -256,8 +286,10 @@ async function unchangedImages(tx: Session, images: readonly DecidedImage[]): Pr
         storageClass: row.storage_class as ImageFacts['storageClass'],
         pushedAt: row.pushed_at,
         lastActivatedAt: row.last_activated_at ?? undefined,
+        lastPulledAt: activity.get(manifestId)?.lastPulledAt ?? undefined,
+        lastUsedAt: activity.get(manifestId)?.lastUsedAt ?? undefined,
       }) === fingerprint
-    if (isSame && (notPulledSince === undefined || (row.lastPulledAt ?? 0) <= notPulledSince)) unchanged.push({ row, rule })
+    if (isSame) unchanged.push({ row, rule })
   }
   return { unchanged, changed: images.length - unchanged.length }
 }

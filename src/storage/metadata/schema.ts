@@ -54,6 +54,8 @@ interface RepositoryTable {
   event_seq: number
   /** Living manifests; null until somebody had to count them. */
   image_count: number | null
+  /** Living manifests that went so far, to the trash or for good: whoever decided about the others sees that there are fewer. */
+  lost_count: Generated<number>
   trashed_at: number | null
   purge_after: number | null
   trashed_by: string | null

@@ -88,7 +88,7 @@ const statements = [
     leased_by text,
     leased_until {int}
   ) {endKeyed}`,
-  `create index lifecycle_run_repository on lifecycle_run (repository_id, started_at)`,
+  `create index lifecycle_run_repository on lifecycle_run (repository_id, started_at, id)`,
   `create index lifecycle_run_open on lifecycle_run (status) where finished_at is null`,
 
   // What of an image's content policies may ask for, read from it once.
@@ -258,6 +258,9 @@ const statements = [
   ) {endKeyed}`,
   `create index erasure_registry on erasure (registry_id, requested_at)`,
 
+  // Every image that goes is counted, so that a decision about the others is known to be of before.
+  `alter table repository add column lost_count {int} not null default 0`,
+
   // 0: none; a state of retirement otherwise, whose row tells more. Beside the manifest because every pull asks.
   `alter table manifest add column retirement {int} not null default 0`,
   `create table image_retirement (
@@ -301,7 +304,7 @@ export function lifecycle(dialect: DialectName): MetadataMigration {
   return {
     description: {
       changes: 'Adds tables for lifecycle policies and their runs, for what protects images, for the trash, the archive and retirement, and counts the temporary credentials of each account.',
-      rewrites: ['manifest', 'sts_session'],
+      rewrites: ['manifest', 'repository', 'sts_session'],
       runningServersGoOn: true,
     },
     async up(db: Kysely<unknown>): Promise<void> {

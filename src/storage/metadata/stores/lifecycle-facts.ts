@@ -176,3 +176,52 @@ export async function childrenOfIndexes(session: Session, page: Window): Promise
   )
   return { children, lastId }
 }
+
+export interface ActivityRow {
+  readonly id: number
+  readonly lastPulledAt: number | null
+  readonly lastUsedAt: number | null
+}
+
+/**
+ * The latest pull and use of each manifest of a repository or of what it lists directly, as an evaluation reads them. Uses are
+ * only looked up with `uses`.
+ */
+export async function activityOf(
+  session: Session,
+  repository: { readonly id: number; readonly name: string; readonly registry_id: number },
+  ids: readonly number[],
+  { uses: asksForUses }: { readonly uses: boolean },
+): Promise<ActivityRow[]> {
+  if (ids.length === 0) return []
+  const { builder } = session
+  const own = builder.selectFrom('manifest as image').select(['image.id', 'image.id as partId', 'image.digest']).where('image.id', 'in', ids)
+  const listed = builder
+    .selectFrom('manifest_reference as edge')
+    .innerJoin('manifest as child', (join) => join.onRef('child.repository_id', '=', 'edge.repository_id').onRef('child.digest', '=', 'edge.digest'))
+    .select(['edge.manifest_id as id', 'child.id as partId', 'child.digest'])
+    .where('edge.manifest_id', 'in', ids)
+    .where('edge.kind', '=', 'manifest')
+    .where('child.trashed_at', 'is', null)
+  const pulled = await session.query(
+    builder
+      .selectFrom(own.unionAll(listed).as('part'))
+      .innerJoin('manifest_pull', 'manifest_pull.manifest_id', 'part.partId')
+      .select((eb) => ['part.id', eb.fn.max<number | null>('manifest_pull.last_pulled_at').as('lastPulledAt')])
+      .groupBy('part.id'),
+  )
+  const used = !asksForUses
+    ? []
+    : await session.query(
+        builder
+          .selectFrom(own.unionAll(listed).as('part'))
+          .innerJoin('digest_use', 'digest_use.digest', 'part.digest')
+          .select((eb) => ['part.id', eb.fn.max<number | null>('digest_use.last_used_at').as('lastUsedAt')])
+          .where('digest_use.registry_id', '=', repository.registry_id)
+          .where('digest_use.repository', 'in', ['', repository.name])
+          .groupBy('part.id'),
+      )
+  const pulls = new Map(pulled.map(({ id, lastPulledAt }) => [id, lastPulledAt]))
+  const uses = new Map(used.map(({ id, lastUsedAt }) => [id, lastUsedAt]))
+  return ids.map((id) => ({ id, lastPulledAt: pulls.get(id) ?? null, lastUsedAt: uses.get(id) ?? null }))
+}

@@ -171,6 +171,18 @@ export async function planEvaluation(tx: Session, repositoryId: number, dueAt: n
   await tx.change(planned, { repositoryId, dueAt })
 }
 
+const rest = statement<{ repositoryId: number; dueAt: number }>()((db, p) =>
+  db
+    .updateTable('lifecycle_state')
+    .set((eb) => ({ due_at: p.dueAt, evaluated_seq: eb.selectFrom('repository').select('event_seq').where('id', '=', p.repositoryId) }))
+    .where('repository_id', '=', p.repositoryId),
+)
+
+/** Sees to it that a repository is evaluated then, or when something of it changes; what happened so far is no such change. */
+export async function restEvaluation(tx: Session, repositoryId: number, dueAt: number): Promise<void> {
+  await tx.change(rest, { repositoryId, dueAt })
+}
+
 const stateOf = statement<{ repositoryId: number }>()((db, p) =>
   db
     .selectFrom('lifecycle_state')

@@ -83,20 +83,28 @@ export function openRuns(session: Session, repositoryId: number): Promise<RunRow
   return session.all(open, { repositoryId })
 }
 
-const page = statement<{ repositoryId: number; before: number; limit: number }>()((db, p) =>
+const page = statement<{ repositoryId: number; before: number; beforeId: string; limit: number }>()((db, p) =>
   db
     .selectFrom('lifecycle_run')
     .innerJoin('repository', 'repository.id', 'lifecycle_run.repository_id')
     .select(columns)
     .where('lifecycle_run.repository_id', '=', p.repositoryId)
-    .where('lifecycle_run.started_at', '<', p.before)
+    .where('lifecycle_run.started_at', '<=', p.before)
+    .where((eb) => eb.or([eb('lifecycle_run.started_at', '<', p.before), eb('lifecycle_run.id', '<', p.beforeId)]))
     .orderBy('lifecycle_run.started_at', 'desc')
+    .orderBy('lifecycle_run.id', 'desc')
     .limit(p.limit),
 )
 
-/** The runs of a repository, newest first, begun before `before`. */
-export function listRuns(session: Session, repositoryId: number, before: number, limit: number): Promise<RunRow[]> {
-  return session.all(page, { repositoryId, before, limit })
+/** A place in a list of runs: those that began at one moment are in the order of their ids. */
+export interface RunPosition {
+  readonly startedAt: number
+  readonly id: string
+}
+
+/** The runs of a repository, newest first, after a place; without one from the newest on. */
+export function listRuns(session: Session, repositoryId: number, after: RunPosition | undefined, limit: number): Promise<RunRow[]> {
+  return session.all(page, { repositoryId, before: after?.startedAt ?? Number.MAX_SAFE_INTEGER, beforeId: after?.id ?? '', limit })
 }
 
 interface Settled {
@@ -121,55 +129,62 @@ export async function updateRun(tx: Session, run: Settled): Promise<boolean> {
   return (await tx.change(settle, run)) > 0
 }
 
-const decide = statement<{ id: string; from: string; status: string; now: number; by: string; finishedAt: number | null }>()((db, p) =>
+interface Decided {
+  id: string
+  now: number
+  by: string
+}
+
+const confirm = statement<Decided>()((db, p) =>
   db
     .updateTable('lifecycle_run')
-    .set({ status: p.status, decided_at: p.now, decided_by: p.by, finished_at: p.finishedAt })
+    .set({ status: 'confirmed', decided_at: p.now, decided_by: p.by })
     .where('id', '=', p.id)
-    .where('status', '=', p.from)
+    .where('status', '=', 'unconfirmed')
     .where('finished_at', 'is', null),
 )
 
-/** What somebody says of a run that waits. False: it does not wait any more. */
-export async function decideRun(
-  tx: Session,
-  decision: { id: string; from: string; status: string; now: number; by: string; finishedAt: number | null },
-): Promise<boolean> {
-  return (await tx.change(decide, decision)) > 0
+/** Somebody lets a run go on that waits. False: it does not wait. */
+export async function confirmRun(tx: Session, decision: Decided): Promise<boolean> {
+  return (await tx.change(confirm, decision)) > 0
 }
 
-const sinceTags = statement<{ repositoryId: number; after: number; batch: string }>()((db, p) =>
+const cancel = statement<Decided>()((db, p) =>
   db
-    .selectFrom('tag_history')
-    .select('id')
-    .where('repository_id', '=', p.repositoryId)
-    .where('id', '>', p.after)
-    .where('digest', 'is', null)
-    .where((eb) => eb.or([eb('trash_batch', 'is', null), eb('trash_batch', '!=', p.batch)]))
-    .limit(1),
+    .updateTable('lifecycle_run')
+    .set({ status: 'cancelled', decided_at: p.now, decided_by: p.by, finished_at: p.now })
+    .where('id', '=', p.id)
+    .where('finished_at', 'is', null),
 )
 
-const sinceTrash = statement<{ repositoryId: number; since: number; batch: string }>()((db, p) =>
+/** Somebody ends a run. False: it is over already. */
+export async function cancelRun(tx: Session, decision: Decided): Promise<boolean> {
+  return (await tx.change(cancel, decision)) > 0
+}
+
+const tagsSince = statement<{ repositoryId: number; after: number; newestId: number; batch: string }>()((db, p) =>
   db
-    .selectFrom('trash_batch')
-    .select('id')
-    .where('repository_id', '=', p.repositoryId)
-    .where('created_at', '>=', p.since)
-    .where('id', '!=', p.batch)
+    .selectFrom('tag_history as change')
+    .innerJoin('manifest', 'manifest.repository_id', 'change.repository_id')
+    .select('change.id')
+    .where('change.repository_id', '=', p.repositoryId)
+    .where('change.id', '>', p.after)
+    .where('manifest.id', '<=', p.newestId)
+    .where((eb) => eb.or([eb('manifest.digest', '=', eb.ref('change.digest')), eb('manifest.digest', '=', eb.ref('change.previous_digest'))]))
+    .where((eb) => eb.or([eb('change.trash_batch', 'is', null), eb('change.trash_batch', '!=', p.batch)]))
     .limit(1),
 )
 
 /**
- * Whether a repository has lost images or tags since, other than by the batch: then there may be fewer newer images than an
- * evaluation has counted. A tag that moved is none that was lost. `lastTagChange` is the number of the newest one it knew.
+ * Whether an image that an evaluation saw has got or lost a tag since, other than by the batch: rules may count it otherwise then.
+ * `lastTagChange` is the number of the newest change that it knew, `newestId` that of the newest image.
  */
-export async function hasShrunk(
+export async function tagsHaveChanged(
   session: Session,
-  question: { repositoryId: number; lastTagChange: number; since: number; batch: string },
+  question: { repositoryId: number; lastTagChange: number; newestId: number; batch: string },
 ): Promise<boolean> {
-  const { repositoryId, lastTagChange, since, batch } = question
-  if ((await session.first(sinceTrash, { repositoryId, since, batch })) !== undefined) return true
-  return (await session.first(sinceTags, { repositoryId, after: lastTagChange, batch })) !== undefined
+  const { repositoryId, lastTagChange: after, newestId, batch } = question
+  return (await session.first(tagsSince, { repositoryId, after, newestId, batch })) !== undefined
 }
 
 const newestTagChange = statement<{ repositoryId: number }>()((db, p) =>

@@ -265,11 +265,11 @@ export async function setImageCount(tx: Session, id: number, count: number): Pro
 const lessImages = statement<{ id: number }>()((db, p) =>
   db
     .updateTable('repository')
-    .set((eb) => ({ image_count: eb('image_count', '-', 1) }))
+    .set((eb) => ({ image_count: eb('image_count', '-', 1), lost_count: eb('lost_count', '+', 1) }))
     .where('id', '=', p.id),
 )
 
-/** One living manifest less, where they are counted; the caller holds the repository's lock. */
+/** One living manifest less: every way by which one goes says so. The caller holds the repository's lock. */
 export async function lowerImageCount(tx: Session, id: number): Promise<void> {
   await tx.change(lessImages, { id })
 }

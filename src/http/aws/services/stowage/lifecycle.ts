@@ -16,6 +16,7 @@ export type ExplainImage = (
   context: RequestContext,
   name: RepositoryName,
   image: { digest: Digest | undefined; tag: Tag | undefined },
+  signal: AbortSignal,
 ) => Promise<ImageExplanation>
 
 /** What lifecycle policies have done and are about to do, and why. */
@@ -40,7 +41,7 @@ export function lifecycleOperations(deps: {
           throw invalidParameter([{ field: 'imageDigest', constraint: 'Member must be a SHA-256 or SHA-512 digest' }])
         }
         const tag = input.imageTag === undefined ? undefined : parseTag(input.imageTag)
-        return { repositoryName: name, ...shownExplanation(await explain(context, name, { digest: imageDigest, tag })) }
+        return { repositoryName: name, ...shownExplanation(await explain(context, name, { digest: imageDigest, tag }, call.signal)) }
       },
     }),
 
@@ -61,12 +62,10 @@ export function lifecycleOperations(deps: {
       input: structure({ ...repositoryMembers, nextToken, maxResults: integer({ min: 1, max: maxPageSize }) }),
       async handler(call, input) {
         const { context, name } = targetOf(input, call)
-        const limit = input.maxResults ?? maxPageSize
         const list = ['ListLifecycleRuns', context.registry.id, name]
-        const after = pageTokens.read(list, input.nextToken)
-        const runs = await runner.list(context, name, { before: after === undefined ? Number.MAX_SAFE_INTEGER : Number(after), limit })
-        const next = runs.length === limit ? String(runs.at(-1)!.startedAt) : undefined
-        return { runs: runs.map(shownRun), nextToken: pageTokens.issue(list, next) }
+        const page = { limit: input.maxResults ?? maxPageSize, after: pageTokens.read(list, input.nextToken) }
+        const { items, next } = await runner.list(context, name, page)
+        return { runs: items.map(shownRun), nextToken: pageTokens.issue(list, next) }
       },
     }),
 

@@ -10,7 +10,7 @@ import { repositoryMembers, repositoryResource, targetOf } from './target.ts'
 const maxChanges = 1000
 const defaultChanges = 100
 
-export type PreviewPolicy = (context: RequestContext, name: RepositoryName, candidate: PolicyCandidate) => Promise<PolicyPreview>
+export type PreviewPolicy = (context: RequestContext, name: RepositoryName, candidate: PolicyCandidate, signal: AbortSignal) => Promise<PolicyPreview>
 
 /** What a policy would change in a repository, before anybody puts it. */
 export function policyPreviewOperations({ previewPolicy }: { readonly previewPolicy: PreviewPolicy }): Record<string, AwsOperation> {
@@ -35,7 +35,7 @@ export function policyPreviewOperations({ previewPolicy }: { readonly previewPol
           text: input.policyText,
           against: input.againstPolicyText,
           limit: input.maxResults ?? defaultChanges,
-        })
+        }, call.signal)
         return shown(name, preview)
       },
     }),
