@@ -22,6 +22,7 @@ import { createRole, deleteRole, updateRole } from './iam/commands/roles.ts'
 import { createUser, deleteUser, updateUser } from './iam/commands/users.ts'
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
+import { claimArchiveWork, endArchiveWork, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
 import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
 import {
@@ -43,6 +44,7 @@ import {
   updateCreationTemplate,
 } from './registry/commands/creation-templates.ts'
 import { quarantineBlob, recordBlobChecksums } from './registry/commands/damage.ts'
+import { activateForPull, finishActivation, updateStorageClass } from './registry/commands/storage-class.ts'
 import { deleteImages, deleteTag } from './registry/commands/delete-images.ts'
 import {
   deleteRegistryPolicy,
@@ -163,6 +165,14 @@ export const commands: readonly AnyCommand[] = [
   undoTagChange,
   setImageRetirement,
   takeRetirementStep,
+  updateStorageClass,
+  activateForPull,
+  finishActivation,
+  claimArchiveWork,
+  postponeArchiveWork,
+  endArchiveWork,
+  settlePlacement,
+  switchPlace,
   eraseImages,
   recordReclaimed,
   condemnBlob,

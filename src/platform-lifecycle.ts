@@ -1,5 +1,6 @@
 import { uptime } from 'node:os'
 import type { Logger } from 'pino'
+import { Archivist, type ArchivistDependencies } from './archive/index.ts'
 import type { Config } from './config/index.ts'
 import { Erasures } from './gc/erasures.ts'
 import { Collector } from './gc/index.ts'
@@ -7,13 +8,25 @@ import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
-import { addCollectionMetrics, addHoldMetrics, type PlatformMetrics } from './platform-metrics.ts'
+import { addArchiveMetrics, addCollectionMetrics, addHoldMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
 import type { BlobStore } from './storage/blobs/index.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
 import { newestMigration } from './storage/metadata/migration-plan.ts'
+
+/** What belongs into the archive or out of it, also by the doing of other servers, is looked for this often. */
+const lookForArchiveWorkMs = 5000
+
+/** Constructs and starts what moves blobs to and from the archive. */
+export function startArchivist(deps: ArchivistDependencies, metrics: PlatformMetrics, releases: (() => Promise<void> | void)[]): Archivist {
+  const archivist = new Archivist(deps)
+  addArchiveMetrics(metrics, archivist.counters, () => archivist.contents())
+  archivist.start(lookForArchiveWorkMs)
+  releases.push(() => archivist.stop())
+  return archivist
+}
 
 /** Repositories whose lifecycle policies are due are looked for this often. */
 const lookForDueMs = 60_000
@@ -82,7 +95,8 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   erasures.start()
   releases.push(() => erasures.stop())
 
-  const lifecyclePolicies = new LifecyclePolicies(database, { strict: config.strictEcr, intervalMs: config.lifecycleIntervalMs })
+  const { strictEcr: strict, lifecycleIntervalMs: intervalMs, archiveMinimumDays } = config
+  const lifecyclePolicies = new LifecyclePolicies(database, { strict, intervalMs, minimumArchiveDays: archiveMinimumDays })
   const retention = new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs })
   const processId = ids.uuid()
   const evaluator = new EvaluationThread(target, (repositoryId, signal) => readImageLabels({ database, openConfig, systemContext }, repositoryId, signal))

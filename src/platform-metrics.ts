@@ -1,8 +1,10 @@
 import { Counter, Gauge, Registry } from 'prom-client'
+import type { ArchiveCounters } from './archive/index.ts'
 import type { CollectionCounters } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
+import type { ArchiveContents } from './storage/metadata/stores/archive-store.ts'
 
 export interface PlatformMetrics {
   readonly registry: Registry
@@ -95,6 +97,48 @@ export function addCollectionMetrics({ registry }: PlatformMetrics, counters: Re
       collect() {
         this.reset()
         this.inc(counters[counter as keyof CollectionCounters])
+      },
+    })
+  }
+}
+
+/** Adds what is in the archive, and what was moved. */
+export function addArchiveMetrics(
+  { registry }: PlatformMetrics,
+  counters: Readonly<ArchiveCounters>,
+  readContents: () => Promise<ArchiveContents>,
+): void {
+  const moved = {
+    archivedBlobs: ['stowage_archive_archived_blobs_total', 'Blobs moved to the archive'],
+    archivedBytes: ['stowage_archive_archived_bytes_total', 'Bytes that blobs moved to the archive have'],
+    restoredBlobs: ['stowage_archive_restored_blobs_total', 'Blobs moved back from the archive'],
+    restoredBytes: ['stowage_archive_restored_bytes_total', 'Bytes that blobs moved back from the archive have'],
+    failures: ['stowage_archive_failures_total', 'Moves to or from the archive that failed and were put off'],
+  } as const
+  for (const [counter, [name, help]] of Object.entries(moved)) {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset()
+        this.inc(counters[counter as keyof ArchiveCounters])
+      },
+    })
+  }
+  const contents = {
+    blobs: ['stowage_archive_blobs', 'Blobs in the archive, counted some minutes ago'],
+    sizeBytes: ['stowage_archive_blob_bytes', 'Bytes that the blobs in the archive have'],
+    storedBytes: ['stowage_archive_stored_bytes', 'Bytes that the blobs in the archive take there'],
+    activatingImages: ['stowage_archive_activating_images', 'Images that wait for their blobs to come back from the archive'],
+  } as const
+  for (const [content, [name, help]] of Object.entries(contents)) {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      async collect() {
+        this.set((await readContents())[content as keyof ArchiveContents])
       },
     })
   }

@@ -40,7 +40,7 @@ import type { Clock } from './internal/clock.ts'
 import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
-import { endOfLife } from './platform-lifecycle.ts'
+import { endOfLife, startArchivist } from './platform-lifecycle.ts'
 import { addScrubMetrics, platformMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
@@ -268,6 +268,7 @@ async function build(
     },
   })
   const bootId = await readBootId(ids)
+  const archivist = startArchivist({ database, blobStore, damageWatch, ids, clock, logger, systemContext, owner: ids.uuid() }, metrics, releases)
   const registryDependencies = {
     database,
     blobStore,
@@ -278,6 +279,7 @@ async function build(
     uploadLifetimeMs: config.uploadExpiryMs,
     trashRetentionMs: config.trashRetentionMs,
     restoreOnPull: config.restoreOnPull,
+    archive: { restoreOnPull: config.archiveRestoreOnPull, onWork: () => void archivist.work() },
     quotas: config.quotas,
     publishTurns: new FairShare({ limit: publicationsOfAccounts, perTurn: Number.POSITIVE_INFINITY }),
     uploadTurns: new UploadTurns(ids.uuid()),
@@ -332,7 +334,7 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const { erasures, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openLinkedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
+  const { erasures, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)

@@ -19,6 +19,7 @@ const storageParts = ['storage/metadata', 'storage/blobs', 'storage/jobs', 'stor
 const rules = ['registry', 'iam', 'kms'] as const
 
 const processes = [
+  'archive',
   'backup',
   'integrity',
   'lifecycle',

@@ -19,16 +19,17 @@ interface RetireWords extends ImageWords {
 export function addImage(program: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
   const image = program
     .command('image')
-    .description('Where an image is on its way to its end, and its retirement with notice.')
+    .description('Where an image is on its way to its end, the archive, and retirement with notice.')
     .addHelpText(
       'after',
       `
 An image is named as <repository>:<tag> or <repository>@<digest>, without the registry's host.
-docs/operations/retirement.md tells what each state means for whoever pulls.
+docs/operations/retirement.md and archive.md tell what each state means for whoever pulls.
 ${awsHelp}
 
 Examples:
   $ stowage image describe team/app:v1
+  $ stowage image archive team/app:v1
   $ stowage image retire team/app:v1 --reason "has CVE-2026-1234" --replaced-by team/app:v2 --delete-at 2027-01-31
   $ stowage image retire team/app:v1 --state blocked --reason "has CVE-2026-1234"
   $ stowage image unretire team/app:v1`,
@@ -40,6 +41,14 @@ Examples:
     const { describeImage } = await import('./image.ts')
     onExit(await describeImage(io, { image: name, ...optionsOf(words) }))
   })
+  const addChange = (name: string, description: string, target: 'ARCHIVE' | 'STANDARD'): void => {
+    add(name, description).action(async (image: ImageName, words: ImageWords) => {
+      const { changeStorageClass } = await import('./image-archive.ts')
+      onExit(await changeStorageClass(io, { image, ...optionsOf(words) }, target))
+    })
+  }
+  addChange('archive', 'Put an image into the archive: it is kept, and cannot be pulled.', 'ARCHIVE')
+  addChange('activate', 'Restore an image from the archive.', 'STANDARD')
   add('retire', 'Deprecate or block an image, and say what becomes of it when.')
     .addOption(new Option('--state <state>', 'from now on').choices(['deprecated', 'blocked']).default('deprecated'))
     .requiredOption('--reason <text>', 'why, for whoever pulls it')

@@ -1,10 +1,10 @@
-import { resolve } from 'node:path'
 import { z } from 'zod'
 import { parseAccountId, parseRegion, type Region } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
 import { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
 import { parsePrivateHosts } from './private-hosts.ts'
+import { flag, parsed, path, valueOf, wholeNumber } from './setting-values.ts'
 import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type NetworkRange } from './address.ts'
 
 /*
@@ -38,40 +38,6 @@ const maxDurationMs = 14 * day
 /** Beyond anything there is to count; keeps bytes of as many MiB an exact number. */
 const maxQuota = 1_000_000_000
 
-function parsed<T>(parse: (text: string) => T | undefined, message: string): z.ZodType<T, string> {
-  return z.string().transform((text, context) => {
-    const value = parse(text)
-    if (value !== undefined) return value
-    context.addIssue({ code: 'custom', message })
-    return z.NEVER
-  })
-}
-
-/** As `parsed`, for the parsers of src/values, which throw. */
-function valueOf<T>(parse: (text: string) => T, message: string): z.ZodType<T, string> {
-  return parsed((text) => {
-    try {
-      return parse(text)
-    } catch {
-      return undefined
-    }
-  }, message)
-}
-
-function wholeNumber(min: number, max: number, unit: string): z.ZodType<number, string> {
-  const message = `write a whole number of ${unit} from ${min} to ${max}`
-  return parsed((text) => {
-    const value = /^\d{1,15}$/u.test(text) ? Number(text) : Number.NaN
-    return value >= min && value <= max ? value : undefined
-  }, message)
-}
-
-const flag = parsed((text) => {
-  if (['true', '1', 'yes', 'on'].includes(text.toLowerCase())) return true
-  if (['false', '0', 'no', 'off'].includes(text.toLowerCase())) return false
-  return undefined
-}, 'write true or false')
-
 function parsePublicUrl(text: string): string | undefined {
   const url = URL.parse(text)
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return undefined
@@ -104,8 +70,6 @@ function parseRegions(text: string): ReadonlySet<Region> | undefined {
     return undefined
   }
 }
-
-const path = z.string().transform((text) => resolve(text))
 
 export const settings = z.object({
   listen: parsed(parseListenAddress, 'write host:port with an IP address or localhost, such as 127.0.0.1:5050 or [::1]:5050')
@@ -415,6 +379,19 @@ export const settings = z.object({
     group: 'Operation',
     form: '`true` or `false`',
     description: 'Whether a pull of an image that a lifecycle policy deleted brings it back, as long as it is in the trash.',
+  }),
+  archiveMinimumDays: wholeNumber(0, 3650, 'days').optional().register(settingNotes, {
+    env: 'STOWAGE_ARCHIVE_MINIMUM_DAYS',
+    group: 'Operation',
+    form: 'days',
+    description: 'A lifecycle policy that would delete images sooner after they were archived is refused.',
+    unset: '0; with `STOWAGE_STRICT_ECR` 90, as with ECR',
+  }),
+  archiveRestoreOnPull: flag.prefault('false').register(settingNotes, {
+    env: 'STOWAGE_ARCHIVE_RESTORE_ON_PULL',
+    group: 'Operation',
+    form: '`true` or `false`',
+    description: 'Whether a pull of an archived image begins to restore it. The pull itself is refused either way, as by ECR; a later one succeeds.',
   }),
   gcIntervalMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('60000').register(settingNotes, {
     env: 'STOWAGE_GC_INTERVAL_MS',

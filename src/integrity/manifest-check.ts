@@ -24,6 +24,8 @@ async function findDangling(session: Session, manifests: readonly WalkedManifest
       const manifest = byId.get(reference.manifestId)
       // What a trashed image names may be gone; a quarantined blob is reported once, not for each image that names it.
       if (manifest?.isLiving !== true || reference.state === 'sound' || reference.state === 'unavailable') continue
+      // Nobody is to see what only archived images have.
+      if (!manifest.isActive && reference.state === 'invisible') continue
       findings.push(danglingReference(manifest, reference))
     }
     after = page.last

@@ -85,7 +85,7 @@ export async function comparePolicies(
     }
     await nextTurn()
   }
-  for (const fate of side(before, after)) {
+  for (const fate of side(deletions(before), deletions(after))) {
     waiting.push(fate)
     if (waiting.length === imagesPerStep) await flush()
   }
@@ -97,17 +97,20 @@ function isChanged({ before, after }: Fate): boolean {
   return (before === undefined) !== (after === undefined)
 }
 
-/** Images that only the second of two evaluations of one repository would delete. */
+/**
+ * Images that only the second of two evaluations of one repository would delete, or archive: what the first would delete may be
+ * archived, not the other way round.
+ */
 export function countSurprises(before: Decisions, after: Decisions): number {
   let surprises = 0
-  for (const fate of side(before, after)) if (fate.after !== undefined && fate.before === undefined) surprises += 1
+  for (const { before: was, after: is } of side(before[Symbol.iterator](), after[Symbol.iterator]())) {
+    if (is !== undefined && was?.action !== is.action && was?.action !== 'expire') surprises += 1
+  }
   return surprises
 }
 
 /** Both in the order of the images' numbers, as decisions come. */
-function* side(before: Decisions, after: Decisions): Generator<Fate> {
-  const left = deletions(before)
-  const right = deletions(after)
+function* side(left: Iterator<Decision, undefined>, right: Iterator<Decision, undefined>): Generator<Fate> {
   let was = left.next().value
   let is = right.next().value
   while (was !== undefined || is !== undefined) {

@@ -11,18 +11,20 @@ export interface RunCaution {
 }
 
 /**
- * Why somebody should look at a run before it removes anything: it would empty the repository, or take a large share of it, or
+ * Why somebody should look at a run before it removes or archives anything: it would empty the repository, or take a large share of it, or
  * it acts by policies that were just changed and would take `surprising` images that the ones before had left alone. Undefined:
  * nothing speaks against it.
  */
 export function concernAbout(decisions: Decisions, surprising: number | undefined, caution: RunCaution): string | undefined {
   if (!caution.isOn) return undefined
-  const { imageCount, expireCount } = decisions
-  if (expireCount === imageCount && expireCount > 1) return `it would remove all ${imageCount} images of the repository`
-  const share = (100 * expireCount) / imageCount
-  if (expireCount > caution.alwaysAllowed && share > caution.maxSharePercent) {
-    return `it would remove ${expireCount} of ${imageCount} images, which is more than ${caution.maxSharePercent} %`
+  const { imageCount, expireCount, transitionCount } = decisions
+  const count = expireCount + transitionCount
+  const verb = transitionCount === 0 ? 'remove' : expireCount === 0 ? 'archive' : 'remove or archive'
+  if (count === imageCount && count > 1) return `it would ${verb} all ${imageCount} images of the repository`
+  const share = (100 * count) / imageCount
+  if (count > caution.alwaysAllowed && share > caution.maxSharePercent) {
+    return `it would ${verb} ${count} of ${imageCount} images, which is more than ${caution.maxSharePercent} %`
   }
   if (surprising === undefined || surprising === 0) return undefined
-  return `the policy was changed, and would remove ${surprising} ${surprising === 1 ? 'image' : 'images'} that the one before had left alone`
+  return `the policy was changed, and would ${verb} ${surprising} ${surprising === 1 ? 'image' : 'images'} that the one before had left alone`
 }

@@ -89,6 +89,8 @@ function needsOf(policies: readonly CompiledPolicy[]): Needs {
 interface IndexFacts {
   /** Listed by one of them. */
   readonly listed: ReadonlySet<number>
+  /** Listed by one that is not in the archive. */
+  readonly listedInUse: ReadonlySet<number>
   /** The latest pull and use of what an index lists, by the index. */
   readonly pulls: ReadonlyMap<number, number>
   readonly uses: ReadonlyMap<number, number>
@@ -98,17 +100,19 @@ interface IndexFacts {
 
 async function readIndexes(session: Session, repositoryId: number, needs: Needs, signal: AbortSignal | undefined): Promise<IndexFacts> {
   const listed = new Set<number>()
+  const listedInUse = new Set<number>()
   const pulls = new Map<number, number>()
   const uses = new Map<number, number>()
   const ofBlobs = new Set<number>()
   for (let after = 0; ; ) {
     signal?.throwIfAborted()
     const page = await childrenOfIndexes(session, { repositoryId, after, limit: windowSize })
-    if (page === undefined) return { listed, pulls, uses, ofBlobs }
+    if (page === undefined) return { listed, listedInUse, pulls, uses, ofBlobs }
     const withManifests = new Set<number>()
-    for (const { indexId, childId, lastPulledAt, lastUsedAt } of page.children) {
+    for (const { indexId, indexClass, childId, lastPulledAt, lastUsedAt } of page.children) {
       if (childId === null) continue
       listed.add(childId)
+      if (indexClass !== 'archived') listedInUse.add(childId)
       withManifests.add(indexId)
       if (needs.pulls || needs.uses) raise(pulls, indexId, lastPulledAt)
       if (needs.uses) raise(uses, indexId, lastUsedAt)
@@ -175,7 +179,8 @@ async function factsOf(
         : 'image',
       labels: described?.get(row.id)?.labels,
       annotations: described?.get(row.id)?.annotations,
-      isPartOfUnit: indexes.listed.has(row.id) || (row.subject !== null && subjects.has(digestFromBytes(row.subject))),
+      // An index in the archive needs none of what it lists to be pulled: what else is active may follow it.
+      isPartOfUnit: (row.storageClass === 'active' ? indexes.listedInUse : indexes.listed).has(row.id) || (row.subject !== null && subjects.has(digestFromBytes(row.subject))),
     }
   })
 }

@@ -63,8 +63,14 @@ export async function explainImage(
   const ruled = why === undefined || policies.length === 0 ? 'It stays: the repository is under no lifecycle policy.' : why.text
   const isVetoed = messages.length > 0
   const state = isVetoed || why === undefined || why.action === 'none' ? 'kept' : why.action === 'expire' ? 'expires' : 'archives'
-  const text = isVetoed ? `It stays, whatever the rules say: ${messages.join('; ')}. Of the rules: ${ruled}` : ruled
+  const said = isVetoed ? `It stays, whatever the rules say: ${messages.join('; ')}. Of the rules: ${ruled}` : ruled
+  const text = row.storage_class === 'active' ? said : `${archiveWords(row.storage_class, row.last_archived_at)} ${said}`
   return { digest, state, text, verdicts, vetoes: messages, trash: undefined }
+}
+
+function archiveWords(storageClass: string, archivedAt: number | null): string {
+  if (storageClass === 'activating') return 'It is being restored from the archive.'
+  return `It is in the archive${archivedAt === null ? '' : ` since ${time(archivedAt)}`}, and cannot be pulled until it is restored.`
 }
 
 function time(ms: number): string {

@@ -5,7 +5,6 @@ import type { Session } from '../storage/metadata/session.ts'
 import { findLifecycleState, findPolicyAt, listPolicyVersions, policiesInForce, type PolicyVersionRow } from '../storage/metadata/stores/lifecycle-policy-store.ts'
 import type { RepositoryName } from '../values/index.ts'
 import { deleteLifecyclePolicy, ecrPolicyOf, policyUnknown, putLifecyclePolicy } from './commands/policies.ts'
-import { lifecycleError } from './errors.ts'
 import { parseEcrPolicy, parseRetentionPolicy, type CompiledPolicy, type ParsedPolicy } from './policy/index.ts'
 
 export interface LifecycleSettings {
@@ -13,6 +12,8 @@ export interface LifecycleSettings {
   readonly strict: boolean
   /** How long after a change of policies or images they are acted by. */
   readonly intervalMs: number
+  /** Rules may not delete sooner after archiving than this; undefined: 90 in strict mode, else none. */
+  readonly minimumArchiveDays?: number | undefined
 }
 
 /** A policy that a repository is under. */
@@ -40,14 +41,13 @@ export class LifecyclePolicies {
 
   /** Reads a policy as `put` does, changing nothing. Throws `policy-invalid`. */
   parse(text: string): ParsedPolicy {
-    return parseEcrPolicy(text, { strict: this.#settings.strict })
+    const { strict, minimumArchiveDays } = this.#settings
+    return parseEcrPolicy(text, { strict, ...(minimumArchiveDays === undefined ? {} : { minimumArchiveDays }) })
   }
 
   /** The normal form of a policy that would be carried out. Throws `policy-invalid`. */
   check(text: string): string {
-    const { text: document, policy } = this.parse(text)
-    if (policy.rules.some(({ action }) => action === 'transition')) throw noArchive()
-    return document
+    return this.parse(text).text
   }
 
   /** The policy in its normal form, as it is kept. Throws `repository-unknown`, `policy-invalid`. */
@@ -83,14 +83,6 @@ export class LifecyclePolicies {
     const policy = await findPolicyAt(reader, ecrPolicyOf(context.registry.id, id))
     return policy === undefined ? [] : listPolicyVersions(reader, policy.id, page.before, page.limit)
   }
-}
-
-/** A policy is carried out or refused. */
-function noArchive() {
-  return lifecycleError(
-    'policy-invalid',
-    "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: This server has no archive yet, and takes no policy that would move images there.'",
-  )
 }
 
 /** Every policy that a repository is under, ready to be evaluated. */

@@ -39,11 +39,7 @@ export class RetentionPolicies {
 
   /** Reads a policy as `put` does, changing nothing. Throws `policy-invalid`. */
   parse(text: string): ParsedPolicy {
-    const parsed = parseRetentionPolicy(text)
-    if (parsed.policy.rules.some(({ action }) => action === 'transition')) {
-      throw lifecycleError('policy-invalid', 'This server has no archive yet, and takes no rule with the action "archive".')
-    }
-    return parsed
+    return parseRetentionPolicy(text)
   }
 
   /** Throws `policy-invalid`, `repository-unknown`, `limit-exceeded`. */

@@ -12,6 +12,7 @@ export interface LifecycleFailure {
 export interface RunSummary {
   readonly images: number
   readonly expired: number
+  readonly archived: number
   /** With children and referrers. */
   readonly manifests: number
   /** Changed since the evaluation, and left for the next. */
@@ -20,13 +21,13 @@ export interface RunSummary {
   readonly lifecycleEventFailureDetails: readonly LifecycleFailure[]
 }
 
-export const noSummary: RunSummary = { images: 0, expired: 0, manifests: 0, changed: 0, failed: 0, lifecycleEventFailureDetails: [] }
+export const noSummary: RunSummary = { images: 0, expired: 0, archived: 0, manifests: 0, changed: 0, failed: 0, lifecycleEventFailureDetails: [] }
 
 export function summaryOf(run: Pick<RunRow, 'summary'> | undefined): RunSummary {
   return { ...noSummary, ...(JSON.parse(run?.summary ?? '{}') as Partial<RunSummary>) }
 }
 
 /** Whether a run has done something, so that its summary does not tell what it is about to do. */
-export function hasBegun({ expired, changed, failed }: Pick<RunSummary, 'expired' | 'changed' | 'failed'>): boolean {
-  return expired + changed + failed > 0
+export function hasBegun({ expired, archived, changed, failed }: Pick<RunSummary, 'expired' | 'archived' | 'changed' | 'failed'>): boolean {
+  return expired + archived + changed + failed > 0
 }

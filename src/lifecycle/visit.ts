@@ -22,7 +22,7 @@ import { policiesSeen } from './policies-seen.ts'
 import { policiesOf, type PolicyInForce } from './policies.ts'
 import { hasBegun, noSummary, summaryOf, type RunSummary } from './run-summary.ts'
 
-/** Images taken to the trash by one command: it holds the repository's lock for some tens of milliseconds. */
+/** Images taken to the trash or the archive by one command: it holds the repository's lock for some tens of milliseconds. */
 const imagesPerCommand = 50
 /** Evaluations begun anew because the repository or its policies changed meanwhile; then the next sweep tries again. */
 const maxAttempts = 5
@@ -113,14 +113,15 @@ export class Visit {
     if (await this.#wasCancelled()) return this.#restAfterCancelling()
     const { decisions } = evaluated
     const dueByTime = decisions.dueAtMs ?? never
-    if (decisions.expireCount === 0) {
+    const decidedCount = decisions.expireCount + decisions.transitionCount
+    if (decidedCount === 0) {
       await this.#dropOpen(open)
       await finish(dueByTime, true)
       return true
     }
     const again = startedAt + this.#settings.intervalMs
     const run = await this.#openRun(open, seen.policies)
-    const planned = hasBegun(run.done) ? run.done : { ...noSummary, images: decisions.expireCount }
+    const planned = hasBegun(run.done) ? run.done : { ...noSummary, images: decidedCount }
     const vetoes = await this.#vetoes()
     const concern = vetoes ?? (run.isConfirmed ? undefined : concernAbout(decisions, evaluated.surprising, this.#settings.caution))
     if (concern !== undefined) {
@@ -197,7 +198,7 @@ export class Visit {
     for (const run of open) {
       const summary = summaryOf(run)
       // Stopped in the middle: what it did, it did.
-      if (summary.expired > 0) await this.#note(run.id, 'done', null, summary, true)
+      if (summary.expired + summary.archived > 0) await this.#note(run.id, 'done', null, summary, true)
       else await this.#note(run.id, 'cancelled', 'its policies are no longer those in force, or have nothing to do any more', summary, true)
     }
   }
@@ -252,7 +253,7 @@ export class Visit {
     return previous
   }
 
-  /** Takes what was decided to the trash. `stale`: what was evaluated is not so any more, and has to be evaluated anew. */
+  /** Takes what was decided to the trash or the archive. `stale`: what was evaluated is not so any more, and has to be evaluated anew. */
   async #apply(
     run: OpenRun,
     { policies, evaluated: { decisions, ids, fingerprints }, seen }: Pick<Attempt, 'policies' | 'evaluated' | 'seen'>,
@@ -279,9 +280,8 @@ export class Visit {
     // Decisions come in the order in which the images were read.
     let row = 0
     for (const { manifestId, action, policy, rule } of decisions) {
-      if (action !== 'expire') continue
       while (ids[row] !== manifestId) row += 1
-      images.push({ manifestId, fingerprint: fingerprints[row]!, rule: `rule ${rule} of the policy of ${policies[policy]!.from}` })
+      images.push({ manifestId, fingerprint: fingerprints[row]!, action, rule: `rule ${rule} of the policy of ${policies[policy]!.from}` })
       if (images.length < imagesPerCommand) continue
       const flushed = await flush()
       if (flushed !== 'done') return flushed

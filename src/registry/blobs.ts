@@ -1,5 +1,7 @@
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { isHeldByArchive } from '../storage/metadata/stores/archive-store.ts'
 import {
+  findLocatedBlob,
   findReadableBlob,
   findVisibleBlob,
   isQuarantined,
@@ -19,7 +21,7 @@ import { registryError } from './errors.ts'
 import { registryOf } from './repositories.ts'
 import type { Registry } from './types.ts'
 
-export type BlobOperations = Pick<Registry, 'statBlob' | 'openBlob' | 'openLinkedBlob' | 'isBlobReferenced' | 'mountBlob' | 'deleteBlob'>
+export type BlobOperations = Pick<Registry, 'statBlob' | 'openBlob' | 'openLinkedBlob' | 'openNamedBlob' | 'isBlobArchived' | 'isBlobReferenced' | 'mountBlob' | 'deleteBlob'>
 
 /** Repositories considered as the source of a mount that names none. */
 const maxMountSources = 100
@@ -88,6 +90,20 @@ export function blobOperations(deps: { database: MetadataDatabase; damageWatch: 
       const blob = await findReadableBlob(database.reader, registryId, repository.name, digest)
       if (!blob) throw await explainAbsence(registryId, repository.name, digest)
       return { digest, sizeBytes: blob.sizeBytes, content: await damageWatch.open(digest, blob) }
+    },
+
+    async openNamedBlob({ registryId, repositoryId, digest }) {
+      const repository = await findRepositoryRowById(database.reader, repositoryId)
+      if (repository?.registry_id !== registryId) throw blobUnknown(digest)
+      const isNamed = (await referencingManifests(database.reader, repositoryId, digest)).length > 0
+      const blob = isNamed ? await findLocatedBlob(database.reader, repository.domain_id, digest) : undefined
+      if (!blob) throw await explainAbsence(registryId, repository.name, digest)
+      return { digest, sizeBytes: blob.sizeBytes, content: await damageWatch.open(digest, blob) }
+    },
+
+    async isBlobArchived(context, name, digest) {
+      const { id } = await readRepository(database.reader, registryOf(context), name)
+      return isHeldByArchive(database.reader, id, digest)
     },
 
     async isBlobReferenced(context, name, digest) {

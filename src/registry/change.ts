@@ -65,6 +65,25 @@ export async function auditRegistry(
   await recordAudit(tx, context, { action, resource, detail: { registryId: context.accountId, ...detail } })
 }
 
+/** As ECR tells of an image that went to the archive, or came back: without its tags. */
+export async function storageClassEvent(
+  tx: Session,
+  context: CommandContext,
+  repository: { readonly id: number; readonly name: string },
+  event: { target: 'ARCHIVE' | 'STANDARD'; digest: string; mediaType: string; artifactType: string | undefined },
+): Promise<void> {
+  await recordEvent(tx, context, repository.id, 'ECR Image Action', {
+    result: 'SUCCESS',
+    'repository-name': repository.name,
+    'image-digest': event.digest,
+    'action-type': 'UPDATE_STORAGE_CLASS',
+    'target-storage-class': event.target,
+    'manifest-media-type': event.mediaType,
+    ...(event.artifactType === undefined ? {} : { 'artifact-media-type': event.artifactType }),
+    ...(event.target === 'STANDARD' ? { 'last-activated-at': new Date(context.nowMs).toISOString() } : {}),
+  })
+}
+
 /** Puts an event of an image into the outbox, in the words of ECR's EventBridge events. */
 export async function imageEvent(
   tx: Session,

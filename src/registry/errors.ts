@@ -46,6 +46,8 @@ export type RegistryErrorCode =
   | 'tag-change-unknown'
   | 'tag-changed-since'
   | 'image-blocked'
+  | 'image-archived'
+  | 'storage-class-unsupported'
 
 export function registryError(
   code: RegistryErrorCode,

@@ -12,9 +12,12 @@ const maxUnitMembers = 2000
  * What goes and comes with an image: the manifests that it lists and that nothing else lists, and the referrers of it and of
  * those. What has a tag of its own, child or referrer, is an image of its own and stays. The image comes first.
  *
+ * With `archive`, of what goes to the archive: only what is active, and what archived indexes list they list in vain already.
+ *
  * The caller holds the repository's lock.
  */
-export async function collectUnit(tx: Session, root: ManifestRow): Promise<ManifestRow[]> {
+export async function collectUnit(tx: Session, root: ManifestRow, purpose: 'trash' | 'archive' = 'trash'): Promise<ManifestRow[]> {
+  const mayJoin = ({ storage_class: storageClass }: ManifestRow): boolean => purpose === 'trash' || storageClass === 'active'
   const members = new Map<number, ManifestRow>([[root.id, root]])
   let newest = [root.id]
   // Listed by something that is not of the unit: as far as is known yet.
@@ -25,15 +28,36 @@ export async function collectUnit(tx: Session, root: ManifestRow): Promise<Manif
       ...(await livingChildrenOf(tx, newest)),
       ...(await livingReferrersOf(tx, newest, maxUnitMembers)),
     ]
-    const candidates = new Map(found.filter(({ id, isTagged }) => !isTagged && !members.has(id)).map((row) => [row.id, row]))
+    const candidates = new Map(found.filter((row) => !row.isTagged && !members.has(row.id) && mayJoin(row)).map((row) => [row.id, row]))
     const heldBack = new Set<number>()
-    for (const { child, parent } of candidates.size === 0 ? [] : await livingParentsOf(tx, [...candidates.keys()])) {
-      if (!members.has(parent)) heldBack.add(child)
+    for (const { child, parent, parentClass } of candidates.size === 0 ? [] : await livingParentsOf(tx, [...candidates.keys()])) {
+      if (!members.has(parent) && (purpose === 'trash' || parentClass !== 'archived')) heldBack.add(child)
     }
     listedElsewhere = [...candidates.values()].filter(({ id }) => heldBack.has(id))
     const joining = [...candidates.values()].filter(({ id }) => !heldBack.has(id)).slice(0, maxUnitMembers - members.size)
     for (const row of joining) members.set(row.id, row)
     newest = joining.map(({ id }) => id)
+  }
+  return [...members.values()]
+}
+
+/**
+ * What comes out of the archive with an image: everything that it lists, whatever else lists it and with tags of its own too,
+ * since without it the image cannot be pulled; and the referrers of all of these. Only what is not active already: the image
+ * itself may be. The caller holds the repository's lock.
+ */
+export async function collectArchived(tx: Session, root: ManifestRow): Promise<ManifestRow[]> {
+  const members = new Map<number, ManifestRow>()
+  const seen = new Set([root.id])
+  if (root.storage_class !== 'active') members.set(root.id, root)
+  for (let newest = [root.id]; newest.length > 0 && members.size < maxUnitMembers; ) {
+    const found = [...(await livingChildrenOf(tx, newest)), ...(await livingReferrersOf(tx, newest, maxUnitMembers))]
+    const joining = new Map(found.filter((row) => row.storage_class !== 'active' && !seen.has(row.id)).map((row) => [row.id, row]))
+    for (const row of joining.values()) {
+      seen.add(row.id)
+      if (members.size < maxUnitMembers) members.set(row.id, row)
+    }
+    newest = [...joining.keys()]
   }
   return [...members.values()]
 }

@@ -28,6 +28,7 @@ import { commandContext, type RequestContext } from './context.ts'
 import { registryError } from './errors.ts'
 import { statusOf, storageClassOf } from './image-status.ts'
 import { parseIdPosition, toPage } from './paging.ts'
+import { refuseArchived, type ArchiveSettings } from './archived-images.ts'
 import type { PullClock } from './pull-clock.ts'
 import { registryOf } from './repositories.ts'
 import { restoredForPull } from './restore-on-pull.ts'
@@ -56,6 +57,7 @@ export function manifestOperations(deps: {
   quotas: Quotas
   trashRetentionMs: number
   restoreOnPull: boolean
+  archive?: ArchiveSettings | undefined
 }): ManifestOperations {
   const { database, ids, pullClock, quotas, trashRetentionMs: retentionMs } = deps
 
@@ -67,6 +69,7 @@ export function manifestOperations(deps: {
     find: () => Promise<Found | undefined>,
   ): Promise<Found> => {
     const found = (await find()) ?? ((await restoredForPull(deps, context, name, reference)) ? await find() : undefined)
+    if (found === undefined) await refuseArchived(deps, context, name, reference)
     if (found === undefined) throw registryError('manifest-unknown', 'Requested image not found')
     return found
   }

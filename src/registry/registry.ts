@@ -1,4 +1,5 @@
 import { accountSettingOperations } from './account-settings.ts'
+import { archivedImageOperations, type ArchiveSettings } from './archived-images.ts'
 import { blobOperations } from './blobs.ts'
 import { creationTemplateOperations } from './creation-templates.ts'
 import type { DamageWatch } from './damage.ts'
@@ -21,6 +22,8 @@ export interface RegistryDependencies extends UploadDependencies {
   readonly trashRetentionMs: number
   /** Whether a pull brings back what a lifecycle policy deleted. */
   readonly restoreOnPull: boolean
+  /** Without it nothing is told that works in the archive, and pulls restore nothing from it. */
+  readonly archive?: ArchiveSettings | undefined
 }
 
 /** The registry's operations over a database and a blob store. */
@@ -36,6 +39,7 @@ export function createRegistry(deps: RegistryDependencies): Registry {
     ...imageStateOperations(deps),
     ...blobOperations(deps),
     ...trashOperations(deps),
+    ...archivedImageOperations(deps),
     ...retirementOperations(deps),
     ...uploadOperations(deps),
   }

@@ -1,7 +1,8 @@
 import { digestFromBytes, type Digest, type Tag } from '../values/index.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { Session } from '../storage/metadata/session.ts'
-import { hideBlob, referencingManifests } from '../storage/metadata/stores/blob-index.ts'
+import { activeManifestsNaming } from '../storage/metadata/stores/archive-store.ts'
+import { hideBlob } from '../storage/metadata/stores/blob-index.ts'
 import { recordTagChange } from '../storage/metadata/stores/change-log.ts'
 import { blobsOfManifest, trashManifestRow, type ManifestRow } from '../storage/metadata/stores/manifest-store.ts'
 import { lowerImageCount, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
@@ -88,7 +89,7 @@ async function hideBlobs(
   const blobs = new Map<number, Digest>()
   for (const member of members) for (const { blobId, digest } of await blobsOfManifest(tx, member.id)) blobs.set(blobId, digest)
   for (const [blobId, digest] of blobs) {
-    if ((await referencingManifests(tx, repository.id, digest)).length > 0) continue
+    if ((await activeManifestsNaming(tx, repository.id, digest)).length > 0) continue
     await hideBlob(tx, repository.id, blobId)
     suspicions.add({ kind: 'blob', repositoryId: 0, subjectId: blobId, reason: 'image deleted', now })
   }

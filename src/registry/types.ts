@@ -398,9 +398,9 @@ export interface Registry {
   deregisterPullTimeExclusion(context: RequestContext, principalArn: string): Promise<void>
   listPullTimeExclusions(context: RequestContext, page: PageRequest): Promise<Page<string>>
 
-  /** Throws `manifest-unknown`, `image-blocked`. Records the pull. */
+  /** Throws `manifest-unknown`, `image-blocked`, `image-archived`. Records the pull. */
   getManifest(context: RequestContext, name: RepositoryName, reference: Reference, options?: BlockedPulls): Promise<ManifestWithBytes>
-  /** Throws `manifest-unknown`, `image-blocked`. */
+  /** Throws `manifest-unknown`, `image-blocked`, `image-archived`. */
   headManifest(context: RequestContext, name: RepositoryName, reference: Reference, options?: BlockedPulls): Promise<StoredManifest>
   /** Where an image is on its way to its end, in the trash or before it. Throws `manifest-unknown`. */
   describeImageState(context: RequestContext, name: RepositoryName, image: ImageIdentifier): Promise<ImageState>
@@ -414,6 +414,16 @@ export interface Registry {
     image: ImageIdentifier,
     retirement: NewRetirement | undefined,
   ): Promise<{ digest: Digest; retirement: Retirement | undefined }>
+  /**
+   * Archives an image with what it lists and what refers to it, or begins to restore it. Where it is so already nothing changes.
+   * Throws `manifest-unknown`, `storage-class-unsupported`.
+   */
+  updateStorageClass(
+    context: RequestContext,
+    name: RepositoryName,
+    image: ImageIdentifier,
+    target: 'ARCHIVE' | 'STANDARD',
+  ): Promise<{ digest: Digest; status: ImageStatus }>
   putManifest(context: RequestContext, name: RepositoryName, input: NewManifest): Promise<PutManifestResult>
   /** What is in the trash of a registry, or of the repositories of one name, living and deleted; the newest first. */
   listTrash(context: RequestContext, name: RepositoryName | undefined, page: PageRequest): Promise<Page<TrashBatch>>
@@ -501,6 +511,10 @@ export interface Registry {
     repositoryId: number
     digest: Digest
   }): Promise<BlobInfo & { content: OpenBlob }>
+  /** Of a blob that a living manifest of the repository names, in the archive or not: for the server's own reading. */
+  openNamedBlob(blob: { registryId: number; repositoryId: number; digest: Digest }): Promise<BlobInfo & { content: OpenBlob }>
+  /** True when only images in the archive, or on their way out of it, hold the blob in the repository: nobody is given it. */
+  isBlobArchived(context: RequestContext, name: RepositoryName, digest: Digest): Promise<boolean>
   /** True when some manifest of the repository uses the blob (ECR serves only those layers by URL). */
   isBlobReferenced(context: RequestContext, name: RepositoryName, digest: Digest): Promise<boolean>
   /**

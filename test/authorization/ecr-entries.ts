@@ -99,6 +99,10 @@ export const ecrEntries: EntryTable = {
   'ecr:BatchGetImage': onRepository('BatchGetImage', { input: { imageIds: [{ imageTag: 'v1' }] }, granted: '200' }),
   'ecr:BatchDeleteImage': onRepository('BatchDeleteImage', { input: { imageIds: [{ imageTag: 'absent' }] }, granted: '200' }),
   'ecr:BatchDeleteImage by digest': onRepository('BatchDeleteImage', { input: { imageIds: [{ imageDigest: absentDigest }] }, granted: '200' }),
+  'ecr:UpdateImageStorageClass': onRepository('UpdateImageStorageClass', {
+    input: { imageId: { imageTag: 'absent' }, targetStorageClass: 'ARCHIVE' },
+    granted: 'ImageNotFoundException',
+  }),
   'ecr:DescribeImages': onRepository('DescribeImages', { granted: '200' }),
   'ecr:DescribeImages by tag': onRepository('DescribeImages', { input: { imageIds: [{ imageTag: 'v1' }] }, granted: '200' }),
   'ecr:ListImages': onRepository('ListImages', { granted: '200' }),

@@ -49,7 +49,7 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
   const policies = new LifecyclePolicies(database, { strict: false, intervalMs })
   const meanwhile = new Map<string, () => Promise<unknown>>()
   const evaluator = new PausedAfterwards(fixture.target, (repositoryId, signal) => {
-    const openConfig: OpenConfig = (blob) => registry.openLinkedBlob(blob)
+    const openConfig: OpenConfig = (blob) => registry.openNamedBlob(blob)
     return readImageLabels({ database, openConfig, systemContext }, repositoryId, signal)
   }, async (repositoryId) => {
     const name = (await findRepositoryRowById(database.reader, repositoryId))?.name ?? ''

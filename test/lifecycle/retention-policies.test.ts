@@ -134,7 +134,6 @@ describe.each(databases)('retention policies on %s', (kind) => {
     ['no JSON', 'rules: []'],
     ['no rule', '{"rules":[]}'],
     ['an unknown action', policyOf({ action: 'expire', olderThan: '1d' })],
-    ['a rule for the archive', policyOf({ action: 'archive', olderThan: '30d' })],
     ['a rule that removes all', policyOf({ action: 'delete' })],
   ])('are refused, and nothing is changed, where they have %s', async (_, text) => {
     const { name } = await world.newRepository()

@@ -1,5 +1,6 @@
 import { forgetBlob, forgetPlace, lockBlob } from '../../storage/metadata/stores/blob-removal.ts'
-import { referencingManifests, hideBlob } from '../../storage/metadata/stores/blob-index.ts'
+import { activeManifestsNaming, findPlacedBlob } from '../../storage/metadata/stores/archive-store.ts'
+import { hideBlob } from '../../storage/metadata/stores/blob-index.ts'
 import { defineCommand } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
 import { findRepositoryVetoes, findVetoes, registryHolds } from '../../registry/protection/index.ts'
@@ -148,7 +149,7 @@ export const reviewSight = defineCommand({
       return false
     }
     await dropReview(tx, review.id)
-    if (!blob || (await referencingManifests(tx, review.repositoryId, digestFromBytes(blob.digest))).length > 0) return false
+    if (!blob || (await activeManifestsNaming(tx, review.repositoryId, digestFromBytes(blob.digest))).length > 0) return false
     await hideBlob(tx, review.repositoryId, blob.id)
     await suspect(tx, { kind: 'blob', repositoryId: 0, subjectId: blob.id, reason: 'seen by nobody', now, delayMs: blobPromiseMs })
     return true
@@ -168,6 +169,10 @@ export const reviewBlob = defineCommand({
     const { isNeeded, places } = await condemn(tx, review.subjectId)
     for (const { locationId: subjectId } of places) {
       await suspect(tx, { kind: 'location', repositoryId: 0, subjectId, reason: 'blob is not needed', now, delayMs: 0 })
+    }
+    // What only archived images need by now.
+    if (isNeeded && (await findPlacedBlob(tx, review.subjectId))?.belongs === 'archive') {
+      await suspect(tx, { kind: 'placement', repositoryId: 0, subjectId: review.subjectId, reason: 'left to the archive', now, delayMs: 0 })
     }
     return !isNeeded
   },

@@ -243,6 +243,8 @@ export const awsErrors = {
   'tag-changed-since': { type: 'TagChangedException', status: 400 },
   'hold-unknown': { type: 'HoldNotFoundException', status: 400 },
   'image-blocked': { type: 'AccessDeniedException', status: 400 },
+  'image-archived': { type: 'ImageNotFoundException', status: 400 },
+  'storage-class-unsupported': { type: 'ImageStorageClassUpdateNotSupportedException', status: 400 },
 
   'policy-invalid': { type: 'InvalidParameterException', status: 400 },
   'lifecycle-policy-unknown': { type: 'LifecyclePolicyNotFoundException', status: 400 },

@@ -152,6 +152,9 @@ export const distributionErrors = {
   'tag-changed-since': { code: 'UNSUPPORTED', status: 400 },
   'hold-unknown': { code: 'UNSUPPORTED', status: 400 },
   'image-blocked': { code: 'DENIED', status: 403 },
+  // As ECR answers: for a pull it is not there.
+  'image-archived': { code: 'MANIFEST_UNKNOWN', status: 404 },
+  'storage-class-unsupported': { code: 'UNSUPPORTED', status: 400 },
 
   'endpoint-unknown': { code: 'UNSUPPORTED', status: 404 },
   'method-not-allowed': { code: 'UNSUPPORTED', status: 405 },

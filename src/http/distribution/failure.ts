@@ -75,7 +75,8 @@ function errorDocument(error: unknown, code: string, requestId: string): Record<
 function failureHeaders(error: PlatformError, status: number): OutgoingHttpHeaders {
   const { allow, retryAfterMs, sizeBytes } = error.detail
   if (status === 405 && Array.isArray(allow)) return { Allow: allow.join(', ') }
-  if (status === 429 || status === 503) {
+  if (error.code === 'image-archived' && typeof retryAfterMs !== 'number') return {}
+  if (status === 429 || status === 503 || error.code === 'image-archived') {
     const waitMs = typeof retryAfterMs === 'number' ? retryAfterMs : defaultRetryAfterMs
     return { 'Retry-After': Math.max(1, Math.ceil(waitMs / 1000)) }
   }

@@ -1,3 +1,4 @@
+import { archiveUnit } from '../../registry/archive.ts'
 import { audit } from '../../registry/change.ts'
 import { collectUnit } from '../../registry/image-unit.ts'
 import { openVetoes, vetoText } from '../../registry/protection/index.ts'
@@ -26,7 +27,7 @@ import { lifecycleError } from '../errors.ts'
 import { fingerprintOf } from '../fingerprint.ts'
 import { policiesSeen } from '../policies-seen.ts'
 import { hasBegun, noSummary, summaryOf, type LifecycleFailure } from '../run-summary.ts'
-import type { ImageFacts } from '../policy/index.ts'
+import type { Action, ImageFacts } from '../policy/index.ts'
 
 export const claimLifecycle = defineCommand({
   name: 'claim-lifecycle',
@@ -128,6 +129,7 @@ export function runUnknown(id: string) {
 export interface DecidedImage {
   readonly manifestId: number
   readonly fingerprint: number
+  readonly action: Action
   readonly rule: string
 }
 
@@ -160,17 +162,18 @@ export interface ApplyOutcome {
   /** Somebody has cancelled the run: nothing was done. */
   readonly isCancelled: boolean
   readonly expired: number
+  readonly archived: number
   /** Of units: with children and referrers. */
   readonly manifests: number
   readonly changed: number
   readonly failures: readonly LifecycleFailure[]
 }
 
-const nothingDone: ApplyOutcome = { isStale: false, isCancelled: false, expired: 0, manifests: 0, changed: 0, failures: [] }
+const nothingDone: ApplyOutcome = { isStale: false, isCancelled: false, expired: 0, archived: 0, manifests: 0, changed: 0, failures: [] }
 
 /**
- * Takes what rules decided about to the trash, having looked at each image again under the repository's lock: one that was
- * tagged, activated, pulled, protected, leased or listed meanwhile stays. Nothing goes by a policy that was changed or taken
+ * Takes what rules decided about to the trash or the archive, having looked at each image again under the repository's lock: one
+ * that was tagged, activated, pulled, protected, leased or listed meanwhile stays. Nothing goes by a policy that was changed or taken
  * away, nor by a run that was cancelled.
  */
 export const applyLifecycle = defineCommand({
@@ -188,22 +191,23 @@ export const applyLifecycle = defineCommand({
     const failures: LifecycleFailure[] = []
     const free = await withoutHolders(tx, unchanged, failures)
     const vetoes = await guards.ofManifests(free.map(({ row }) => row.id))
-    let expired = 0
+    const done = { expire: 0, transition: 0 }
     let manifests = 0
     const suspicions = collectSuspicions()
-    for (const { row, rule } of free) {
+    for (const { row, rule, action } of free) {
       const held = vetoes.get(row.id)
       if (held) {
         failures.push({ imageDigest: digestFromBytes(row.digest), failureCode: 'ImageInUse', failureReason: vetoText(held) })
         continue
       }
-      const trashed = await trashOne(tx, repository, row, rule, input, suspicions, context)
-      if (trashed === 0) continue
-      expired += 1
-      manifests += trashed
+      const take = action === 'expire' ? trashOne : archiveOne
+      const taken = await take(tx, repository, row, rule, input, suspicions, context)
+      if (taken === 0) continue
+      done[action] += 1
+      manifests += taken
     }
     await suspicions.write(tx)
-    const outcome = { ...nothingDone, expired, manifests, changed, failures }
+    const outcome = { ...nothingDone, expired: done.expire, archived: done.transition, manifests, changed, failures }
     await addToRun(tx, input, outcome, context)
     return outcome
   },
@@ -218,10 +222,11 @@ async function addToRun(tx: Session, { runId, batch, images }: ApplyInput, outco
   if (!run) return
   // Of a run that has done nothing yet the summary says what was planned.
   const before = hasBegun(summaryOf(run)) ? summaryOf(run) : noSummary
-  const sum = (name: 'images' | 'expired' | 'manifests' | 'changed' | 'failed', added: number): number => before[name] + added
+  const sum = (name: 'images' | 'expired' | 'archived' | 'manifests' | 'changed' | 'failed', added: number): number => before[name] + added
   const summary = {
     images: sum('images', images.length),
     expired: sum('expired', outcome.expired),
+    archived: sum('archived', outcome.archived),
     manifests: sum('manifests', outcome.manifests),
     changed: sum('changed', outcome.changed),
     failed: sum('failed', outcome.failures.length),
@@ -233,6 +238,7 @@ async function addToRun(tx: Session, { runId, batch, images }: ApplyInput, outco
 
 interface Candidate {
   readonly row: ManifestRow
+  readonly action: Action
   readonly rule: string
 }
 
@@ -259,6 +265,28 @@ async function trashOne(
   return trashed.length
 }
 
+async function archiveOne(
+  tx: Session,
+  repository: RepositoryRow,
+  row: ManifestRow,
+  rule: string,
+  { runId }: ApplyInput,
+  suspicions: ReturnType<typeof collectSuspicions>,
+  context: CommandContext,
+): Promise<number> {
+  const unit = await collectUnit(tx, row, 'archive')
+  await archiveUnit(tx, repository, unit, suspicions, context)
+  await recordEvent(tx, context, repository.id, 'Stowage Lifecycle Action', {
+    'repository-name': repository.name,
+    'image-digest': digestFromBytes(row.digest),
+    'action-type': 'TRANSITION',
+    'target-storage-class': 'ARCHIVE',
+    rule,
+    'run-id': runId,
+  })
+  return unit.length
+}
+
 /** Whether a repository is not what an evaluation saw any more. What a run did itself is in what it says it saw. */
 async function isOutdated(tx: Session, repository: RepositoryRow, { batch, ...seen }: EvaluatedState & { readonly batch: string }): Promise<boolean> {
   if (policiesSeen(await policiesInForce(tx, repository)) !== seen.policies) return true
@@ -277,7 +305,7 @@ async function unchangedImages(
   const tags = Map.groupBy(await tagsOf(tx, ids), ({ id }) => id)
   const activity = new Map((pullsMatter ? await activityOf(tx, repository, ids, { uses: usesMatter }) : []).map((row) => [row.id, row]))
   const unchanged: Candidate[] = []
-  for (const { manifestId, fingerprint, rule } of images) {
+  for (const { manifestId, fingerprint, action, rule } of images) {
     const row = rows.get(manifestId)
     if (row?.trashed_at !== null) continue
     const isSame =
@@ -289,7 +317,7 @@ async function unchangedImages(
         lastPulledAt: activity.get(manifestId)?.lastPulledAt ?? undefined,
         lastUsedAt: activity.get(manifestId)?.lastUsedAt ?? undefined,
       }) === fingerprint
-    if (isSame) unchanged.push({ row, rule })
+    if (isSame) unchanged.push({ row, action, rule })
   }
   return { unchanged, changed: images.length - unchanged.length }
 }
@@ -297,14 +325,22 @@ async function unchangedImages(
 /** Those that are no part of another image by now; the others fail as ECR has them fail. */
 async function withoutHolders(tx: Session, candidates: readonly Candidate[], failures: LifecycleFailure[]): Promise<Candidate[]> {
   const ids = candidates.map(({ row }) => row.id)
-  const listed = new Set((await livingParentsOf(tx, ids)).map(({ child }) => child))
+  const listed = new Set<number>()
+  const listedInUse = new Set<number>()
+  for (const { child, parentClass } of await livingParentsOf(tx, ids)) {
+    listed.add(child)
+    if (parentClass !== 'archived') listedInUse.add(child)
+  }
   const referring = await livingSubjectsOf(tx, ids)
-  return candidates.filter(({ row }) => {
-    if (!listed.has(row.id) && !referring.has(row.id)) return true
+  return candidates.filter(({ row, action }) => {
+    // What is archived already needs no part of it to be pulled.
+    const isListed = (action === 'expire' ? listed : listedInUse).has(row.id)
+    const subjectClass = referring.get(row.id)
+    if (!isListed && (subjectClass === undefined || (action === 'transition' && subjectClass === 'archived'))) return true
     failures.push({
       imageDigest: digestFromBytes(row.digest),
       failureCode: 'ImageReferencedByManifestList',
-      failureReason: listed.has(row.id) ? 'Requested image referenced by manifest list' : 'The image refers to another, and goes with that',
+      failureReason: isListed ? 'Requested image referenced by manifest list' : 'The image refers to another, and goes with that',
     })
     return false
   })

@@ -56,7 +56,7 @@ export function timeOf(image: ImageFacts, clock: Clock): number | undefined {
   const pushed = latest(image.pushedAt, image.lastActivatedAt)
   switch (clock) {
     case 'pushed':
-      return image.lastActivatedAt ?? image.pushedAt
+      return Math.max(image.lastActivatedAt ?? 0, image.pushedAt)
     case 'tagged': {
       if (image.tags.length === 0) return pushed
       let time = image.lastActivatedAt ?? 0

@@ -1,9 +1,9 @@
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
+import { isHeldByArchive } from '../../storage/metadata/stores/archive-store.ts'
 import { isHeldByTrash, lockKnownBlobs, showBlob } from '../../storage/metadata/stores/blob-index.ts'
 import { recordTagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
-  activateManifestRow,
   findLivingManifests,
   findManifestRow,
   insertManifest,
@@ -15,11 +15,13 @@ import {
   type ReferenceEdge,
 } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
-import { suspect } from '../../storage/metadata/stores/review-queue.ts'
+import { collectSuspicions, suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { countTagsOfManifest, findTag, putTag, type TagTarget } from '../../storage/metadata/stores/tag-store.ts'
 import { digestToBytes, type Digest } from '../../values/index.ts'
+import { activateUnit } from '../archive.ts'
 import { audit, imageEvent, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
+import { collectArchived } from '../image-unit.ts'
 import { takeImageRoom, tooManyTagsOfImage } from '../quotas.ts'
 import { restoreCompanions } from './restore-trash.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
@@ -58,6 +60,8 @@ export interface HeldManifest {
   /** What it is served as: the type of this push, or of an earlier one that said more. */
   readonly mediaType: string
   readonly artifactType: string | undefined
+  /** It, or something that it lists, was in the archive. */
+  readonly mayBeArchived: boolean
 }
 
 /**
@@ -79,6 +83,7 @@ export const putManifest = defineCommand({
     await refuseImmutable(tx, repository, input, context, isRepeat)
 
     const held = await hold(tx, repository, existing, input, context)
+    if (held.mayBeArchived) await takeOutOfArchive(tx, repository, input.digest, context)
 
     await pointTags(tx, repository, held.id, existing?.trashed_at === null, input, context)
     if (input.tags.length === 0) {
@@ -120,10 +125,10 @@ async function hold(
 ): Promise<HeldManifest> {
   const isTrashed = existing !== undefined && existing.trashed_at !== null
   if (existing && !isTrashed) {
-    if (existing.storage_class !== 'active') await activateManifestRow(tx, existing.id, context.nowMs)
     if (!isFirstKnown(existing, input)) {
       await mendPayload(tx, existing.id, input.bytes)
-      return { id: existing.id, mediaType: existing.media_type, artifactType: existing.artifact_type ?? undefined }
+      const mayBeArchived = existing.storage_class !== 'active' || existing.kind === 'index'
+      return { id: existing.id, mediaType: existing.media_type, artifactType: existing.artifact_type ?? undefined, mayBeArchived }
     }
   }
   if (isTrashed && existing.kind !== 'other' && input.kind === 'other') throw knownAsOther(existing, input)
@@ -132,7 +137,8 @@ async function hold(
   if (!existing || isTrashed) await takeImageRoom(tx, repository, input.maxImages, context)
   const { mediaType, artifactType } = input
   const row = newRow(repository, input, checked, context)
-  if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType }
+  const { hasArchivedChildren: mayBeArchived } = checked
+  if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType, mayBeArchived }
   // From the trash too: what it names may be held otherwise than it was, a foreign layer uploaded since for one.
   await rewriteManifest(tx, existing.id, row, checked.edges)
   await mendPayload(tx, existing.id, input.bytes)
@@ -140,7 +146,17 @@ async function hold(
     await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
     await restoreCompanions(tx, repository, existing, input.maxImages, context)
   }
-  return { id: existing.id, mediaType, artifactType }
+  return { id: existing.id, mediaType, artifactType, mayBeArchived: true }
+}
+
+/** A push restores an archived image at once, with all that it lists: nobody who has just pushed it waits for its bytes to move. */
+async function takeOutOfArchive(tx: Session, repository: RepositoryRow, digest: Digest, context: CommandContext): Promise<void> {
+  const row = await findManifestRow(tx, repository.id, digest)
+  const unit = row === undefined ? [] : await collectArchived(tx, row)
+  if (unit.length === 0) return
+  const suspicions = collectSuspicions()
+  await activateUnit(tx, repository, unit, suspicions, context)
+  await suspicions.write(tx)
 }
 
 function knownAsOther({ media_type: mediaType }: ManifestRow, { digest, mediaType: given }: PutManifestInput) {
@@ -186,6 +202,7 @@ function repeated(input: PutManifestInput, tag: string | undefined, context: Com
 interface CheckedContent {
   readonly edges: ReferenceEdge[]
   readonly imageSizeBytes: number
+  readonly hasArchivedChildren: boolean
 }
 
 /** Finds what the manifest names, refuses it when something is missing, and says what each thing is. */
@@ -212,11 +229,13 @@ async function checkContent(
   const missingBlobs = new Set<Digest>()
   const missingChildren = new Set<Digest>()
   let largestChildBytes = 0
+  let hasArchivedChildren = false
   for (const { digest, role, mediaType, sizeBytes, mayBeForeign } of input.content) {
     const child = role === 'child' ? manifests.get(digest) : undefined
     const blob = blobs.get(digest)
     if (child) {
       largestChildBytes = Math.max(largestChildBytes, child.imageSizeBytes)
+      hasArchivedChildren ||= child.storageClass !== 'active'
       edges.push({ digest, role, mediaType, sizeBytes, kind: 'manifest' })
     } else if (blob && (await canSee(tx, repository.id, blob, context))) {
       if (blob.sizeBytes !== sizeBytes) {
@@ -250,7 +269,7 @@ async function checkContent(
       { digests: [...missingChildren] },
     )
   }
-  return { edges, imageSizeBytes: input.kind === 'index' ? largestChildBytes : input.contentSizeBytes }
+  return { edges, hasArchivedChildren, imageSizeBytes: input.kind === 'index' ? largestChildBytes : input.contentSizeBytes }
 }
 
 async function canSee(
@@ -260,10 +279,11 @@ async function canSee(
   context: CommandContext,
 ): Promise<boolean> {
   if (blob.visibleSince !== null) return true
-  // A client may have been told that the repository has it just before the image that held it was deleted: that
+  // A client may have been told that the repository has it just before the image that held it was deleted, or archived: that
   // answer was a promise, and the bytes are still there.
-  if (!(await isHeldByTrash(tx, repositoryId, blob.digest))) return false
+  if (!(await isHeldByTrash(tx, repositoryId, blob.digest)) && !(await isHeldByArchive(tx, repositoryId, blob.digest))) return false
   await showBlob(tx, repositoryId, blob.id, context.nowMs)
+  await suspect(tx, { kind: 'placement', repositoryId: 0, subjectId: blob.id, reason: 'pushed again', now: context.nowMs, delayMs: 0 })
   return true
 }
 

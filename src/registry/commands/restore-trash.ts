@@ -19,6 +19,7 @@ import {
   untrashManifestRow,
   untrashRepositoryRow,
 } from '../../storage/metadata/stores/trash-store.ts'
+import { suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { deleteTagRow, findTag, putTag } from '../../storage/metadata/stores/tag-store.ts'
 import { manifestsById } from '../../storage/metadata/stores/unit-store.ts'
 import { everyPullTimeExclusion } from '../../storage/metadata/stores/pull-time-exclusion-store.ts'
@@ -145,6 +146,9 @@ async function restoreImages(
     room = { ...room, image_count: await takeImageRoom(tx, room, input.maxImages, context) }
     const held = await tagsHeldInTrash(tx, row.id)
     await untrashManifestRow(tx, row.id)
+    if (row.storage_class === 'activating') {
+      await suspect(tx, { kind: 'activation', repositoryId: repository.id, subjectId: row.id, reason: 'back from the trash', now: context.nowMs, delayMs: 0 })
+    }
     images.push({ digest: digestFromBytes(row.digest), ...(await giveBackTags(tx, repository, row, held, context)) })
   }
   const tagCount = images.reduce((sum, { tags, takenTags }) => sum + tags.length + takenTags.length, 0)
@@ -205,7 +209,8 @@ async function splitByNeeds(
     }
   }
   const restorable = wanted.filter(({ id }) => !broken.has(id))
-  for (const { id } of restorable) {
+  for (const { id, storage_class: storageClass } of restorable) {
+    if (storageClass !== 'active') continue
     for (const digest of needs.get(id)!.blobs) {
       const blob = blobs.get(digest)!
       if (blob.visibleSince === null) await showBlob(tx, repository.id, blob.id, context.nowMs)

@@ -146,6 +146,9 @@ export const completeUpload = defineCommand({
         ? { blobId: known?.id ?? 0, inserted: false }
         : await insertLocatedBlob(tx, { domainId: repository.domain_id, digest, sizeBytes, store, ...published, now })
     await showBlob(tx, repository.id, blobId, now)
+    if (known !== undefined && known.store !== store) {
+      await suspect(tx, { kind: 'placement', repositoryId: 0, subjectId: blobId, reason: 'uploaded again', now, delayMs: 0 })
+    }
     await suspect(tx, { kind: 'repository-blob', repositoryId: repository.id, subjectId: blobId, reason: 'uploaded', now })
     if (!inserted) {
       await postponeBlobReviews(tx, { blobId, repositoryId: repository.id, until: now + blobPromiseMs })

@@ -15,6 +15,7 @@ export type {
   RecoveryQuestions,
   RecoveryReport,
 } from './blob-store.ts'
+export { encoded } from './zstd-frame.ts'
 export { startChecksums } from './block-checksums.ts'
 export { openFilesystemBlobStore } from './filesystem/index.ts'
 export { openBlobStores, type BlobStoreFolders } from './open-blob-stores.ts'

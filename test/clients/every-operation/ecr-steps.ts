@@ -195,6 +195,9 @@ const layerSteps: Step[] = [
 
 const put = ecr('PutImage', { ...first, imageManifest: manifest('1'), imageTag: 'v1' })
 
+const listed = { mediaType: 'application/vnd.oci.image.index.v1+json', digest: digestOf(Buffer.from(index({}))), size: index({}).length }
+const archiving = ecr('UpdateImageStorageClass', { ...first, imageId: { imageTag: 'v2' }, targetStorageClass: 'ARCHIVE' })
+
 const imageSteps: Step[] = [
   ...ofRepository(put),
   refused('LayersNotFoundException', put, second),
@@ -223,6 +226,17 @@ const imageSteps: Step[] = [
     ]
   }),
   ...repositoryCall(ecr('BatchDeleteImage', { ...first, imageIds: [{ imageTag: 'v3' }, { imageTag: 'absent' }] })),
+  ...repositoryCall(archiving),
+  refused('ImageNotFoundException', archiving, { imageId: { imageTag: 'absent' } }),
+  ecr('BatchCheckLayerAvailability', { ...first, layerDigests: [digestOf(Buffer.from(config)), absentDigest] }),
+  ecr('DescribeImages', { ...first, imageIds: [{ imageTag: 'v2' }] }),
+  ecr('BatchGetImage', { ...first, imageIds: [{ imageTag: 'v2' }] }),
+  ecr('ListImages', { ...first, filter: { imageStatus: 'ARCHIVED' } }),
+  { ...archiving, input: { ...archiving.input, targetStorageClass: 'STANDARD' } },
+  // What an index lists goes with it alone.
+  { ...put, input: { ...second, imageManifest: index({ manifests: [listed] }), imageTag: 'list' } },
+  refused('ImageStorageClassUpdateNotSupportedException', archiving, { ...second, imageId: { imageDigest: listed.digest } }),
+  ecr('DescribeImages', { ...first, imageIds: [{ imageTag: 'v2' }] }, { until: 'imageDetails[].lastActivatedAt' }),
   { ...put, input: { ...first, imageManifest: signature } },
   ...repositoryCall(ecr('ListImageReferrers', { ...first, subjectId: { imageDigest: digestOf(Buffer.from(subject)) } })),
 ]

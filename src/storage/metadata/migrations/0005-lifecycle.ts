@@ -298,6 +298,8 @@ const statements = [
   // How the bytes at a location are kept: as they are, or compressed; and how many they are then.
   `alter table blob_location add column encoding text not null default 'identity'`,
   `alter table blob_location add column stored_size_bytes {int}`,
+  // Images that wait for their blobs.
+  `create index manifest_activating on manifest (id) where storage_class = 'activating'`,
 ]
 
 export function lifecycle(dialect: DialectName): MetadataMigration {

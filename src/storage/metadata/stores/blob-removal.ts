@@ -153,7 +153,7 @@ export async function blobSizes(session: Session, blobIds: readonly number[]): P
   return sizes
 }
 
-/** Lets repositories of a registry, some or all, no longer see a blob that none of their living manifests names. */
+/** Lets repositories of a registry, some or all, no longer see a blob that none of their living manifests names, but archived ones. */
 export async function hideUnnamedBlob(
   tx: Session,
   { registryId, repositoryIds, blobId, digest }: { registryId: number; repositoryIds: readonly number[] | undefined; blobId: number; digest: Digest },
@@ -176,6 +176,7 @@ export async function hideUnnamedBlob(
           .select('manifest_reference.repository_id')
           .where('manifest_reference.digest', '=', digestToBytes(digest))
           .where('manifest_reference.kind', '!=', 'foreign')
+          .where('manifest.storage_class', '=', 'active')
           .where('manifest.trashed_at', 'is', null),
       ),
   )

@@ -63,6 +63,8 @@ export interface WalkedManifest {
   readonly sizeBytes: number
   /** Neither it nor its repository is in the trash: what it names has to be there. */
   readonly isLiving: boolean
+  /** Its repository sees what it names. */
+  readonly isActive: boolean
 }
 
 const manifests = statement<{ after: number; limit: number }>()((db, p) =>
@@ -75,6 +77,7 @@ const manifests = statement<{ after: number; limit: number }>()((db, p) =>
       'manifest.media_type',
       'manifest.size_bytes',
       'manifest.trashed_at',
+      'manifest.storage_class',
       'repository.name as repository',
       'repository.trashed_at as repositoryTrashedAt',
     ])
@@ -93,6 +96,7 @@ export async function walkManifests(session: Session, after: number, limit: numb
     mediaType: row.media_type,
     sizeBytes: row.size_bytes,
     isLiving: row.trashed_at === null && row.repositoryTrashedAt === null,
+    isActive: row.storage_class === 'active',
   }))
 }
 
@@ -213,7 +217,7 @@ export interface WalkedLocation {
   readonly sizeBytes: number
   /** Of a quarantined one: the blob has other bytes by now. */
   readonly isReplaced: boolean
-  /** Some repository sees the blob. */
+  /** Some repository sees the blob, or an archived image has it. */
   readonly isVisible: boolean
 }
 
@@ -242,6 +246,19 @@ const locations = statement<{ after: number; limit: number }>()((db, p) =>
         .whereRef('repository_blob.blob_id', '=', 'blob.id')
         .limit(1)
         .as('visibleBlobId'),
+      eb
+        .selectFrom('manifest_reference')
+        .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
+        .innerJoin('repository', 'repository.id', 'manifest.repository_id')
+        .select('manifest.id')
+        .whereRef('manifest_reference.digest', '=', 'blob.digest')
+        .whereRef('repository.domain_id', '=', 'blob.domain_id')
+        .where('blob_location.state', '=', 'quarantined')
+        .where('manifest_reference.kind', '=', 'blob')
+        .where('manifest.storage_class', '!=', 'active')
+        .where('manifest.trashed_at', 'is', null)
+        .limit(1)
+        .as('archivedUserId'),
     ])
     .where('blob_location.id', '>', p.after)
     .where('blob_location.state', 'in', ['active', 'quarantined'])
@@ -261,7 +278,7 @@ export async function walkLocations(session: Session, after: number, limit: numb
     digest: digestFromBytes(row.digest),
     sizeBytes: row.sizeBytes,
     isReplaced: row.activeId !== null,
-    isVisible: row.visibleBlobId !== null,
+    isVisible: row.visibleBlobId !== null || row.archivedUserId !== null,
   }))
 }
 

@@ -131,7 +131,7 @@ export function configTypesOfWindow(session: Session, span: Span): Promise<{ man
 const indexes = statement<Window>()((db, p) =>
   db
     .selectFrom('manifest')
-    .select('id')
+    .select(['id', 'storage_class as storageClass'])
     .where('repository_id', '=', p.repositoryId)
     .where('kind', '=', sql.lit('index'))
     .where('trashed_at', 'is', null)
@@ -142,6 +142,7 @@ const indexes = statement<Window>()((db, p) =>
 
 export interface ListedChild {
   readonly indexId: number
+  readonly indexClass: string
   /** Null: what is listed is a blob, as in build caches, or not there. */
   readonly childId: number | null
   readonly lastPulledAt: number | null
@@ -150,7 +151,8 @@ export interface ListedChild {
 
 /** What the next living indexes of a repository list, and the number of the last index; undefined where there are none left. */
 export async function childrenOfIndexes(session: Session, page: Window): Promise<{ children: ListedChild[]; lastId: number } | undefined> {
-  const ids = (await session.all(indexes, page)).map(({ id }) => id)
+  const classes = new Map((await session.all(indexes, page)).map(({ id, storageClass }) => [id, storageClass]))
+  const ids = [...classes.keys()]
   const lastId = ids.at(-1)
   if (lastId === undefined) return undefined
   const children = await session.query(
@@ -174,7 +176,7 @@ export async function childrenOfIndexes(session: Session, page: Window): Promise
       .select(['edge.manifest_id as indexId', 'child.id as childId', 'manifest_pull.last_pulled_at as lastPulledAt', 'digest_use.last_used_at as lastUsedAt'])
       .where('edge.manifest_id', 'in', ids),
   )
-  return { children, lastId }
+  return { children: children.map((child) => ({ ...child, indexClass: classes.get(child.indexId)! })), lastId }
 }
 
 export interface ActivityRow {

@@ -265,7 +265,6 @@ const restore = statement<{ id: number; now: number; by: string }>()((db, p) =>
       trash_batch: null,
       pushed_at: p.now,
       pushed_by: p.by,
-      storage_class: 'active',
     })
     .where('id', '=', p.id),
 )
@@ -284,7 +283,7 @@ const activate = statement<{ id: number; now: number }>()((db, p) =>
   db.updateTable('manifest').set({ storage_class: 'active', last_activated_at: p.now }).where('id', '=', p.id),
 )
 
-/** A push of an archived image activates it at once. */
+/** The image can be pulled. */
 export async function activateManifestRow(tx: Session, id: number, now: number): Promise<void> {
   await tx.change(activate, { id, now })
 }
@@ -346,6 +345,7 @@ export interface KnownManifest {
   readonly id: number
   readonly digest: Digest
   readonly imageSizeBytes: number
+  readonly storageClass: string
 }
 
 /** Those of the digests that are living manifests of the repository. */
@@ -360,13 +360,13 @@ export async function findLivingManifests(
     const rows = await session.query(
       session.builder
         .selectFrom('manifest')
-        .select(['id', 'digest', 'image_size_bytes'])
+        .select(['id', 'digest', 'image_size_bytes', 'storage_class'])
         .where('repository_id', '=', repositoryId)
         .where('trashed_at', 'is', null)
         .where('digest', 'in', digests.slice(start, start + chunkSize).map(digestToBytes)),
     )
     for (const found of rows) {
-      known.push({ id: found.id, digest: digestFromBytes(found.digest), imageSizeBytes: found.image_size_bytes })
+      known.push({ id: found.id, digest: digestFromBytes(found.digest), imageSizeBytes: found.image_size_bytes, storageClass: found.storage_class })
     }
   }
   return known

@@ -274,6 +274,15 @@ export async function lowerImageCount(tx: Session, id: number): Promise<void> {
   await tx.change(lessImages, { id })
 }
 
+const lessPullable = statement<{ id: number; count: number }>()((db, p) =>
+  db.updateTable('repository').set((eb) => ({ lost_count: eb('lost_count', '+', p.count) })).where('id', '=', p.id),
+)
+
+/** Living manifests that can be pulled no more: to rules that count images they are as gone. The caller holds the repository's lock. */
+export async function noteLessPullable(tx: Session, id: number, count: number): Promise<void> {
+  await tx.change(lessPullable, { id, count })
+}
+
 const registryLocked = statement<{ id: number }>()((db, p, dialect) =>
   db
     .selectFrom('registry')

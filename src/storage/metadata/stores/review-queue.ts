@@ -1,7 +1,8 @@
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
 
-export type ReviewKind = 'manifest' | 'repository-blob' | 'blob' | 'location' | 'repository'
+/** Of garbage, and of the archive: a blob that may be in the wrong store, an image that waits for its blobs. */
+export type ReviewKind = 'manifest' | 'repository-blob' | 'blob' | 'location' | 'repository' | 'placement' | 'activation'
 
 /** How long a suspect is left alone: a push in progress has this long to come back for what it left. */
 export const reviewDelayMs = 24 * 60 * 60 * 1000

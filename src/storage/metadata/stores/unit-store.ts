@@ -66,7 +66,10 @@ export function livingReferrersOf(session: Session, ids: readonly number[], limi
 }
 
 /** Edges from manifests to the living ones that list them. */
-export function livingParentsOf(session: Session, ids: readonly number[]): Promise<{ readonly child: number; readonly parent: number }[]> {
+export function livingParentsOf(
+  session: Session,
+  ids: readonly number[],
+): Promise<{ readonly child: number; readonly parent: number; readonly parentClass: string }[]> {
   return inChunks(ids, (chunk) =>
     session.query(
       session.builder
@@ -75,15 +78,15 @@ export function livingParentsOf(session: Session, ids: readonly number[]): Promi
           join.onRef('edge.digest', '=', 'child.digest').onRef('edge.repository_id', '=', 'child.repository_id').on('edge.kind', '=', 'manifest'),
         )
         .innerJoin('manifest as parent', 'parent.id', 'edge.manifest_id')
-        .select(['child.id as child', 'parent.id as parent'])
+        .select(['child.id as child', 'parent.id as parent', 'parent.storage_class as parentClass'])
         .where('child.id', 'in', chunk)
         .where('parent.trashed_at', 'is', null),
     ),
   )
 }
 
-/** Of the manifests those that refer to a living one. */
-export async function livingSubjectsOf(session: Session, ids: readonly number[]): Promise<Set<number>> {
+/** Of the manifests those that refer to a living one, with the classes of the images that they refer to. */
+export async function livingSubjectsOf(session: Session, ids: readonly number[]): Promise<Map<number, string>> {
   const rows = await inChunks(ids, (chunk) =>
     session.query(
       session.builder
@@ -91,12 +94,12 @@ export async function livingSubjectsOf(session: Session, ids: readonly number[])
         .innerJoin('manifest as subject', (join) =>
           join.onRef('subject.repository_id', '=', 'referrer.repository_id').onRef('subject.digest', '=', 'referrer.subject_digest'),
         )
-        .select('referrer.id')
+        .select(['referrer.id', 'subject.storage_class as subjectClass'])
         .where('referrer.id', 'in', chunk)
         .where('subject.trashed_at', 'is', null),
     ),
   )
-  return new Set(rows.map(({ id }) => id))
+  return new Map(rows.map(({ id, subjectClass }) => [id, subjectClass]))
 }
 
 /** Manifests by their numbers, with when they were last pulled. */

@@ -25,7 +25,7 @@ import {
 } from '../../../../values/index.ts'
 import { AwsError } from '../../errors.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
-import { invalidParameter, required, string, structure } from '../../shapes.ts'
+import { enumeration, invalidParameter, required, string, structure } from '../../shapes.ts'
 import { imageTagConditions } from './conditions.ts'
 import { tokenBesideNames, type ListIdentity, type PageTokens } from './page-token.ts'
 import { pushing } from './pushing.ts'
@@ -180,6 +180,30 @@ export function imageOperations(deps: {
           else failures.push(deletionFailure(imageId, outcome))
         }
         return { imageIds, failures }
+      },
+    }),
+
+    UpdateImageStorageClass: operation({
+      action: 'ecr:UpdateImageStorageClass',
+      resource: (input, call) => repositoryResource(input, call),
+      input: structure({
+        ...shapes.repositoryMembers,
+        imageId: required(shapes.imageId),
+        targetStorageClass: required(enumeration(['STANDARD', 'ARCHIVE'])),
+      }),
+      async handler(call, input) {
+        const { context, name } = targetOf(input, call)
+        const { imageDigest, imageTag } = input.imageId
+        if (imageDigest === undefined && imageTag === undefined) throw new AwsError('InvalidParameterException', missingDigestAndTag)
+        if (imageDigest !== undefined && !isDigest(imageDigest)) throw registryError('manifest-unknown', 'Requested image not found', { digest: imageDigest, tag: imageTag })
+        const image: ImageIdentifier = { digest: imageDigest, tag: imageTag === undefined ? undefined : parseTag(imageTag) }
+        const { digest, status } = await registry.updateStorageClass(context, name, image, input.targetStorageClass)
+        return {
+          registryId: context.registry.accountId,
+          repositoryName: name,
+          imageId: { imageDigest: digest, imageTag },
+          imageStatus: status,
+        }
       },
     }),
 
@@ -345,6 +369,7 @@ async function getImage(
     }
   } catch (error) {
     if (isPlatformError(error, 'manifest-unknown')) return notFound(imageId)
+    if (isPlatformError(error, 'image-archived')) return { ...notFound(imageId), failureReason: error.message }
     if (isPlatformError(error, 'image-blocked')) return { imageId, failureCode: 'ImageInaccessible', failureReason: error.message }
     throw error
   }

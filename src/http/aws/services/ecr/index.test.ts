@@ -52,6 +52,7 @@ const resources: Readonly<Record<string, string>> = {
   BatchGetImage: repository,
   BatchDeleteImage: repository,
   PutImage: repository,
+  UpdateImageStorageClass: repository,
   BatchCheckLayerAvailability: repository,
   InitiateLayerUpload: repository,
   UploadLayerPart: repository,

@@ -45,9 +45,9 @@ export function layerOperations(deps: {
         const isWellFormed = (layerDigest: string): boolean => shapes.digestPattern.matches(layerDigest)
         const layers = input.layerDigests.filter(isWellFormed).map(async (layerDigest) => {
           const found = isDigest(layerDigest) ? await registry.statBlob(context, name, layerDigest) : undefined
-          return found === undefined
-            ? { layerDigest, layerAvailability: 'UNAVAILABLE' }
-            : { layerDigest, layerAvailability: 'AVAILABLE', layerSize: found.sizeBytes }
+          if (found !== undefined) return { layerDigest, layerAvailability: 'AVAILABLE', layerSize: found.sizeBytes }
+          const isArchived = isDigest(layerDigest) && (await registry.isBlobArchived(context, name, layerDigest))
+          return { layerDigest, layerAvailability: isArchived ? 'ARCHIVED' : 'UNAVAILABLE' }
         })
         return {
           layers: await Promise.all(layers),

@@ -1,0 +1,1 @@
+export { Archivist, type ArchiveCounters, type ArchivistDependencies } from './archivist.ts'
