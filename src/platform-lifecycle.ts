@@ -16,8 +16,8 @@ import type { MetadataDatabase } from './storage/metadata/database.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
 import { newestMigration } from './storage/metadata/migration-plan.ts'
 
-/** What belongs into the archive or out of it, also by the doing of other servers, is looked for this often. */
-const lookForArchiveWorkMs = 5000
+/** What belongs into the archive or out of it is moved when it is said so; what another server left undone is looked for this often. */
+const lookForArchiveWorkMs = 60_000
 
 /** Constructs and starts what moves blobs to and from the archive. */
 export function startArchivist(deps: ArchivistDependencies, metrics: PlatformMetrics, releases: (() => Promise<void> | void)[]): Archivist {
