@@ -74,6 +74,10 @@ interleavings: $(installed) ## 10,000 random histories on each database, step by
 lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside pulls, and look through 100,000 repositories (two minutes)
 	@$(with_node) node bench/lifecycle-scale.ts
 
+.PHONY: gc-scale
+gc-scale: $(installed) ## Collect 100,000 images of a million beside pushes and pulls (five minutes)
+	@$(with_node) node bench/gc-scale.ts
+
 .PHONY: demo
 demo: $(installed) ## Show an image's first minutes on a throw-away server
 	@$(with_node) node scripts/demo.ts

@@ -27,12 +27,12 @@ import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
 import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
 import {
   claimReviewBatch,
-  forgetLocation,
+  forgetLocations,
   postponeReview,
-  reviewBlob,
+  reviewBlobs,
   reviewManifests,
   reviewRepository,
-  reviewSight,
+  reviewSights,
 } from './gc/commands/reviews.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
@@ -226,9 +226,9 @@ export const commands: readonly AnyCommand[] = [
   postponeReview,
   reviewManifests,
   reviewRepository,
-  reviewSight,
-  reviewBlob,
-  forgetLocation,
+  reviewSights,
+  reviewBlobs,
+  forgetLocations,
   quarantineBlob,
   reinstateBlob,
   claimScrub,

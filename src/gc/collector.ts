@@ -4,23 +4,25 @@ import type { BlobStore } from '../storage/blobs/index.ts'
 import type { Command, CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { isInstallationHeld } from '../storage/metadata/stores/hold-store.ts'
-import { findLocation } from '../storage/metadata/stores/purge-store.ts'
-import type { ClaimedReview } from '../storage/metadata/stores/review-claims.ts'
+import { findLocations } from '../storage/metadata/stores/purge-store.ts'
+import { isAnyDue, type ClaimedReview } from '../storage/metadata/stores/review-claims.ts'
 import type { ReviewKind } from '../storage/metadata/stores/review-queue.ts'
 import {
   claimReviewBatch,
-  forgetLocation,
+  forgetLocations,
   postponeReview,
-  reviewBlob,
+  reviewBlobs,
   reviewManifests,
   reviewRepository,
-  reviewSight,
+  reviewSights,
 } from './commands/reviews.ts'
 
 /** Longer than a batch takes; what a process that died had taken is free again after it. */
 const leaseMs = 10 * 60_000
-/** Reviews taken at a time. */
-const batchSize = 100
+/** Reviews taken at a time: enough that a flush is shared by many, few enough that a push waits for milliseconds only. */
+const batchSize = 200
+/** Repositories looked at side by side: their commands share flushes. */
+const sideBySide = 8
 /** A backup reads: the bytes go when it is done. */
 const heldByBackupMs = 10 * 60_000
 /** The first wait after a failure; it doubles up to a day. */
@@ -84,14 +86,18 @@ export class Collector {
     const before = { ...this.counters }
     await this.#deps.lookAtClocks?.()
     // In the order in which one leads to the other.
-    await this.#each('repository', (review) => this.#repository(review))
-    await this.#batches('manifest', (reviews) => this.#manifests(reviews))
-    await this.#each('repository-blob', (review) => this.#execute(reviewSight, { owner: this.#deps.owner, review }))
+    await this.#batches('repository', (reviews) => this.#sideBySide(reviews, (review) => this.#attempt([review], () => this.#repository(review))))
+    await this.#batches('manifest', (reviews) => this.#byRepository(reviews, (repositoryId, ofOne) => this.#manifests(repositoryId, ofOne)))
+    await this.#batches('repository-blob', (reviews) =>
+      this.#byRepository(reviews, (repositoryId, ofOne) => this.#execute(reviewSights, { repositoryId, owner: this.#deps.owner, reviews: ofOne })),
+    )
     // What no registry sees or names is the installation's. By a clock that nobody trusts yet, or beside a database that was
     // brought back, it is not too old; other registries' holds keep what these see and name.
     if (await isInstallationHeld(this.#deps.database.reader, this.#deps.systemContext().registryId)) return
-    await this.#each('blob', (review) => this.#execute(reviewBlob, { owner: this.#deps.owner, review }))
-    await this.#each('location', (review) => this.#location(review))
+    await this.#batches('blob', (reviews) =>
+      this.#sideBySide(partsOf(reviews), (part) => this.#attempt(part, () => this.#execute(reviewBlobs, { owner: this.#deps.owner, reviews: part }))),
+    )
+    await this.#batches('location', (reviews) => this.#sideBySide(partsOf(reviews), (part) => this.#attempt(part, () => this.#locations(part))))
     const { manifests, blobs, bytes } = this.counters
     if (manifests > before.manifests || blobs > before.blobs) {
       const collected = { manifests: manifests - before.manifests, blobs: blobs - before.blobs, bytes: bytes - before.bytes }
@@ -103,23 +109,31 @@ export class Collector {
     return this.#deps.database.execute(command, input, this.#deps.systemContext())
   }
 
-  /** Batch after batch until none is due any more. */
+  /** Batch after batch until none is due any more. Where none is, nothing is written. */
   async #batches(kind: ReviewKind, work: (reviews: readonly ClaimedReview[]) => Promise<void>): Promise<void> {
-    const { owner, clock } = this.#deps
-    while (!this.#work.isStopped) {
+    const { database, owner, clock } = this.#deps
+    while (!this.#work.isStopped && (await isAnyDue(database.reader, kind, clock.now()))) {
       const reviews = await this.#execute(claimReviewBatch, { kind, owner, until: clock.now() + leaseMs, limit: batchSize })
       if (reviews.length === 0) return
       await work(reviews)
     }
   }
 
-  #each(kind: ReviewKind, work: (review: ClaimedReview) => Promise<unknown>): Promise<void> {
-    return this.#batches(kind, async (reviews) => {
-      for (const review of reviews) {
+  #byRepository(reviews: readonly ClaimedReview[], work: (repositoryId: number, reviews: readonly ClaimedReview[]) => Promise<unknown>): Promise<void> {
+    const parts = [...Map.groupBy(reviews, (review) => review.repositoryId)].flatMap(([repositoryId, ofOne]) => partsOf(ofOne).map((part) => ({ repositoryId, part })))
+    return this.#sideBySide(parts, ({ repositoryId, part }) => this.#attempt(part, () => work(repositoryId, part)))
+  }
+
+  /** What is not begun when the process is to end is left to whoever finds its lease run out. */
+  async #sideBySide<Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> {
+    const waiting = items.values()
+    const workOff = async (): Promise<void> => {
+      for (const item of waiting) {
         if (this.#work.isStopped) return
-        await this.#attempt([review], () => work(review))
+        await work(item)
       }
-    })
+    }
+    await Promise.all(Array.from({ length: sideBySide }, workOff))
   }
 
   /** A failure puts the reviews off, and stops nothing else. */
@@ -127,12 +141,16 @@ export class Collector {
     try {
       await work()
     } catch (error) {
-      this.counters.failures += 1
-      this.#deps.logger.error({ err: error }, 'garbage could not be collected, and is tried again later')
-      for (const { id, attemptCount } of reviews) {
-        const waitMs = Math.min(retryMs * 2 ** attemptCount, longestRetryMs)
-        await this.#putOff(id, this.#deps.clock.now() + waitMs, attemptCount + 1)
-      }
+      await this.#failed(reviews, error)
+    }
+  }
+
+  async #failed(reviews: readonly ClaimedReview[], error: unknown): Promise<void> {
+    this.counters.failures += 1
+    this.#deps.logger.error({ err: error }, 'garbage could not be collected, and is tried again later')
+    for (const { id, attemptCount } of reviews) {
+      const waitMs = Math.min(retryMs * 2 ** attemptCount, longestRetryMs)
+      await this.#putOff(id, this.#deps.clock.now() + waitMs, attemptCount + 1)
     }
   }
 
@@ -140,13 +158,9 @@ export class Collector {
     return this.#execute(postponeReview, { id, owner: this.#deps.owner, dueAt, attempts })
   }
 
-  async #manifests(reviews: readonly ClaimedReview[]): Promise<void> {
-    for (const [repositoryId, ofOne] of Map.groupBy(reviews, (review) => review.repositoryId)) {
-      await this.#attempt(ofOne, async () => {
-        const { manifests } = await this.#execute(reviewManifests, { repositoryId, owner: this.#deps.owner, reviews: ofOne })
-        this.counters.manifests += manifests
-      })
-    }
+  async #manifests(repositoryId: number, reviews: readonly ClaimedReview[]): Promise<void> {
+    const { manifests } = await this.#execute(reviewManifests, { repositoryId, owner: this.#deps.owner, reviews })
+    this.counters.manifests += manifests
   }
 
   async #repository(review: ClaimedReview): Promise<void> {
@@ -157,17 +171,32 @@ export class Collector {
     }
   }
 
-  async #location(review: ClaimedReview): Promise<void> {
+  async #locations(reviews: readonly ClaimedReview[]): Promise<void> {
     const { database, blobStore, clock } = this.#deps
-    const location = await findLocation(database.reader, review.subjectId)
-    if (location?.state === 'deleting') {
-      const outcome = await blobStore.delete(location.key, clock.now())
-      if (outcome === 'held') return this.#putOff(review.id, clock.now() + heldByBackupMs, review.attemptCount)
-      this.counters.blobs += 1
-      this.counters.bytes += location.sizeBytes
+    const known = new Map((await findLocations(database.reader, reviews.map(({ subjectId }) => subjectId))).map((location) => [location.id, location]))
+    const going = [...known.values()].filter(({ state }) => state === 'deleting')
+    const outcomes = await blobStore.delete(going.map(({ key }) => key), clock.now())
+    const gone: ClaimedReview[] = []
+    for (const review of reviews) {
+      const location = known.get(review.subjectId)
+      const outcome = location === undefined ? 'deleted' : outcomes.get(location.key)
+      // Whatever is not going stays.
+      if (outcome === undefined) await this.#putOff(review.id, clock.now() + longestRetryMs, review.attemptCount)
+      else if (outcome === 'held') await this.#putOff(review.id, clock.now() + heldByBackupMs, review.attemptCount)
+      else if (outcome === 'deleted') gone.push(review)
+      else await this.#failed([review], outcome.failed)
     }
-    // Whatever is not going stays.
-    if (location !== undefined && location.state !== 'deleting') return this.#putOff(review.id, clock.now() + longestRetryMs, review.attemptCount)
-    await this.#execute(forgetLocation, { reviewId: review.id, locationId: review.subjectId, blobId: location?.blobId ?? 0 })
+    if (gone.length === 0) return
+    const places = gone.flatMap(({ subjectId }) => known.get(subjectId) ?? [])
+    await this.#execute(forgetLocations, { reviews: gone, blobIds: places.map(({ blobId }) => blobId) })
+    this.counters.blobs += places.length
+    for (const { sizeBytes } of places) this.counters.bytes += sizeBytes
   }
+}
+
+/** What is done by one command each: all together, but each of those alone that failed before, so that it holds up no other. */
+function partsOf(reviews: readonly ClaimedReview[]): (readonly ClaimedReview[])[] {
+  const fresh = reviews.filter(({ attemptCount }) => attemptCount === 0)
+  const failed = reviews.filter(({ attemptCount }) => attemptCount > 0).map((review) => [review])
+  return fresh.length === 0 ? failed : [fresh, ...failed]
 }

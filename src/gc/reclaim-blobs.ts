@@ -23,11 +23,10 @@ export type Reclaimed = 'gone' | 'needed' | 'held'
  */
 export async function reclaimBlob({ database, blobStore }: ReclaimDependencies, blobId: number, context: CommandContext): Promise<Reclaimed> {
   const { isNeeded, places } = await database.execute(condemnBlob, { blobId }, context)
-  const gone: number[] = []
-  for (const { locationId, key } of places) {
-    if ((await blobStore.delete(key, context.nowMs)) === 'deleted') gone.push(locationId)
-  }
+  const outcomes = await blobStore.delete(places.map(({ key }) => key), context.nowMs)
+  const gone = places.filter(({ key }) => outcomes.get(key) === 'deleted').map(({ locationId }) => locationId)
   if (gone.length > 0) await database.execute(forgetBlobPlaces, { blobId, locationIds: gone }, context)
+  for (const outcome of outcomes.values()) if (typeof outcome === 'object') throw outcome.failed
   if (gone.length < places.length) return 'held'
   return isNeeded ? 'needed' : 'gone'
 }

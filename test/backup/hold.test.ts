@@ -43,7 +43,7 @@ describe.each(databases)('beside a collector on %s, a backup', (kind) => {
     const collect = async (): Promise<void> => {
       for (const key of keys) {
         await fixture.tamper(`update blob_location set state = 'deleting' where key = ?`, key)
-        collected.push(Promise.resolve(await blobStore.delete(key, now)))
+        collected.push(Promise.resolve((await blobStore.delete([key], now)).get(key)))
       }
     }
     let collecting: Promise<void> | undefined
@@ -60,7 +60,7 @@ describe.each(databases)('beside a collector on %s, a backup', (kind) => {
     expect(point.missing).toEqual([])
     expect(await Promise.all(collected)).toContain('held')
     expect(readdirSync(join(dataDir, 'holds'))).toEqual([])
-    for (const key of keys) expect(await blobStore.delete(key, now)).toBe('deleted')
+    expect(await blobStore.delete(keys, now)).toEqual(new Map(keys.map((key) => [key, 'deleted'])))
     // What was going before the backup looked is not named by it.
     const next = await backUp(
       { target, dataDir, blobStore, clock, ids: systemIds, version: 'test' },

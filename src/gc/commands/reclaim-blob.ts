@@ -1,32 +1,39 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
-import { forgetBlob, forgetPlace, isBlobNeeded, lockBlob, markForDeletion, placesGoing, type BlobPlace } from '../../storage/metadata/stores/blob-removal.ts'
+import { forgetBlobs, forgetPlaces, lockBlobs, markForDeletion, neededAmong, placesGoing, type BlobNeed, type BlobPlace } from '../../storage/metadata/stores/blob-removal.ts'
 
 export interface Condemned {
-  readonly isNeeded: boolean
+  /** The blobs that stay, and why. */
+  readonly needed: ReadonlyMap<number, BlobNeed>
   /** Whose bytes are to go. */
-  readonly places: BlobPlace[]
+  readonly places: readonly BlobPlace[]
 }
 
 /**
- * Marks a blob's places as going, if no repository sees it and no manifest names it: from then on whoever pushes it sends its
- * bytes again. Where it is needed, only the places that were marked before it was pushed again are to go. May be repeated.
+ * Marks the places of those blobs as going that no repository sees and no manifest names: from then on whoever pushes them sends
+ * their bytes again. Of those that are needed, only the places that were marked before they were pushed again are to go. The caller
+ * has locked the blobs. May be repeated.
  */
-export async function condemn(tx: Session, blobId: number): Promise<Condemned> {
-  const blob = await lockBlob(tx, blobId)
-  if (blob === undefined) return { isNeeded: false, places: [] }
-  if (await isBlobNeeded(tx, blob)) return { isNeeded: true, places: await placesGoing(tx, blob.id) }
-  const places = await markForDeletion(tx, blob.id)
-  // One whose bytes went before the program was stopped.
-  if (places.length === 0) await forgetBlob(tx, blob)
-  return { isNeeded: false, places }
+export async function condemn(tx: Session, blobIds: readonly number[]): Promise<Condemned> {
+  if (blobIds.length === 0) return { needed: new Map(), places: [] }
+  const needed = await neededAmong(tx, blobIds)
+  const unneeded = blobIds.filter((id) => !needed.has(id))
+  const marked = await markForDeletion(tx, unneeded)
+  // Some whose bytes went before the program was stopped.
+  const placed = new Set(marked.map(({ blobId }) => blobId))
+  await forgetBlobs(tx, unneeded.filter((id) => !placed.has(id)))
+  return { needed, places: [...marked, ...(await placesGoing(tx, [...needed.keys()]))] }
 }
 
-/** As `condemn`. */
+/** As `condemn`, of one blob. */
 export const condemnBlob = defineCommand({
   name: 'condemn-blob',
   durability: 'durable',
-  run: (tx, input: { blobId: number }): Promise<Condemned> => condemn(tx, input.blobId),
+  async run(tx, input: { blobId: number }): Promise<{ isNeeded: boolean; places: readonly BlobPlace[] }> {
+    const blobIds = (await lockBlobs(tx, [input.blobId])).map(({ id }) => id)
+    const { needed, places } = await condemn(tx, blobIds)
+    return { isNeeded: needed.size > 0, places }
+  },
 })
 
 /** Forgets places whose bytes are gone, and the blob if it was pushed nowhere else meanwhile. */
@@ -34,9 +41,9 @@ export const forgetBlobPlaces = defineCommand({
   name: 'forget-blob-places',
   durability: 'durable',
   async run(tx, input: { blobId: number; locationIds: readonly number[] }): Promise<void> {
-    const blob = await lockBlob(tx, input.blobId)
-    if (blob === undefined) return
-    for (const locationId of input.locationIds) await forgetPlace(tx, locationId)
-    await forgetBlob(tx, blob)
+    const blobIds = (await lockBlobs(tx, [input.blobId])).map(({ id }) => id)
+    if (blobIds.length === 0) return
+    await forgetPlaces(tx, input.locationIds)
+    await forgetBlobs(tx, blobIds)
   },
 })

@@ -1,6 +1,6 @@
-import { forgetBlob, forgetPlace, lockBlob } from '../../storage/metadata/stores/blob-removal.ts'
-import { activeManifestsNaming, findPlacedBlob } from '../../storage/metadata/stores/archive-store.ts'
-import { hideBlob } from '../../storage/metadata/stores/blob-index.ts'
+import { forgetBlobs, forgetPlaces, lockBlobs } from '../../storage/metadata/stores/blob-removal.ts'
+import { activelyNamedAmong, findPlacedBlob } from '../../storage/metadata/stores/archive-store.ts'
+import { hideBlobs } from '../../storage/metadata/stores/blob-index.ts'
 import { defineCommand } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
 import { findRepositoryVetoes, findVetoes, registryHolds } from '../../registry/protection/index.ts'
@@ -15,10 +15,9 @@ import {
   someVisibleBlobs,
   trashedAmong,
 } from '../../storage/metadata/stores/purge-store.ts'
-import { claimReviews, dropReview, isStillDue, putReviewOff, type ClaimedReview } from '../../storage/metadata/stores/review-claims.ts'
-import { blobPromiseMs, collectSuspicions, suspect, type ReviewKind } from '../../storage/metadata/stores/review-queue.ts'
+import { claimReviews, dropReview, dropReviews, isStillDue, putReviewOff, putReviewsOff, stillDueAmong, type ClaimedReview } from '../../storage/metadata/stores/review-claims.ts'
+import { blobPromiseMs, collectSuspicions, type ReviewKind } from '../../storage/metadata/stores/review-queue.ts'
 import { lockRepositoryRowById } from '../../storage/metadata/stores/trash-store.ts'
-import { digestFromBytes } from '../../values/index.ts'
 import { condemn } from './reclaim-blob.ts'
 
 /*
@@ -60,15 +59,16 @@ export const reviewManifests = defineCommand({
   async run(tx, input: { repositoryId: number; owner: string; reviews: readonly ClaimedReview[] }, context): Promise<Reviewed> {
     const repository = await lockRepositoryRowById(tx, input.repositoryId)
     const now = context.nowMs
-    const due: ClaimedReview[] = []
-    for (const review of input.reviews) if (await isStillDue(tx, { id: review.id, now, owner: input.owner })) due.push(review)
+    const due = await stillDueAmong(tx, input.reviews, { now, owner: input.owner })
     const trashed = due.length === 0 ? [] : await trashedAmong(tx, input.repositoryId, due.map(({ subjectId }) => subjectId))
     const rows = new Map(trashed.map((row) => [row.id, row]))
     const ripe = trashed.filter(({ purgeAfter }) => purgeAfter <= now).map(({ id }) => id)
     const vetoes = repository === undefined ? new Map() : await findVetoes(tx, repository, ripe, now, { mode: 'automatic' })
     const going: number[] = []
+    const over: ClaimedReview[] = []
     let heldBack = 0
-    for (const { id, subjectId } of due) {
+    for (const review of due) {
+      const { id, subjectId } = review
       const row = rows.get(subjectId)
       if (row !== undefined && row.purgeAfter > now) {
         await putReviewOff(tx, { id, owner: input.owner, dueAt: row.purgeAfter, attempts: 0 })
@@ -77,9 +77,10 @@ export const reviewManifests = defineCommand({
         await putReviewOff(tx, { id, owner: input.owner, dueAt: now + heldBackMs, attempts: 0 })
       } else {
         if (row !== undefined) going.push(subjectId)
-        await dropReview(tx, id)
+        over.push(review)
       }
     }
+    await dropReviews(tx, over)
     await purge(tx, going, now)
     for (const batch of new Set(going.map((id) => rows.get(id)!.trashBatch))) if (batch !== null) await notePurged(tx, batch, now)
     return { manifests: going.length, heldBack }
@@ -122,10 +123,10 @@ export const reviewRepository = defineCommand({
     await purge(tx, ids, now)
     if (ids.length === manifestsPerCommand) return { isOver: false, manifests: ids.length }
     const blobs = await someVisibleBlobs(tx, repository.id, manifestsPerCommand)
-    for (const blobId of blobs) {
-      await hideBlob(tx, repository.id, blobId)
-      await suspect(tx, { kind: 'blob', repositoryId: 0, subjectId: blobId, reason: 'repository purged', now, delayMs: blobPromiseMs })
-    }
+    await hideBlobs(tx, repository.id, blobs)
+    const suspicions = collectSuspicions()
+    for (const subjectId of blobs) suspicions.add({ kind: 'blob', repositoryId: 0, subjectId, reason: 'repository purged', now, delayMs: blobPromiseMs })
+    await suspicions.write(tx)
     if (blobs.length === manifestsPerCommand) return { isOver: false, manifests: ids.length }
     await removeSettings(tx, repository.id)
     await dropReview(tx, review.id)
@@ -134,58 +135,69 @@ export const reviewRepository = defineCommand({
   },
 })
 
-/** A repository sees a blob that came by an upload or a mount: not any more if no image of it has come to use it. */
-export const reviewSight = defineCommand({
-  name: 'review-repository-blob',
+/**
+ * Blobs of one repository that came by an upload or a mount, or whose image went: it sees them no more where no image of it has come
+ * to use them. Answers how many that were.
+ */
+export const reviewSights = defineCommand({
+  name: 'review-repository-blobs',
   durability: 'durable',
-  async run(tx, input: { owner: string; review: ClaimedReview }, context): Promise<boolean> {
-    const { owner, review } = input
+  async run(tx, input: { repositoryId: number; owner: string; reviews: readonly ClaimedReview[] }, context): Promise<number> {
+    const { repositoryId, owner, reviews } = input
     const now = context.nowMs
-    const repository = await lockRepositoryRowById(tx, review.repositoryId)
-    const blob = await lockBlob(tx, review.subjectId)
-    if (!(await isStillDue(tx, { id: review.id, now, owner }))) return false
+    const repository = await lockRepositoryRowById(tx, repositoryId)
+    const blobs = await lockBlobs(tx, reviews.map(({ subjectId }) => subjectId))
+    const due = await stillDueAmong(tx, reviews, { now, owner })
+    if (due.length === 0) return 0
     if (repository && (await registryHolds(tx, repository.registry_id)).length > 0) {
-      await putReviewOff(tx, { id: review.id, owner, dueAt: now + heldBackMs, attempts: 0 })
-      return false
+      await putReviewsOff(tx, due, { owner, dueAt: now + heldBackMs })
+      return 0
     }
-    await dropReview(tx, review.id)
-    if (!blob || (await activeManifestsNaming(tx, review.repositoryId, digestFromBytes(blob.digest))).length > 0) return false
-    await hideBlob(tx, review.repositoryId, blob.id)
-    await suspect(tx, { kind: 'blob', repositoryId: 0, subjectId: blob.id, reason: 'seen by nobody', now, delayMs: blobPromiseMs })
-    return true
+    await dropReviews(tx, due)
+    const there = new Set(blobs.map(({ id }) => id))
+    const suspects = due.map(({ subjectId }) => subjectId).filter((id) => there.has(id))
+    const named = await activelyNamedAmong(tx, repositoryId, suspects)
+    const hidden = suspects.filter((id) => !named.has(id))
+    await hideBlobs(tx, repositoryId, hidden)
+    const suspicions = collectSuspicions()
+    for (const subjectId of hidden) suspicions.add({ kind: 'blob', repositoryId: 0, subjectId, reason: 'seen by nobody', now, delayMs: blobPromiseMs })
+    await suspicions.write(tx)
+    return hidden.length
   },
 })
 
-/** A blob that nobody sees and no manifest names loses its bytes: from now on they are given to nobody, and deleted next. */
-export const reviewBlob = defineCommand({
-  name: 'review-blob',
+/** Blobs that nobody sees and no manifest names lose their bytes: from now on these are given to nobody, and deleted next. */
+export const reviewBlobs = defineCommand({
+  name: 'review-blobs',
   durability: 'durable',
-  async run(tx, input: { owner: string; review: ClaimedReview }, context): Promise<boolean> {
-    const { owner, review } = input
+  async run(tx, input: { owner: string; reviews: readonly ClaimedReview[] }, context): Promise<void> {
     const now = context.nowMs
-    await lockBlob(tx, review.subjectId)
-    if (!(await isStillDue(tx, { id: review.id, now, owner }))) return false
-    await dropReview(tx, review.id)
-    const { isNeeded, places } = await condemn(tx, review.subjectId)
+    const blobs = await lockBlobs(tx, input.reviews.map(({ subjectId }) => subjectId))
+    const due = await stillDueAmong(tx, input.reviews, { now, owner: input.owner })
+    await dropReviews(tx, due)
+    const dueIds = new Set(due.map(({ subjectId }) => subjectId))
+    const { needed, places } = await condemn(tx, blobs.map(({ id }) => id).filter((id) => dueIds.has(id)))
+    const suspicions = collectSuspicions()
     for (const { locationId: subjectId } of places) {
-      await suspect(tx, { kind: 'location', repositoryId: 0, subjectId, reason: 'blob is not needed', now, delayMs: 0 })
+      suspicions.add({ kind: 'location', repositoryId: 0, subjectId, reason: 'blob is not needed', now, delayMs: 0 })
     }
-    // What only archived images need by now.
-    if (isNeeded && (await findPlacedBlob(tx, review.subjectId))?.belongs === 'archive') {
-      await suspect(tx, { kind: 'placement', repositoryId: 0, subjectId: review.subjectId, reason: 'left to the archive', now, delayMs: 0 })
+    for (const { blobId: subjectId, isSeen } of needed.values()) {
+      // What only archived images need by now.
+      if (isSeen || (await findPlacedBlob(tx, subjectId))?.belongs !== 'archive') continue
+      suspicions.add({ kind: 'placement', repositoryId: 0, subjectId, reason: 'left to the archive', now, delayMs: 0 })
     }
-    return !isNeeded
+    await suspicions.write(tx)
   },
 })
 
-/** The bytes at a place are gone: so is the place, and the blob where it has no other. */
-export const forgetLocation = defineCommand({
-  name: 'forget-location',
+/** The bytes at places are gone: so are the places, and the blobs that have no other. */
+export const forgetLocations = defineCommand({
+  name: 'forget-locations',
   durability: 'durable',
-  async run(tx, input: { reviewId: number; locationId: number; blobId: number }): Promise<void> {
-    const blob = await lockBlob(tx, input.blobId)
-    await forgetPlace(tx, input.locationId)
-    if (blob) await forgetBlob(tx, blob)
-    await dropReview(tx, input.reviewId)
+  async run(tx, input: { reviews: readonly ClaimedReview[]; blobIds: readonly number[] }): Promise<void> {
+    const blobs = await lockBlobs(tx, input.blobIds)
+    await forgetPlaces(tx, input.reviews.map(({ subjectId }) => subjectId))
+    await forgetBlobs(tx, blobs.map(({ id }) => id))
+    await dropReviews(tx, input.reviews)
   },
 })

@@ -114,6 +114,9 @@ export interface RecoveryQuestions {
   isOpenSession(uploadId: string): Promise<boolean>
 }
 
+/** What became of a blob that was to be deleted. `held`: somebody holds the store, a backup for instance; to be asked for again later. */
+export type Deletion = 'deleted' | 'held' | { readonly failed: unknown }
+
 /** What recovery found and did, in numbers of uploads. */
 export interface RecoveryReport {
   /** Belonged to no open session: removed. */
@@ -206,11 +209,12 @@ export interface BlobStore {
   hashBlob(key: string, sizeBytes: number, algorithm: DigestAlgorithm, options?: HashOptions): Promise<HashedBytes>
 
   /**
-   * Removes a blob that the metadata may have named; not while there is a hold. Called after the commit that marked the
-   * blob as going: whoever took a hold and read the metadata then either does not find the name or is found here. May be
-   * repeated; a key that names nothing is not an error.
+   * Removes blobs that the metadata may have named; none of them while there is a hold. Called after the commit that marked the
+   * blobs as going: whoever took a hold and read the metadata then either does not find the names or is found here. May be
+   * repeated; a key that names nothing is deleted. What cannot be removed has
+   * failed with `storage-unavailable`, and keeps none of the others.
    */
-  delete(key: string, nowMs: number): Promise<'deleted' | 'held'>
+  delete(keys: readonly string[], nowMs: number): Promise<ReadonlyMap<string, Deletion>>
 
   /** Takes back a publication that was never committed, so that nobody can have its name. May be repeated. */
   withdraw(key: string): Promise<void>

@@ -694,14 +694,14 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         await other.hold({ ...holder, untilMs: now + 2_000 })
         await other.hold({ ...another, untilMs: now + 1_000 })
 
-        expect(await store.delete(key, now)).toBe('held')
+        expect(await store.delete([key], now)).toEqual(new Map([[key, 'held']]))
         await other.releaseHold(holder.id)
-        expect(await store.delete(key, now)).toBe('held')
+        expect(await store.delete([key], now)).toEqual(new Map([[key, 'held']]))
         expect(await store.blobSize(key)).toBe(1_000)
         await other.releaseHold(another.id)
-        expect(await store.delete(key, now)).toBe('deleted')
+        expect(await store.delete([key], now)).toEqual(new Map([[key, 'deleted']]))
         expect(await store.blobSize(key)).toBeUndefined()
-        expect(await store.delete(key, now)).toBe('deleted')
+        expect(await store.delete([key], now)).toEqual(new Map([[key, 'deleted']]))
         await other.close()
       })
 
@@ -711,8 +711,8 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
         await store.hold({ ...holder, untilMs: now + 1_000 })
         await store.hold({ ...holder, untilMs: now + 5_000 })
 
-        expect(await store.delete(key, now + 4_999)).toBe('held')
-        expect(await store.delete(key, now + 5_000)).toBe('deleted')
+        expect(await store.delete([key], now + 4_999)).toEqual(new Map([[key, 'held']]))
+        expect(await store.delete([key], now + 5_000)).toEqual(new Map([[key, 'deleted']]))
       })
 
       it('withdraws what nobody can know of in spite of holds', async () => {

@@ -1,4 +1,4 @@
-import type { AppendOptions, AppendResult, BlobEncoding, BlobHold, BlobStore, ByteSource, ExpectedBytes, HashedBytes, HashOptions, ListedBlob, OpenBlob, PublishedBlob, RecoveryQuestions, RecoveryReport } from './blob-store.ts'
+import type { AppendOptions, AppendResult, BlobEncoding, BlobHold, BlobStore, ByteSource, Deletion, ExpectedBytes, HashedBytes, HashOptions, ListedBlob, OpenBlob, PublishedBlob, RecoveryQuestions, RecoveryReport } from './blob-store.ts'
 import type { Digest, DigestAlgorithm } from '../../values/digest.ts'
 
 /** No domain has a colon, with which keys of a store begin otherwise. */
@@ -83,8 +83,12 @@ export class TieredBlobStore implements BlobStore {
     return this.#at(key, (store, own) => store.hashBlob(own, sizeBytes, algorithm, options))
   }
 
-  delete(key: string, nowMs: number): Promise<'deleted' | 'held'> {
-    return this.#at(key, (store, own) => store.delete(own, nowMs))
+  async delete(keys: readonly string[], nowMs: number): Promise<ReadonlyMap<string, Deletion>> {
+    const active = await this.active.delete(keys.filter((key) => !isArchiveKey(key)), nowMs)
+    const ownKeys = keys.filter(isArchiveKey).map((key) => key.slice(archivePrefix.length))
+    if (ownKeys.length === 0) return active
+    const archived = await this.archive.delete(ownKeys, nowMs)
+    return new Map([...active, ...[...archived].map(([own, outcome]) => [this.archiveKey(own), outcome] as const)])
   }
 
   withdraw(key: string): Promise<void> {

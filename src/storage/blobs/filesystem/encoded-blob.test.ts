@@ -182,8 +182,9 @@ describe('blobs that are kept as zstd frames', () => {
       await blob.close()
     }
     await stores.hold({ id: randomUUID(), owner: 'a backup', untilMs: 1000 })
-    expect([await stores.delete(activeKey, 500), await stores.delete(archiveKey, 500)]).toEqual(['held', 'held'])
-    expect([await stores.delete(activeKey, 2000), await stores.delete(archiveKey, 2000)]).toEqual(['deleted', 'deleted'])
+    const keys = [archiveKey, activeKey]
+    expect(await stores.delete(keys, 500)).toEqual(new Map(keys.map((key) => [key, 'held'])))
+    expect(await stores.delete(keys, 2000)).toEqual(new Map(keys.map((key) => [key, 'deleted'])))
     expect([await stores.blobSize(activeKey), await stores.blobSize(archiveKey)]).toEqual([undefined, undefined])
   })
 })

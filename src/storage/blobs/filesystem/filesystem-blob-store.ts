@@ -10,6 +10,7 @@ import type {
   BlobHold,
   BlobStore,
   ByteSource,
+  Deletion,
   ExpectedBytes,
   HashedBytes,
   HashOptions,
@@ -64,6 +65,9 @@ export async function openFilesystemBlobStore(options: FilesystemBlobStoreOption
     throw fromDisk(error, 'open the store')
   }
 }
+
+/** As many as the threads that do such calls, with some to spare. */
+const deletionsSideBySide = 8
 
 interface Occupation {
   readonly stop: AbortController
@@ -228,10 +232,22 @@ class FilesystemBlobStore implements BlobStore {
     }
   }
 
-  async delete(key: string, nowMs: number): Promise<'deleted' | 'held'> {
-    if (await this.#holds.isHeld(nowMs)) return 'held'
-    await this.withdraw(key)
-    return 'deleted'
+  async delete(keys: readonly string[], nowMs: number): Promise<ReadonlyMap<string, Deletion>> {
+    if (await this.#holds.isHeld(nowMs)) return new Map(keys.map((key) => [key, 'held']))
+    const outcomes = new Map<string, Deletion>()
+    const waiting = keys.values()
+    const removeSome = async (): Promise<void> => {
+      for (const key of waiting) {
+        try {
+          await this.withdraw(key)
+          outcomes.set(key, 'deleted')
+        } catch (error) {
+          outcomes.set(key, { failed: error })
+        }
+      }
+    }
+    await Promise.all(Array.from({ length: deletionsSideBySide }, removeSome))
+    return outcomes
   }
 
   async withdraw(key: string): Promise<void> {

@@ -47,6 +47,31 @@ export async function activeManifestsNaming(session: Session, repositoryId: numb
   return rows.map((row) => digestFromBytes(row.digest))
 }
 
+/** Those of the blobs that some living image of the repository that can be pulled names. */
+export async function activelyNamedAmong(session: Session, repositoryId: number, blobIds: readonly number[]): Promise<Set<number>> {
+  if (blobIds.length === 0) return new Set()
+  const rows = await session.query(
+    session.builder
+      .selectFrom('blob')
+      .select('blob.id')
+      .where('blob.id', 'in', blobIds)
+      .where((eb) =>
+        eb.exists(
+          eb
+            .selectFrom('manifest_reference')
+            .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
+            .select('manifest.id')
+            .whereRef('manifest_reference.digest', '=', 'blob.digest')
+            .where('manifest_reference.repository_id', '=', repositoryId)
+            .where('manifest_reference.kind', '!=', 'foreign')
+            .where('manifest.trashed_at', 'is', null)
+            .where('manifest.storage_class', '=', 'active'),
+        ),
+      ),
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
 const unarchivedUsers = statement<{ repositoryId: number; digest: Uint8Array }>()((db, p) =>
   namedBy(db, p).where('manifest.storage_class', '!=', 'archived').limit(10),
 )

@@ -319,6 +319,12 @@ export async function hideBlob(tx: Session, repositoryId: number, blobId: number
   await tx.change(hide, { repositoryId, blobId })
 }
 
+/** As `hideBlob`, for many at once. */
+export async function hideBlobs(tx: Session, repositoryId: number, blobIds: readonly number[]): Promise<void> {
+  if (blobIds.length === 0) return
+  await tx.query(tx.builder.deleteFrom('repository_blob').where('repository_id', '=', repositoryId).where('blob_id', 'in', blobIds))
+}
+
 const sight = statement<{ repositoryId: number; blobId: number }>()((db, p) =>
   db
     .selectFrom('repository_blob')

@@ -9,6 +9,7 @@ import { statement } from '../statement.ts'
 
 export interface BlobPlace {
   readonly locationId: number
+  readonly blobId: number
   readonly store: string
   readonly key: string
 }
@@ -22,73 +23,106 @@ const lockedBlob = statement<{ blobId: number }>()((db, p, dialect) =>
 )
 
 /** A blob, locked against everybody who would give it to a repository or an image. */
-export function lockBlob(tx: Session, blobId: number): Promise<{ id: number; digest: Uint8Array; domainId: number } | undefined> {
+export function lockBlob(tx: Session, blobId: number): Promise<LockedBlob | undefined> {
   return tx.first(lockedBlob, { blobId })
 }
 
-const seenSomewhere = statement<{ blobId: number }>()((db, p) =>
-  db.selectFrom('repository_blob').select('blob_id').where('blob_id', '=', p.blobId).limit(1),
-)
-
-const namedSomewhere = statement<{ domainId: number; digest: Uint8Array }>()((db, p) =>
-  db
-    .selectFrom('manifest_reference')
-    .innerJoin('repository', 'repository.id', 'manifest_reference.repository_id')
-    .select('manifest_reference.manifest_id')
-    .where('manifest_reference.digest', '=', p.digest)
-    .where('manifest_reference.kind', '=', 'blob')
-    .where('repository.domain_id', '=', p.domainId)
-    .limit(1),
-)
-
-/** Whether a repository sees the blob or a manifest names it, of any account, living or in the trash. */
-export async function isBlobNeeded(tx: Session, blob: { id: number; digest: Uint8Array; domainId: number }): Promise<boolean> {
-  if ((await tx.first(seenSomewhere, { blobId: blob.id })) !== undefined) return true
-  return (await tx.first(namedSomewhere, { domainId: blob.domainId, digest: blob.digest })) !== undefined
+export interface LockedBlob {
+  readonly id: number
+  readonly digest: Uint8Array
+  readonly domainId: number
 }
 
-const mark = statement<{ blobId: number }>()((db, p) =>
-  db
-    .updateTable('blob_location')
-    .set({ state: 'deleting' })
-    .where('blob_id', '=', p.blobId)
-    .returning(['id as locationId', 'store', 'key']),
-)
-
-/** Marks all places of a blob as going, damaged copies too. The caller has locked the blob and knows that nothing needs it. */
-export function markForDeletion(tx: Session, blobId: number): Promise<BlobPlace[]> {
-  return tx.all(mark, { blobId })
+/** As `lockBlob`, for those of many that are there, in the order in which everybody locks blobs. */
+export function lockBlobs(tx: Session, blobIds: readonly number[]): Promise<LockedBlob[]> {
+  if (blobIds.length === 0) return Promise.resolve([])
+  return tx.query(
+    tx.builder
+      .selectFrom('blob')
+      .select(['id', 'digest', 'domain_id as domainId'])
+      .where('id', 'in', blobIds)
+      .orderBy('digest')
+      .$if(tx.dialect === 'postgres', (query) => query.forUpdate()),
+  )
 }
 
-const drop = statement<{ locationId: number }>()((db, p) =>
-  db.deleteFrom('blob_location').where('id', '=', p.locationId).where('state', '=', 'deleting'),
-)
-
-const dropChecksums = statement<{ locationId: number }>()((db, p) => db.deleteFrom('blob_checksum').where('location_id', '=', p.locationId))
-
-const anyPlace = statement<{ blobId: number }>()((db, p) => db.selectFrom('blob_location').select('id').where('blob_id', '=', p.blobId).limit(1))
-
-const dropBlob = statement<{ blobId: number }>()((db, p) => db.deleteFrom('blob').where('id', '=', p.blobId))
-
-const going = statement<{ blobId: number }>()((db, p) =>
-  db.selectFrom('blob_location').select(['id as locationId', 'store', 'key']).where('blob_id', '=', p.blobId).where('state', '=', 'deleting'),
-)
-
-/** Places of a blob whose bytes are going already, whatever has become of the blob since. */
-export function placesGoing(session: Session, blobId: number): Promise<BlobPlace[]> {
-  return session.all(going, { blobId })
+/** Why a blob is needed. */
+export interface BlobNeed {
+  readonly blobId: number
+  readonly isSeen: boolean
+  readonly isNamed: boolean
 }
 
-/** Forgets a place whose bytes are gone. */
-export async function forgetPlace(tx: Session, locationId: number): Promise<void> {
-  await tx.change(dropChecksums, { locationId })
-  await tx.change(drop, { locationId })
+/** Those of the blobs that a repository sees or a manifest names, of any account, living or in the trash. */
+export async function neededAmong(tx: Session, blobIds: readonly number[]): Promise<Map<number, BlobNeed>> {
+  const rows = await tx.query(
+    tx.builder
+      .selectFrom('blob')
+      .select((eb) => [
+        'blob.id as blobId',
+        eb.selectFrom('repository_blob').select('repository_blob.repository_id').whereRef('repository_blob.blob_id', '=', 'blob.id').limit(1).as('seenBy'),
+        eb
+          .selectFrom('manifest_reference')
+          .innerJoin('repository', 'repository.id', 'manifest_reference.repository_id')
+          .select('manifest_reference.manifest_id')
+          .whereRef('manifest_reference.digest', '=', 'blob.digest')
+          .whereRef('repository.domain_id', '=', 'blob.domain_id')
+          .where('manifest_reference.kind', '=', 'blob')
+          .limit(1)
+          .as('namedBy'),
+      ])
+      .where('blob.id', 'in', blobIds),
+  )
+  return new Map(
+    rows
+      .filter(({ seenBy, namedBy }) => seenBy !== null || namedBy !== null)
+      .map(({ blobId, seenBy, namedBy }) => [blobId, { blobId, isSeen: seenBy !== null, isNamed: namedBy !== null }]),
+  )
 }
 
-/** Forgets a blob that has no place any more and that nothing needs. The caller has locked it. */
-export async function forgetBlob(tx: Session, blob: { id: number; digest: Uint8Array; domainId: number }): Promise<void> {
-  if ((await tx.first(anyPlace, { blobId: blob.id })) !== undefined || (await isBlobNeeded(tx, blob))) return
-  await tx.change(dropBlob, { blobId: blob.id })
+/** Marks all places of blobs as going, damaged copies too. The caller has locked the blobs and knows that nothing needs them. */
+export function markForDeletion(tx: Session, blobIds: readonly number[]): Promise<BlobPlace[]> {
+  if (blobIds.length === 0) return Promise.resolve([])
+  return tx.query(
+    tx.builder
+      .updateTable('blob_location')
+      .set({ state: 'deleting' })
+      .where('blob_id', 'in', blobIds)
+      .returning(['id as locationId', 'blob_id as blobId', 'store', 'key']),
+  )
+}
+
+/** Places of blobs whose bytes are going already, whatever has become of the blobs since. */
+export function placesGoing(session: Session, blobIds: readonly number[]): Promise<BlobPlace[]> {
+  if (blobIds.length === 0) return Promise.resolve([])
+  return session.query(
+    session.builder
+      .selectFrom('blob_location')
+      .select(['id as locationId', 'blob_id as blobId', 'store', 'key'])
+      .where('blob_id', 'in', blobIds)
+      .where('state', '=', 'deleting'),
+  )
+}
+
+/** Forgets places whose bytes are gone. */
+export async function forgetPlaces(tx: Session, locationIds: readonly number[]): Promise<void> {
+  if (locationIds.length === 0) return
+  await tx.query(tx.builder.deleteFrom('blob_checksum').where('location_id', 'in', locationIds))
+  await tx.query(tx.builder.deleteFrom('blob_location').where('id', 'in', locationIds).where('state', '=', 'deleting'))
+}
+
+/** Forgets those of the blobs that have no place any more and that nothing needs. The caller has locked them. */
+export async function forgetBlobs(tx: Session, blobIds: readonly number[]): Promise<void> {
+  if (blobIds.length === 0) return
+  const needed = await neededAmong(tx, blobIds)
+  const going = blobIds.filter((id) => !needed.has(id))
+  if (going.length === 0) return
+  await tx.query(
+    tx.builder
+      .deleteFrom('blob')
+      .where('id', 'in', going)
+      .where((eb) => eb.not(eb.exists(eb.selectFrom('blob_location').select('blob_location.id').whereRef('blob_location.blob_id', '=', 'blob.id')))),
+  )
 }
 
 /** A manifest that names a blob. */

@@ -105,23 +105,21 @@ export async function someVisibleBlobs(session: Session, repositoryId: number, l
   return (await session.all(seen, { repositoryId, limit })).map(({ id }) => id)
 }
 
-const location = statement<{ id: number }>()((db, p) =>
-  db
-    .selectFrom('blob_location')
-    .innerJoin('blob', 'blob.id', 'blob_location.blob_id')
-    .select(['blob_location.id', 'blob_id as blobId', 'store', 'key', 'state', 'size_bytes as sizeBytes'])
-    .where('blob_location.id', '=', p.id),
-)
-
 export interface DoomedLocation {
   readonly id: number
   readonly blobId: number
-  readonly store: string
   readonly key: string
   readonly state: string
   readonly sizeBytes: number
 }
 
-export function findLocation(session: Session, id: number): Promise<DoomedLocation | undefined> {
-  return session.first(location, { id })
+/** Those of the places that are known. */
+export function findLocations(session: Session, ids: readonly number[]): Promise<DoomedLocation[]> {
+  return session.query(
+    session.builder
+      .selectFrom('blob_location')
+      .innerJoin('blob', 'blob.id', 'blob_location.blob_id')
+      .select(['blob_location.id', 'blob_id as blobId', 'key', 'state', 'size_bytes as sizeBytes'])
+      .where('blob_location.id', 'in', ids),
+  )
 }

@@ -51,6 +51,39 @@ export async function isStillDue(tx: Session, review: { id: number; now: number;
   return (await tx.first(stillDue, review)) !== undefined
 }
 
+/** Those of the claimed reviews that are still to be done, as `isStillDue` says; locked in the order in which suspicions are raised. */
+export async function stillDueAmong<Review extends ClaimedReview>(tx: Session, reviews: readonly Review[], { now, owner }: { now: number; owner: string }): Promise<Review[]> {
+  const rows = await tx.query(
+    tx.builder
+      .selectFrom('review')
+      .select('id')
+      .where('id', 'in', reviews.map(({ id }) => id))
+      .where('due_at', '<=', now)
+      .where('leased_by', '=', owner)
+      .orderBy('subject_id')
+      .$if(tx.dialect === 'postgres', (query) => query.forUpdate()),
+  )
+  const due = new Set(rows.map(({ id }) => id))
+  return reviews.filter(({ id }) => due.has(id))
+}
+
+/** The reviews are over. The caller knows them to be still due. */
+export async function dropReviews(tx: Session, reviews: readonly ClaimedReview[]): Promise<void> {
+  if (reviews.length > 0) await tx.query(tx.builder.deleteFrom('review').where('id', 'in', reviews.map(({ id }) => id)))
+}
+
+/** Gives reviews back that are the owner's, to be done later. */
+export async function putReviewsOff(tx: Session, reviews: readonly ClaimedReview[], { owner, dueAt }: { owner: string; dueAt: number }): Promise<void> {
+  if (reviews.length === 0) return
+  await tx.query(
+    tx.builder
+      .updateTable('review')
+      .set({ due_at: dueAt, attempt_count: 0, leased_by: null, leased_until: null })
+      .where('id', 'in', reviews.map(({ id }) => id))
+      .where('leased_by', '=', owner),
+  )
+}
+
 const drop = statement<{ id: number }>()((db, p) => db.deleteFrom('review').where('id', '=', p.id))
 
 /** The review is over. The caller knows it to be still due. */
@@ -69,6 +102,21 @@ const putOff = statement<{ id: number; owner: string; dueAt: number; attempts: n
 /** Gives a review back, to be done later. */
 export async function putReviewOff(tx: Session, review: { id: number; owner: string; dueAt: number; attempts: number }): Promise<void> {
   await tx.change(putOff, review)
+}
+
+const anyDue = statement<{ kind: string; now: number }>()((db, p) =>
+  db
+    .selectFrom('review')
+    .select('id')
+    .where('kind', '=', p.kind)
+    .where('due_at', '<=', p.now)
+    .where((or) => or.or([or('leased_until', 'is', null), or('leased_until', '<', p.now)]))
+    .limit(1),
+)
+
+/** Whether a review waits whose time has come and that nobody works at. */
+export async function isAnyDue(session: Session, kind: ReviewKind, now: number): Promise<boolean> {
+  return (await session.first(anyDue, { kind, now })) !== undefined
 }
 
 const counts = statement<{ now: number }>()((db, p) =>
