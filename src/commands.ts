@@ -24,6 +24,7 @@ import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
 import { claimArchiveWork, endArchiveWork, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
+import { pauseCollection, resumeCollection } from './gc/commands/pause.ts'
 import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
 import {
   claimReviewBatch,
@@ -176,6 +177,8 @@ export const commands: readonly AnyCommand[] = [
   eraseImages,
   recordReclaimed,
   condemnBlob,
+  pauseCollection,
+  resumeCollection,
   forgetBlobPlaces,
   promiseBlob,
   mountBlob,

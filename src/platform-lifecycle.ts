@@ -4,6 +4,7 @@ import { Archivist, type ArchivistDependencies } from './archive/index.ts'
 import type { Config } from './config/index.ts'
 import { Erasures } from './gc/erasures.ts'
 import { Collector } from './gc/index.ts'
+import { findPause } from './gc/pause.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
@@ -122,7 +123,16 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   )
   if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
   releases.push(() => lifecycleRunner.stop())
-  const collector = new Collector({ database, blobStore, systemContext, clock, logger, lookAtClocks: () => guardWatch.look(), owner: processId })
+  const collector = new Collector({
+    database,
+    blobStore,
+    systemContext,
+    clock,
+    logger,
+    lookAtClocks: () => guardWatch.look(),
+    mayGoOn: async () => (await findPause(database.reader, clock.now())) === undefined,
+    owner: processId,
+  })
   addCollectionMetrics(metrics, collector.counters)
   if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)
   releases.push(() => collector.stop())

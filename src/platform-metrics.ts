@@ -88,6 +88,7 @@ export function addCollectionMetrics({ registry }: PlatformMetrics, counters: Re
     blobs: ['stowage_gc_blobs_total', 'Blobs whose bytes were deleted because nothing needed them'],
     bytes: ['stowage_gc_reclaimed_bytes_total', 'Bytes that deleted blobs had'],
     failures: ['stowage_gc_failures_total', 'Reviews that failed and were put off'],
+    seconds: ['stowage_gc_seconds_total', 'Seconds spent on collecting'],
   } as const
   for (const [counter, [name, help]] of Object.entries(names)) {
     new Counter({

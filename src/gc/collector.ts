@@ -35,6 +35,8 @@ export interface CollectionCounters {
   blobs: number
   bytes: number
   failures: number
+  /** Spent on collecting. */
+  seconds: number
 }
 
 export interface CollectorDependencies {
@@ -45,6 +47,8 @@ export interface CollectorDependencies {
   readonly logger: Pick<Logger, 'info' | 'error'>
   /** Looks whether the clock was set, and puts everything on hold if so, before anything is removed by it. Never rejects. */
   readonly lookAtClocks?: () => Promise<void>
+  /** Asked before each batch: false while somebody has paused collection. */
+  readonly mayGoOn?: () => Promise<boolean>
   /** Names this process. */
   readonly owner: string
 }
@@ -55,14 +59,15 @@ export interface CollectorDependencies {
  * that pushes take. Of several servers with one database each takes reviews of its own.
  */
 export class Collector {
-  readonly counters: CollectionCounters = { manifests: 0, blobs: 0, bytes: 0, failures: 0 }
+  readonly counters: CollectionCounters = { manifests: 0, blobs: 0, bytes: 0, failures: 0, seconds: 0 }
   readonly #deps: CollectorDependencies
   readonly #work: RecurringWork
+  #isRunning = false
 
   constructor(deps: CollectorDependencies) {
     this.#deps = deps
     this.#work = new RecurringWork(
-      () => this.#collect(),
+      () => this.#timed(),
       (error) => {
         deps.logger.error({ err: error }, 'garbage could not be looked for')
       },
@@ -78,8 +83,28 @@ export class Collector {
     return this.#work.run()
   }
 
+  /** Whether it is at work now. */
+  get isRunning(): boolean {
+    return this.#isRunning
+  }
+
   stop(): Promise<void> {
     return this.#work.stop()
+  }
+
+  async #timed(): Promise<void> {
+    const startedAtMs = performance.now()
+    this.#isRunning = true
+    try {
+      await this.#collect()
+    } finally {
+      this.#isRunning = false
+      this.counters.seconds += (performance.now() - startedAtMs) / 1000
+    }
+  }
+
+  async #isToStop(): Promise<boolean> {
+    return this.#work.isStopped || (await this.#deps.mayGoOn?.()) === false
   }
 
   async #collect(): Promise<void> {
@@ -112,7 +137,7 @@ export class Collector {
   /** Batch after batch until none is due any more. Where none is, nothing is written. */
   async #batches(kind: ReviewKind, work: (reviews: readonly ClaimedReview[]) => Promise<void>): Promise<void> {
     const { database, owner, clock } = this.#deps
-    while (!this.#work.isStopped && (await isAnyDue(database.reader, kind, clock.now()))) {
+    while (!(await this.#isToStop()) && (await isAnyDue(database.reader, kind, clock.now()))) {
       const reviews = await this.#execute(claimReviewBatch, { kind, owner, until: clock.now() + leaseMs, limit: batchSize })
       if (reviews.length === 0) return
       await work(reviews)
@@ -164,7 +189,7 @@ export class Collector {
   }
 
   async #repository(review: ClaimedReview): Promise<void> {
-    for (let isOver = false; !isOver && !this.#work.isStopped; ) {
+    for (let isOver = false; !isOver && !(await this.#isToStop()); ) {
       const part = await this.#execute(reviewRepository, { owner: this.#deps.owner, review })
       this.counters.manifests += part.manifests
       isOver = part.isOver

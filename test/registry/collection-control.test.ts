@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { pauseCollection, resumeCollection } from '../../src/gc/commands/pause.ts'
+import { Collector } from '../../src/gc/index.ts'
+import { findPause } from '../../src/gc/pause.ts'
+import { commandContext } from '../../src/registry/index.ts'
+import { parseRepositoryName } from '../../src/values/index.ts'
+import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
+
+const hourMs = 60 * 60 * 1000
+const dayMs = 24 * hourMs
+
+describe.each(databases)('collection on %s, paused', (kind) => {
+  let fixture: RegistryFixture
+  const problems: unknown[] = []
+
+  const newCollector = (): Collector => {
+    const { database, blobStore, clock, context } = fixture
+    return new Collector({
+      database,
+      blobStore,
+      systemContext: () => commandContext(context),
+      clock,
+      logger: { info: () => undefined, error: (problem: unknown) => problems.push(problem) },
+      mayGoOn: async () => (await findPause(database.reader, clock.now())) === undefined,
+      owner: randomUUID(),
+    })
+  }
+
+  beforeAll(async () => {
+    fixture = await startRegistry(kind)
+  })
+  afterAll(async () => {
+    await fixture.stop()
+    expect(problems).toEqual([])
+  })
+
+  async function storedCount(): Promise<number> {
+    let count = 0
+    for await (const _ of fixture.blobStore.list()) count += 1
+    return count
+  }
+
+  const pause = (reason: string, endsAt?: number) => fixture.database.execute(pauseCollection, { reason, endsAt }, commandContext(fixture.context))
+  const resume = () => fixture.database.execute(resumeCollection, {}, commandContext(fixture.context))
+
+  /** A layer that nothing uses, with all that collection waits for over. */
+  async function leaveGarbage(seed: string): Promise<void> {
+    const name = parseRepositoryName(`paused/${seed}`)
+    await fixture.registry.createRepository(fixture.context, { name, tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} })
+    await fixture.upload(name, Buffer.from(seed))
+  }
+
+  async function daysPass(collector: Collector, days: number): Promise<void> {
+    for (let day = 0; day < days; day += 1) {
+      fixture.clock.advance(dayMs)
+      await collector.collect()
+    }
+  }
+
+  it('takes nothing until it is resumed, by no server', async () => {
+    const collector = newCollector()
+    await leaveGarbage('one')
+    expect(await pause('an incident')).toMatchObject({ reason: 'an incident' })
+
+    await daysPass(collector, 3)
+    await daysPass(newCollector(), 1)
+    expect(await storedCount()).toBe(1)
+
+    expect(await resume()).toMatchObject({ reason: 'an incident' })
+    expect(await resume()).toBeUndefined()
+    await daysPass(collector, 2)
+    expect(await storedCount()).toBe(0)
+    expect(collector.counters).toMatchObject({ blobs: 1, bytes: 3, failures: 0 })
+    expect(collector.counters.seconds).toBeGreaterThan(0)
+  })
+
+  it('goes on by itself when the pause ends', async () => {
+    const collector = newCollector()
+    await leaveGarbage('two')
+    await pause('maintenance of the disk', fixture.clock.now() + 4.5 * dayMs)
+    await daysPass(collector, 4)
+    expect(await storedCount()).toBe(1)
+
+    await daysPass(collector, 3)
+    expect(await storedCount()).toBe(0)
+  })
+
+  it('tells in the audit who paused and resumed it', async () => {
+    const { reader } = fixture.database
+    await pause('for the record')
+    await resume()
+    const rows = await reader.query(
+      reader.builder.selectFrom('audit_record').select(['action', 'actor', 'detail']).where('action', 'like', '%GarbageCollection').orderBy('id', 'desc').limit(2),
+    )
+    expect(rows.map(({ action }) => action)).toEqual(['ResumeGarbageCollection', 'PauseGarbageCollection'])
+    expect(rows[1]).toMatchObject({ actor: commandContext(fixture.context).actorArn, detail: expect.stringContaining('for the record') })
+  })
+})
