@@ -75,7 +75,6 @@ export const notRaised: readonly Reason[] = [
 /** Times of the clients' models that no answer has: of what does not exist here, of what nobody has done yet, and what IAM leaves out of lists. */
 export const neverDated: readonly RegExp[] = [
   /^ecr\.DescribeImageScanFindings |imageScanFindingsSummary/,
-  /last(Archived|Activated)At$/,
   /PasswordLastUsed$/,
   / (\w+\[\]\.)?InstanceProfile/,
   /^iam\.(List(MFADevices|SSHPublicKeys|SigningCertificates|ServiceSpecificCredentials|ServerCertificates|VirtualMFADevices|SAMLProviders)|GetLoginProfile) /,
