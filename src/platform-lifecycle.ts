@@ -3,13 +3,13 @@ import type { Logger } from 'pino'
 import { Archivist, type ArchivistDependencies } from './archive/index.ts'
 import type { Config } from './config/index.ts'
 import { Erasures } from './gc/erasures.ts'
-import { Collector } from './gc/index.ts'
+import { CollectionControl, Collector } from './gc/index.ts'
 import { findPause } from './gc/pause.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
-import { addArchiveMetrics, addCollectionMetrics, addHoldMetrics, type PlatformMetrics } from './platform-metrics.ts'
+import { addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addQueueMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
 import type { BlobStore } from './storage/blobs/index.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -130,15 +130,21 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
     clock,
     logger,
     lookAtClocks: () => guardWatch.look(),
-    mayGoOn: async () => (await findPause(database.reader, clock.now())) === undefined,
+    async mayGoOn() {
+      collection.note()
+      return (await findPause(database.reader, clock.now())) === undefined
+    },
     owner: processId,
   })
+  const collection = new CollectionControl({ database, collector, clock, systemContext, intervalMs: config.gcIntervalMs })
   addCollectionMetrics(metrics, collector.counters)
+  addQueueMetrics(metrics, () => collection.gauges())
   if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)
   releases.push(() => collector.stop())
 
   return {
     erasures,
+    collection,
     lifecycle: {
       policies: lifecyclePolicies,
       previews: lifecyclePreviews,

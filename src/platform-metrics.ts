@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { ArchiveCounters } from './archive/index.ts'
-import type { CollectionCounters } from './gc/index.ts'
+import type { CollectionCounters, QueueGauges } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
@@ -101,6 +101,46 @@ export function addCollectionMetrics({ registry }: PlatformMetrics, counters: Re
       },
     })
   }
+}
+
+/** Adds what waits for garbage collection, of some seconds ago. Where it cannot be read it is left out. */
+export function addQueueMetrics({ registry }: PlatformMetrics, readGauges: () => Promise<QueueGauges>): void {
+  const gauge = (name: string, help: string, set: (gauge: Gauge<'kind' | 'state'>, read: QueueGauges) => void, labelNames: ('kind' | 'state')[] = []): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      async collect() {
+        this.reset()
+        const read = await readGauges().catch(() => undefined)
+        if (read !== undefined) set(this, read)
+        else this.remove()
+      },
+    })
+  }
+  gauge(
+    'stowage_gc_queue',
+    'Reviews of what may have become garbage, by kind; those whose time has not come are waiting, the others due. Counted to 100,000',
+    (each, { queues }) => {
+      for (const { kind, waiting, due } of queues) {
+        each.set({ kind, state: 'waiting' }, waiting)
+        each.set({ kind, state: 'due' }, due)
+      }
+    },
+    ['kind', 'state'],
+  )
+  gauge(
+    'stowage_gc_overdue_seconds',
+    'For how long the first review of a kind has been due; 0 where none is',
+    (each, { queues, readAt }) => {
+      for (const { kind, due, nextDueAt } of queues) each.set({ kind }, due === 0 || nextDueAt === undefined ? 0 : Math.max(0, readAt - nextDueAt) / 1000)
+    },
+    ['kind'],
+  )
+  gauge('stowage_gc_paused', '1 while somebody has paused garbage collection', (each, { isPaused }) => {
+    each.set(isPaused ? 1 : 0)
+  })
 }
 
 /** Adds what is in the archive, and what was moved. */

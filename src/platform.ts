@@ -334,7 +334,7 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const { erasures, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
+  const { erasures, collection, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
@@ -432,6 +432,7 @@ async function build(
           registry,
           keyring,
           erasures,
+          collection,
           accounts: new Accounts({ database, keyring, ids }),
           homeAccountId: accountId,
           protections: createProtections({ database }),

@@ -5,6 +5,7 @@ import { addRetention } from './retention-command.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { addErase } from './erase-command.ts'
+import { addGc } from './gc-command.ts'
 import { addHold } from './hold-command.ts'
 import { addIam } from './iam-command.ts'
 import { addLifecycle } from './lifecycle-command.ts'
@@ -62,6 +63,7 @@ Examples:
   addUsage(program, io, onExit)
   addHold(program, io, onExit)
   addErase(program, io, onExit)
+  addGc(program, io, onExit)
   addTrash(program, io, onExit)
   return program
 }

@@ -1,1 +1,2 @@
 export { Collector, type CollectionCounters } from './collector.ts'
+export { CollectionControl, type CollectionStatus, type QueueGauges } from './control.ts'

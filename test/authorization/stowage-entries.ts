@@ -72,6 +72,11 @@ function onRetention(operation: string, granted: string, input: object = {}): En
   }
 }
 
+/** An operation on the collection of the installation's garbage, which is its own account's too. */
+function onCollection(operation: string, input: object = {}, call: Partial<Entry> = {}): Entry {
+  return { ...entry(operation, '200', () => input), resource: `arn:aws:stowage::${homeAccount}:garbage-collection`, ...call }
+}
+
 export const stowageEntries: EntryTable = {
   'stowage:CreateAccount': entry('CreateAccount', 'AccountAlreadyExistsException', () => ({ accountId: otherAccount, name: 'again' })),
   'stowage:DescribeAccount': entry('DescribeAccount', 'AccountNotFoundException', ({ repository }) => ({ accountId: repository })),
@@ -135,6 +140,11 @@ export const stowageEntries: EntryTable = {
     granted: '200',
     request: ({ accountId }) => ({ protocol: 'json', service: 'stowage', target: 'Stowage_V1.ListErasures', input: { registryId: accountId } }),
   },
+  'stowage:DescribeGarbageCollection': onCollection('DescribeGarbageCollection'),
+  'stowage:RunGarbageCollection': onCollection('RunGarbageCollection', { waitSeconds: 0 }),
+  // An end that is past: whoever may pause is told so, and nothing changes.
+  'stowage:PauseGarbageCollection': onCollection('PauseGarbageCollection', { reason: 'matrix', endsAt: 1 }, { granted: 'InvalidParameterException' }),
+  'stowage:ResumeGarbageCollection': onCollection('ResumeGarbageCollection'),
   'stowage:ListTrash': onOwnRegistry('ListTrash', { granted: '200' }),
   'stowage:ListTrash of a repository': onRepository('ListTrash', { granted: '200' }),
   'stowage:DescribeTrash': onRepository('DescribeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { pauseCollection, resumeCollection } from '../../src/gc/commands/pause.ts'
-import { Collector } from '../../src/gc/index.ts'
+import { CollectionControl, Collector } from '../../src/gc/index.ts'
 import { findPause } from '../../src/gc/pause.ts'
+import { raiseClockHold } from '../../src/registry/commands/holds.ts'
+import { createProtections } from '../../src/registry/protection/protections.ts'
 import { commandContext } from '../../src/registry/index.ts'
 import { parseRepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
@@ -84,6 +86,46 @@ describe.each(databases)('collection on %s, paused', (kind) => {
 
     await daysPass(collector, 3)
     expect(await storedCount()).toBe(0)
+  })
+
+  it('tells what waits, what is overdue, and what was given back', async () => {
+    const { database, clock, context } = fixture
+    const collector = newCollector()
+    const control = new CollectionControl({ database, collector, clock, systemContext: () => commandContext(context), intervalMs: 1000 })
+    const queueOf = async (wanted: string) => (await control.status()).queues.find((queue) => queue.kind === wanted)!
+    await leaveGarbage('three')
+    expect(await queueOf('repository-blob')).toMatchObject({ waiting: 1, due: 0, overdue: 0, nextDueAt: clock.now() + dayMs })
+
+    clock.advance(dayMs + hourMs / 2)
+    expect(await queueOf('repository-blob')).toMatchObject({ waiting: 0, due: 1, overdue: 0, leased: 0 })
+    clock.advance(hourMs)
+    expect(await queueOf('repository-blob')).toMatchObject({ due: 1, overdue: 1, nextDueAt: clock.now() - 1.5 * hourMs })
+    expect(await control.gauges()).toMatchObject({ isPaused: false })
+
+    await control.pause(context, { reason: 'to look at it', endsAt: undefined })
+    expect((await control.run(1000, AbortSignal.timeout(10_000))).status).toMatchObject({ state: 'paused', pause: { reason: 'to look at it' } })
+    expect(await queueOf('repository-blob')).toMatchObject({ due: 1 })
+    await control.resume(context)
+    expect(await control.run(60_000, AbortSignal.timeout(60_000))).toMatchObject({ isDone: true, status: { state: 'idle' } })
+    await daysPass(collector, 1)
+
+    expect(await control.status()).toMatchObject({
+      queues: [{ due: 0 }, { due: 0 }, { waiting: 0, due: 0 }, { waiting: 0, due: 0 }, { waiting: 0, due: 0 }],
+      reclaimed: { sinceStart: { blobs: 1, bytes: 5 }, lastDay: { blobs: 1, bytes: 5 } },
+    })
+  })
+
+  it('says which holds keep the bytes of all', async () => {
+    const { database, clock, context } = fixture
+    const control = new CollectionControl({ database, collector: newCollector(), clock, systemContext: () => commandContext(context), intervalMs: 0 })
+    expect(await control.status()).toMatchObject({ state: 'off', holds: [] })
+
+    await database.execute(raiseClockHold, { jumpMs: hourMs }, commandContext(context))
+
+    const { state, holds } = await control.status()
+    expect(state).toBe('on-hold')
+    expect(holds).toMatchObject([{ cause: 'clock' }])
+    await createProtections({ database }).releaseHold(context, holds[0]!.id, 'over')
   })
 
   it('tells in the audit who paused and resumed it', async () => {

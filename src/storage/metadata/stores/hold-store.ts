@@ -31,13 +31,18 @@ const ofInstallation = statement<{ registryId: number }>()((db, p) =>
     .where('registry_id', '=', p.registryId)
     .where('released_at', 'is', null)
     .where('cause', 'in', ['clock', 'restore', 'operator'])
-    .limit(1),
+    .orderBy('id'),
 )
 
 /**
- * Whether the installation's own registry is on hold for a reason that concerns the bytes of all: its clock, a restored
- * database, or because somebody placed it.
+ * The holds of the installation's own registry for a reason that concerns the bytes of all: its clock, a restored database, or
+ * because somebody placed one. By their numbers.
  */
+export async function installationHolds(session: Session, homeRegistryId: number): Promise<number[]> {
+  return (await session.all(ofInstallation, { registryId: homeRegistryId })).map(({ id }) => id)
+}
+
+/** Whether there are `installationHolds`. */
 export async function isInstallationHeld(session: Session, homeRegistryId: number): Promise<boolean> {
   return (await session.first(ofInstallation, { registryId: homeRegistryId })) !== undefined
 }

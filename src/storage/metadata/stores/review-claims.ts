@@ -118,16 +118,3 @@ const anyDue = statement<{ kind: string; now: number }>()((db, p) =>
 export async function isAnyDue(session: Session, kind: ReviewKind, now: number): Promise<boolean> {
   return (await session.first(anyDue, { kind, now })) !== undefined
 }
-
-const counts = statement<{ now: number }>()((db, p) =>
-  db
-    .selectFrom('review')
-    .select((eb) => ['kind', eb.fn.countAll<number>().as('waiting'), eb.fn.min<number>('due_at').as('earliest')])
-    .where('due_at', '<=', p.now)
-    .groupBy('kind'),
-)
-
-/** Reviews whose time has come, by kind. Its cost grows with them. */
-export function dueReviews(session: Session, now: number): Promise<{ kind: string; waiting: number; earliest: number }[]> {
-  return session.all(counts, { now })
-}

@@ -1,4 +1,5 @@
 import type { Erasures } from '../../../../gc/erasures.ts'
+import type { CollectionControl } from '../../../../gc/index.ts'
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
 import type { LifecycleRunner, RetentionPolicies } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
@@ -12,6 +13,7 @@ import { policyPreviewOperations, type PreviewPolicy } from './policy-preview.ts
 import { retentionOperations } from './retention.ts'
 import { lifecycleOperations, type ExplainImage } from './lifecycle.ts'
 import { accountOperations } from './accounts.ts'
+import { collectionOperations } from './collection.ts'
 import { erasureOperations } from './erasure.ts'
 import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
@@ -22,6 +24,7 @@ import { usageOperations } from './usage.ts'
 export interface StowageServiceDependencies {
   readonly registry: Registry
   readonly erasures: Erasures
+  readonly collection: CollectionControl
   /** Seals the positions in lists. */
   readonly keyring: Keyring
   readonly accounts: Accounts
@@ -37,7 +40,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, erasures, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, collection, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -55,6 +58,7 @@ export function createStowageService({ registry, erasures, accounts, homeAccount
       ...retentionOperations({ ...lifecycle, pageTokens }),
       ...policyPreviewOperations({ ...lifecycle }),
       ...erasureOperations({ erasures, pageTokens }),
+      ...collectionOperations({ collection, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
     },
   }

@@ -1,0 +1,58 @@
+import { InvalidArgumentError, type Command } from 'commander'
+import type { CommandIo } from './command-io.ts'
+import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
+
+interface GcWords extends AwsWords {
+  readonly json?: boolean
+}
+
+/** Adds `stowage gc`. */
+export function addGc(program: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
+  const gc = program
+    .command('gc')
+    .description('Garbage collection: what waits, what was given back, and why something is still there.')
+    .addHelpText(
+      'after',
+      `
+It runs by itself; docs/operations/collection.md tells how. These commands are for principals of the installation's own
+account.
+${awsHelp}
+
+Examples:
+  $ stowage gc status
+  $ stowage gc run
+  $ stowage gc pause --reason "the disk is being moved" --until 2027-01-31T06:00:00Z
+  $ stowage gc resume`,
+    )
+  const add = (name: string, description: string): Command => addAwsOptions(gc.command(name).description(description).option('--json', 'as JSON'))
+
+  add('status', 'Show what waits for collection, what was given back, and whether something stops it.').action(async (words: GcWords) => {
+    const { showStatus } = await import('./gc/status.ts')
+    onExit(await showStatus(io, optionsOf(words)))
+  })
+  add('run', 'Do what is due now, and wait for it.').action(async (words: GcWords) => {
+    const { runCollection } = await import('./gc/status.ts')
+    onExit(await runCollection(io, optionsOf(words)))
+  })
+  add('pause', 'Stop collection, of all servers of the installation.')
+    .requiredOption('--reason <text>', 'why')
+    .option('--until <time>', 'when it goes on by itself (default: never), such as 2027-01-31 or 2027-01-31T12:00:00Z', parseTime)
+    .action(async (words: GcWords & { readonly reason: string; readonly until?: Date }) => {
+      const { pauseCollection } = await import('./gc/pause.ts')
+      onExit(await pauseCollection(io, { reason: words.reason, until: words.until, ...optionsOf(words) }))
+    })
+  add('resume', 'Let collection go on.').action(async (words: GcWords) => {
+    const { resumeCollection } = await import('./gc/pause.ts')
+    onExit(await resumeCollection(io, optionsOf(words)))
+  })
+}
+
+function optionsOf({ json, endpointUrl, region, profile }: GcWords) {
+  return { json: json === true, endpointUrl, region, profile }
+}
+
+function parseTime(text: string): Date {
+  const time = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?$/u.test(text) ? new Date(text) : undefined
+  if (time === undefined || Number.isNaN(time.getTime())) throw new InvalidArgumentError('Write a time such as 2027-01-31 or 2027-01-31T12:00:00Z.')
+  return time
+}

@@ -1,0 +1,88 @@
+import type { CollectionControl, CollectionStatus } from '../../../../gc/index.ts'
+import type { AccountId } from '../../../../values/index.ts'
+import { operation, type AwsOperation } from '../../service.ts'
+import { integer, invalidParameter, required, structure, timestamp } from '../../shapes.ts'
+import * as shapes from './shapes.ts'
+
+/** Well below the time after which clients and proxies give a request up: whoever wants to wait longer asks again. */
+const longestWaitSeconds = 20
+
+/** The collection of garbage. It belongs to the installation's own account, since what is collected is no single account's. */
+export function collectionOperations(deps: { readonly collection: CollectionControl; readonly homeAccountId: AccountId }): Record<string, AwsOperation> {
+  const { collection, homeAccountId } = deps
+  const resource = (): string => `arn:aws:stowage::${homeAccountId}:garbage-collection`
+
+  return {
+    DescribeGarbageCollection: operation({
+      action: 'stowage:DescribeGarbageCollection',
+      resource,
+      input: structure({}),
+      handler: async () => describe(await collection.status()),
+    }),
+
+    RunGarbageCollection: operation({
+      action: 'stowage:RunGarbageCollection',
+      resource,
+      input: structure({ waitSeconds: integer({ min: 0, max: longestWaitSeconds }) }),
+      async handler({ signal }, { waitSeconds = longestWaitSeconds }) {
+        const { isDone, status } = await collection.run(waitSeconds * 1000, signal)
+        return { isDone, ...describe(status) }
+      },
+    }),
+
+    PauseGarbageCollection: operation({
+      action: 'stowage:PauseGarbageCollection',
+      resource,
+      input: structure({ reason: required(shapes.reason), endsAt: timestamp() }),
+      async handler({ context }, { reason, endsAt }) {
+        if (endsAt !== undefined && endsAt.getTime() <= context.clock.now()) throw invalidParameter([{ field: 'endsAt', constraint: 'Member must be in the future' }])
+        return { pause: describePause(await collection.pause(context, { reason, endsAt: endsAt?.getTime() })) }
+      },
+    }),
+
+    ResumeGarbageCollection: operation({
+      action: 'stowage:ResumeGarbageCollection',
+      resource,
+      input: structure({}),
+      async handler({ context }) {
+        return { endedPause: describePause(await collection.resume(context)) }
+      },
+    }),
+  }
+}
+
+function describe({ state, pause, holds, queues, reclaimed, secondsSpent, failures, intervalMs }: CollectionStatus) {
+  return {
+    status: state.toUpperCase().replace('-', '_'),
+    pause: describePause(pause),
+    holds: holds.map(({ id, cause, reason, raisedAt }) => ({ holdId: id, cause, reason, raisedAt: new Date(raisedAt) })),
+    queues: queues.map(({ kind, waiting, due, overdue, leased, nextDueAt }) => ({
+      kind,
+      waiting,
+      due,
+      overdue,
+      leased,
+      nextDueAt: nextDueAt === undefined ? undefined : new Date(nextDueAt),
+    })),
+    reclaimed: {
+      serverStartedAt: new Date(reclaimed.startedAt),
+      sinceStart: reclaimed.sinceStart,
+      lastHour: reclaimed.lastHour,
+      lastDay: reclaimed.lastDay,
+    },
+    secondsSpent,
+    failures,
+    intervalSeconds: intervalMs / 1000,
+  }
+}
+
+function describePause(pause: CollectionStatus['pause']) {
+  return (
+    pause && {
+      reason: pause.reason,
+      pausedAt: new Date(pause.pausedAt),
+      pausedBy: pause.pausedBy,
+      endsAt: pause.endsAt === undefined ? undefined : new Date(pause.endsAt),
+    }
+  )
+}

@@ -1,0 +1,70 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { installPrograms } from '../support/installed-programs.ts'
+import { run, type RunResult } from '../support/run.ts'
+import { startStowage, type Stowage } from '../support/start-stowage.ts'
+import { createTempDir, type TempDir } from '../support/temp-dir.ts'
+
+let dir: TempDir
+let stowage: Stowage
+let path: string
+
+beforeAll(async () => {
+  dir = createTempDir('gc-command')
+  mkdirSync(join(dir.path, 'bin'))
+  mkdirSync(join(dir.path, 'data'))
+  path = installPrograms(join(dir.path, 'bin'))
+  stowage = await startStowage({ dataDir: join(dir.path, 'data') })
+})
+afterAll(async () => {
+  await stowage?.stop()
+  dir?.remove()
+})
+
+function gc(...words: string[]): Promise<RunResult> {
+  return run('stowage', ['gc', ...words], { env: { ...stowage.awsEnv, PATH: path, HOME: dir.path }, mayFail: true })
+}
+
+async function json(...words: string[]): Promise<Record<string, unknown>> {
+  const result = await gc(...words, '--json')
+  expect(result.exitCode, result.output).toBe(0)
+  return JSON.parse(result.stdout) as Record<string, unknown>
+}
+
+async function metric(name: string): Promise<string[]> {
+  const text = await (await fetch(`${stowage.url}/metrics`)).text()
+  return text.split('\n').filter((line) => line.startsWith(name))
+}
+
+it('shows the queue, and does what is due', async () => {
+  const status = await gc('status')
+  expect(status.stdout).toContain('Collection is done with what was due.')
+  expect(status.stdout).toMatch(/^blobs +0 +0 +0 +0$/mu)
+  expect(await json('run')).toMatchObject({ status: 'IDLE', failures: 0, holds: [], reclaimed: { sinceStart: { manifests: 0, blobs: 0, bytes: 0 } } })
+  expect(await metric('stowage_gc_paused ')).toEqual(['stowage_gc_paused 0'])
+  expect(await metric('stowage_gc_queue{kind="blob"')).toEqual(['stowage_gc_queue{kind="blob",state="waiting"} 0', 'stowage_gc_queue{kind="blob",state="due"} 0'])
+})
+
+it('is paused and resumed, also by a server that was started anew', async () => {
+  const paused = await gc('pause', '--reason', 'the disk is moved', '--until', '2999-01-01')
+  expect(paused.stdout).toBe('Collection is paused, until 2999-01-01T00:00:00.000Z. What waits is done then.\n')
+  expect((await gc('run')).exitCode).toBe(1)
+  expect((await gc('run')).stderr).toContain('the disk is moved')
+  await stowage.stop()
+  stowage = await startStowage({ dataDir: join(dir.path, 'data'), keys: stowage.keys })
+
+  const status = await gc('status')
+  expect(status.stdout).toContain('Collection is paused: nothing is collected.')
+  expect(status.stdout).toContain('arn:aws:iam::000000000000:root paused collection')
+  expect(await metric('stowage_gc_paused ')).toEqual(['stowage_gc_paused 1'])
+
+  expect((await gc('resume')).stdout).toContain('had paused it: the disk is moved')
+  expect((await gc('resume')).stdout).toBe('Collection was not paused.\n')
+  expect(await json('status')).toMatchObject({ status: 'IDLE' })
+})
+
+it('refuses a pause that would be over already', async () => {
+  expect((await gc('pause', '--reason', 'late', '--until', '2020-01-01')).stderr).toContain('endsAt')
+  expect((await gc('pause', '--reason', 'late', '--until', 'tomorrow')).exitCode).toBe(2)
+})
