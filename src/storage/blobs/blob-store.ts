@@ -106,6 +106,16 @@ export interface BlobHold {
 export interface ListedBlob {
   readonly key: string
   readonly sizeBytes: number
+  /** When it was published, or changed since, by the clock of the medium. */
+  readonly changedAtMs: number
+  /** Whose publication it is. */
+  readonly uploadId: string
+}
+
+export interface ListedUpload {
+  readonly uploadId: string
+  readonly sizeBytes: number
+  readonly changedAtMs: number
 }
 
 /** What recovery asks of the metadata. */
@@ -225,8 +235,11 @@ export interface BlobStore {
   /** Ends a hold before its time. May be repeated. */
   releaseHold(id: string): Promise<void>
 
-  /** Every blob there is, in the order of the keys, whether the metadata knows it or not. */
-  list(): AsyncIterable<ListedBlob>
+  /** Every blob there is, in the order of the keys, whether the metadata knows it or not; after a key where one is given. */
+  list(afterKey?: string): AsyncIterable<ListedBlob>
+
+  /** Every upload there is, whether it has a session or not. */
+  listUploads(): AsyncIterable<ListedUpload>
 
   /**
    * Puts a blob back under a key that this store, or the one before it, has issued: durable when it returns. What lies

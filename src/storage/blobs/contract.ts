@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf, type Digest } from '../../values/digest.ts'
 import { BlockChecksums, checksumBlockBytes } from './block-checksums.ts'
-import type { BlobRange, BlobStore, OpenBlob, RecoveryQuestions } from './blob-store.ts'
+import type { BlobRange, BlobStore, ListedBlob, ListedUpload, OpenBlob, RecoveryQuestions } from './blob-store.ts'
 
 /** A store under test, empty at first, and what the suite must know beyond its interface. */
 export interface BlobStoreHarness {
@@ -748,6 +748,33 @@ export function blobStoreContract(name: string, makeStore: () => Promise<BlobSto
 
         expect(listed.map(({ key }) => key)).toEqual([...keys].sort())
         expect(listed.map(({ sizeBytes }) => sizeBytes).sort((a, b) => a - b)).toEqual([1, ...sizes])
+      })
+
+      it('goes on after any key, one that is gone since too', async () => {
+        for (let n = 1; n <= 12; n += 1) await blobOf(sampleBytes(n), n % 2 === 0 ? 'another' : undefined)
+        const inOrder = [...keys].sort()
+
+        for (const [index, key] of inOrder.entries()) {
+          if (index % 3 === 0) await store.withdraw(key)
+          const rest: string[] = []
+          for await (const listed of store.list(key)) rest.push(listed.key)
+          expect(rest).toEqual(inOrder.slice(index + 1))
+        }
+      })
+
+      it('tells when a blob was published and by which upload, and which uploads there are', async () => {
+        const startedAt = Date.now()
+        const key = await blobOf(sampleBytes(10))
+        const waiting = await uploadOf(sampleBytes(100))
+
+        const blobs: ListedBlob[] = []
+        for await (const each of store.list()) blobs.push(each)
+        const uploads: ListedUpload[] = []
+        for await (const each of store.listUploads()) uploads.push(each)
+        const [blob] = blobs
+        expect(blob).toMatchObject({ key, uploadId: expect.stringMatching(/^[0-9a-f-]{36}$/u) })
+        expect(Math.abs(blob!.changedAtMs - startedAt)).toBeLessThan(60_000)
+        expect(uploads.filter(({ uploadId }) => uploadId === waiting)).toMatchObject([{ sizeBytes: 100 }])
       })
     })
 

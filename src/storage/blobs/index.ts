@@ -10,6 +10,7 @@ export type {
   HashedBytes,
   HashOptions,
   ListedBlob,
+  ListedUpload,
   OpenBlob,
   PublishedBlob,
   RecoveryQuestions,

@@ -1,4 +1,4 @@
-import type { AppendOptions, AppendResult, BlobEncoding, BlobHold, BlobStore, ByteSource, Deletion, ExpectedBytes, HashedBytes, HashOptions, ListedBlob, OpenBlob, PublishedBlob, RecoveryQuestions, RecoveryReport } from './blob-store.ts'
+import type { AppendOptions, AppendResult, BlobEncoding, BlobHold, BlobStore, ByteSource, Deletion, ExpectedBytes, HashedBytes, HashOptions, ListedBlob, ListedUpload, OpenBlob, PublishedBlob, RecoveryQuestions, RecoveryReport } from './blob-store.ts'
 import type { Digest, DigestAlgorithm } from '../../values/digest.ts'
 
 /** No domain has a colon, with which keys of a store begin otherwise. */
@@ -68,7 +68,8 @@ export class TieredBlobStore implements BlobStore {
   }
 
   abandonUpload(uploadId: string, isLocated: (key: string) => Promise<boolean>): Promise<void> {
-    return this.active.abandonUpload(uploadId, isLocated)
+    if (!isArchiveKey(uploadId)) return this.active.abandonUpload(uploadId, isLocated)
+    return this.archive.abandonUpload(uploadId.slice(archivePrefix.length), (key) => isLocated(this.archiveKey(key)))
   }
 
   blobSize(key: string): Promise<number | undefined> {
@@ -115,9 +116,19 @@ export class TieredBlobStore implements BlobStore {
   }
 
   /** Those of the archive first, as its keys are sorted. */
-  async *list(): AsyncGenerator<ListedBlob, void, undefined> {
-    for await (const { key, sizeBytes } of this.archive.list()) yield { key: this.archiveKey(key), sizeBytes }
-    yield* this.active.list()
+  async *list(afterKey = ''): AsyncGenerator<ListedBlob, void, undefined> {
+    const isInArchive = isArchiveKey(afterKey)
+    if (isInArchive || afterKey === '') {
+      const after = isInArchive ? afterKey.slice(archivePrefix.length) : ''
+      for await (const blob of this.archive.list(after)) yield { ...blob, key: this.archiveKey(blob.key) }
+    }
+    yield* this.active.list(isInArchive ? '' : afterKey)
+  }
+
+  /** Those of the archive first: copies on their way there, whose ids begin as its keys do. `abandonUpload` takes both kinds. */
+  async *listUploads(): AsyncGenerator<ListedUpload, void, undefined> {
+    for await (const upload of this.archive.listUploads()) yield { ...upload, uploadId: this.archiveKey(upload.uploadId) }
+    yield* this.active.listUploads()
   }
 
   async recover(ask: RecoveryQuestions): Promise<RecoveryReport> {

@@ -9,6 +9,8 @@ export interface FileFacts {
   readonly identity: string
   /** Changes with every write to it. */
   readonly version: string
+  /** When it was last written to, given a name, or lost one. */
+  readonly changedAtMs: number
 }
 
 /**
@@ -69,5 +71,5 @@ function settle<Value = void>(start: (done: Done<Value>) => void): Promise<Value
 }
 
 function factsFrom(stats: fs.Stats): FileFacts {
-  return { sizeBytes: stats.size, linkCount: stats.nlink, identity: `${stats.dev}:${stats.ino}`, version: `${stats.ctimeMs}:${stats.mtimeMs}` }
+  return { sizeBytes: stats.size, linkCount: stats.nlink, identity: `${stats.dev}:${stats.ino}`, version: `${stats.ctimeMs}:${stats.mtimeMs}`, changedAtMs: stats.ctimeMs }
 }

@@ -15,6 +15,7 @@ import type {
   HashedBytes,
   HashOptions,
   ListedBlob,
+  ListedUpload,
   OpenBlob,
   PublishedBlob,
   RecoveryQuestions,
@@ -30,7 +31,7 @@ import { FilesystemBlob } from './filesystem-blob.ts'
 import { HashThread } from './hash-thread.ts'
 import { Holds } from './holds.ts'
 import { generationOf, isDomain, Layout, uploadOf, type BlobPlace } from './layout.ts'
-import { listBlobs } from './listing.ts'
+import { listBlobs, listUploads } from './listing.ts'
 import { receive } from './receive.ts'
 import { recoverUpload, recoverUploads, type RecoveryOptions } from './recovery.ts'
 
@@ -263,8 +264,12 @@ class FilesystemBlobStore implements BlobStore {
     return this.#holds.release(id)
   }
 
-  list(): AsyncIterable<ListedBlob> {
-    return listBlobs(this.#disk, this.#layout)
+  list(afterKey?: string): AsyncIterable<ListedBlob> {
+    return listBlobs(this.#disk, this.#layout, afterKey)
+  }
+
+  listUploads(): AsyncIterable<ListedUpload> {
+    return listUploads(this.#disk, this.#layout)
   }
 
   async putBack(key: string, sizeBytes: number, source: ByteSource): Promise<void> {
