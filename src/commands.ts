@@ -25,6 +25,7 @@ import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sess
 import { claimArchiveWork, endArchiveWork, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
 import { pauseCollection, resumeCollection } from './gc/commands/pause.ts'
+import { claimReconciliation, keepReconciliation, releaseReconciliation, requestReconciliation, reviewForgotten } from './gc/commands/reconcile.ts'
 import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
 import {
   claimReviewBatch,
@@ -178,6 +179,11 @@ export const commands: readonly AnyCommand[] = [
   recordReclaimed,
   condemnBlob,
   pauseCollection,
+  claimReconciliation,
+  keepReconciliation,
+  releaseReconciliation,
+  requestReconciliation,
+  reviewForgotten,
   resumeCollection,
   forgetBlobPlaces,
   promiseBlob,

@@ -3,15 +3,15 @@ import type { Logger } from 'pino'
 import { Archivist, type ArchivistDependencies } from './archive/index.ts'
 import type { Config } from './config/index.ts'
 import { Erasures } from './gc/erasures.ts'
-import { CollectionControl, Collector } from './gc/index.ts'
+import { CollectionControl, Collector, Reconciler } from './gc/index.ts'
 import { findPause } from './gc/pause.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
-import { addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addQueueMetrics, type PlatformMetrics } from './platform-metrics.ts'
+import { addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addQueueMetrics, addReconcileMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
-import type { BlobStore } from './storage/blobs/index.ts'
+import type { TieredBlobStore } from './storage/blobs/index.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
@@ -29,13 +29,17 @@ export function startArchivist(deps: ArchivistDependencies, metrics: PlatformMet
   return archivist
 }
 
+const dayMs = 24 * 60 * 60 * 1000
+/** Store and database are not compared by themselves so soon after a start. */
+const reconcileAfterMs = 10 * 60_000
+
 /** Repositories whose lifecycle policies are due are looked for this often. */
 const lookForDueMs = 60_000
 
 interface EndOfLifeDependencies {
   readonly target: MetadataTarget
   readonly database: MetadataDatabase
-  readonly blobStore: BlobStore
+  readonly blobStore: TieredBlobStore
   readonly openConfig: OpenConfig
   readonly systemContext: () => CommandContext
   readonly clock: Clock
@@ -141,10 +145,18 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   addQueueMetrics(metrics, () => collection.gauges())
   if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)
   releases.push(() => collector.stop())
+  const reconciler = new Reconciler(
+    { database, blobStore, clock, systemContext, logger, owner: processId },
+    { intervalMs: config.reconcileIntervalDays * dayMs, itemsPerSecond: config.reconcileItemsPerSecond, firstAfterMs: reconcileAfterMs },
+  )
+  addReconcileMetrics(metrics, () => reconciler.status())
+  reconciler.start()
+  releases.push(() => reconciler.stop())
 
   return {
     erasures,
     collection,
+    reconciler,
     lifecycle: {
       policies: lifecyclePolicies,
       previews: lifecyclePreviews,

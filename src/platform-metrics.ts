@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { ArchiveCounters } from './archive/index.ts'
-import type { CollectionCounters, QueueGauges } from './gc/index.ts'
+import type { CollectionCounters, QueueGauges, ReconcilerStatus } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
@@ -140,6 +140,41 @@ export function addQueueMetrics({ registry }: PlatformMetrics, readGauges: () =>
   )
   gauge('stowage_gc_paused', '1 while somebody has paused garbage collection', (each, { isPaused }) => {
     each.set(isPaused ? 1 : 0)
+  })
+}
+
+/** Adds what the last comparison of store and database found, whichever server did it. */
+export function addReconcileMetrics({ registry }: PlatformMetrics, readStatus: () => Promise<ReconcilerStatus>): void {
+  const lastOne = async () => (await readStatus().catch(() => undefined))?.last
+  new Gauge({
+    name: 'stowage_reconcile_last_complete_timestamp_seconds',
+    help: 'When store and database had last been compared; 0 before the first time',
+    registers: [registry],
+    async collect() {
+      this.set(((await lastOne())?.finishedAt ?? 0) / 1000)
+    },
+  })
+  new Gauge({
+    name: 'stowage_reconcile_findings',
+    help: 'What the last comparison of store and database found, by kind',
+    labelNames: ['kind'],
+    registers: [registry],
+    async collect() {
+      this.reset()
+      const counts = (await lastOne())?.counts
+      if (counts === undefined) return
+      const kinds = { 'orphan-file': counts.orphanFiles, 'orphan-upload': counts.orphanUploads, 'file-missing': counts.missingFiles, 'file-wrong-size': counts.wrongSizes, forgotten: counts.forgotten }
+      for (const [kind, count] of Object.entries(kinds)) this.set({ kind }, count)
+    },
+  })
+  new Gauge({
+    name: 'stowage_reconcile_orphan_bytes',
+    help: 'Bytes that the last comparison found under names that no row of the database has',
+    registers: [registry],
+    async collect() {
+      const counts = (await lastOne())?.counts
+      this.set((counts?.orphanBytes ?? 0) + (counts?.orphanUploadBytes ?? 0))
+    },
   })
 }
 

@@ -334,7 +334,7 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const { erasures, collection, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
+  const { erasures, collection, reconciler, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
@@ -433,6 +433,7 @@ async function build(
           keyring,
           erasures,
           collection,
+          reconciler,
           accounts: new Accounts({ database, keyring, ids }),
           homeAccountId: accountId,
           protections: createProtections({ database }),

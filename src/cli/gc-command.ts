@@ -22,7 +22,9 @@ Examples:
   $ stowage gc status
   $ stowage gc run
   $ stowage gc pause --reason "the disk is being moved" --until 2027-01-31T06:00:00Z
-  $ stowage gc resume`,
+  $ stowage gc resume
+  $ stowage gc reconcile
+  $ stowage gc reconcile --repair`,
     )
   const add = (name: string, description: string): Command => addAwsOptions(gc.command(name).description(description).option('--json', 'as JSON'))
 
@@ -45,6 +47,13 @@ Examples:
     const { resumeCollection } = await import('./gc/pause.ts')
     onExit(await resumeCollection(io, optionsOf(words)))
   })
+  add('reconcile', 'Compare the files of the blob stores with the database, and show what does not agree.')
+    .option('--repair', 'delete files older than a day that nothing names, and set blobs aside whose files are gone')
+    .option('--last', 'start none, but show the last one, and how far one under way is')
+    .action(async (words: GcWords & { readonly repair?: boolean; readonly last?: boolean }) => {
+      const { reconcile } = await import('./gc/reconcile.ts')
+      onExit(await reconcile(io, { repair: words.repair === true, last: words.last === true, ...optionsOf(words) }))
+    })
 }
 
 function optionsOf({ json, endpointUrl, region, profile }: GcWords) {

@@ -8,7 +8,7 @@ export const exitCodes = {
   database: { code: 5, meaning: 'The database cannot be reached.' },
   pending: { code: 6, meaning: '`migrate --check`: the database has migrations to run.' },
   nodeVersion: { code: 7, meaning: 'The Node that runs the command is too old.' },
-  findings: { code: 8, meaning: '`verify`, `backup`, `restore`: something is damaged or missing; `trash restore`: something did not come back. The output says what.' },
+  findings: { code: 8, meaning: '`verify`, `backup`, `restore`: something is damaged or missing; `gc reconcile`: store and database do not agree; `trash restore`: something did not come back. The output says what.' },
   databaseNewer: { code: 10, meaning: 'A newer version of Stowage has written the database; nothing was touched.' },
   interrupted: {
     code: 130,

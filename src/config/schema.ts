@@ -399,6 +399,19 @@ export const settings = z.object({
     form: 'milliseconds',
     description: 'What is not needed any more is looked for this often, and its space given back. 0: never.',
   }),
+  reconcileIntervalDays: wholeNumber(0, 3650, 'days').prefault('7').register(settingNotes, {
+    env: 'STOWAGE_RECONCILE_INTERVAL_DAYS',
+    group: 'Operation',
+    form: 'days',
+    description:
+      'The files of the blob stores and the rows of the database are compared this often, in the background, and what does not agree is reported. 0: only when asked to.',
+  }),
+  reconcileItemsPerSecond: wholeNumber(1, 1_000_000, 'files and rows').prefault('200').register(settingNotes, {
+    env: 'STOWAGE_RECONCILE_RATE',
+    group: 'Operation',
+    form: 'files and rows a second',
+    description: 'That comparison looks at no more than this. One that somebody asked for is twenty times as fast.',
+  }),
   lifecycleIntervalMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('3600000').register(settingNotes, {
     env: 'STOWAGE_LIFECYCLE_INTERVAL_MS',
     group: 'Operation',

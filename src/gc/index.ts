@@ -1,2 +1,3 @@
 export { Collector, type CollectionCounters } from './collector.ts'
 export { CollectionControl, type CollectionStatus, type QueueGauges } from './control.ts'
+export { Reconciler, type ReconcilerStatus, type Reconciliation } from './reconciler.ts'

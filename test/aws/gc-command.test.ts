@@ -1,6 +1,8 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
+import { buildImage, pushImage } from '../support/images.ts'
 import { installPrograms } from '../support/installed-programs.ts'
 import { run, type RunResult } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
@@ -30,6 +32,12 @@ async function json(...words: string[]): Promise<Record<string, unknown>> {
   const result = await gc(...words, '--json')
   expect(result.exitCode, result.output).toBe(0)
   return JSON.parse(result.stdout) as Record<string, unknown>
+}
+
+function blobFiles(): string[] {
+  return readdirSync(join(dir.path, 'data/blobs'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
 }
 
 async function metric(name: string): Promise<string[]> {
@@ -67,4 +75,32 @@ it('is paused and resumed, also by a server that was started anew', async () => 
 it('refuses a pause that would be over already', async () => {
   expect((await gc('pause', '--reason', 'late', '--until', '2020-01-01')).stderr).toContain('endsAt')
   expect((await gc('pause', '--reason', 'late', '--until', 'tomorrow')).exitCode).toBe(2)
+})
+
+it('compares store and database when asked to, and tells of a file that is gone', async () => {
+  expect((await gc('reconcile', '--last')).stdout).toContain('have not been compared yet')
+  const ecr = new ECRClient({ endpoint: stowage.url, region: stowage.region, credentials: stowage.keys })
+  await ecr.send(new CreateRepositoryCommand({ repositoryName: 'gc/app' }))
+  ecr.destroy()
+  const target = { url: stowage.url, repository: 'gc/app', auth: stowage.credentials }
+  const [gone, kept] = [buildImage({ seed: 'gone' }), buildImage({ seed: 'kept' })]
+  await pushImage(target, gone, 'v1')
+  await pushImage(target, kept, 'v2')
+  expect(await json('reconcile')).toMatchObject({ repair: false, findings: [], counts: { files: 4, knownFiles: 4, locations: 4, forgotten: 0 } })
+  const layer = gone.blobs.at(-1)!
+  const file = blobFiles().find((each) => each.includes(layer.digest.slice('sha256:'.length)))!
+  rmSync(file)
+
+  const report = await gc('reconcile')
+  expect(report.exitCode).toBe(8)
+  expect(report.stdout).toContain('files that are not there: 1;')
+  expect(report.stdout).toContain('gc reconcile --repair')
+  const mended = await gc('reconcile', '--repair', '--json')
+  expect(JSON.parse(mended.stdout)).toMatchObject({ repair: true, findings: [{ kind: 'file-missing', digest: layer.digest, repaired: 'set-aside' }] })
+  expect(await metric('stowage_reconcile_findings{kind="file-missing"')).toEqual(['stowage_reconcile_findings{kind="file-missing"} 1'])
+
+  expect((await gc('reconcile')).exitCode).toBe(0)
+  expect((await gc('reconcile', '--last')).stdout).toContain('files that are not there: 0;')
+  await pushImage(target, gone, 'v1')
+  expect(blobFiles()).toHaveLength(4)
 })

@@ -54,6 +54,15 @@ export async function claimJob(
   return (await tx.first(claim, { kind, key, owner, now, until }))?.payload
 }
 
+const makeDue = statement<JobName & { now: number }>()((db, p) =>
+  db.updateTable('job').set({ run_after: p.now }).where('kind', '=', p.kind).where('key', '=', p.key).where('run_after', '>', p.now),
+)
+
+/** Lets a job that rests be claimed now. */
+export async function makeJobDue(tx: Session, { kind, key }: JobName, now: number): Promise<void> {
+  await tx.change(makeDue, { kind, key, now })
+}
+
 interface Saved extends JobName {
   readonly owner: string
   readonly payload: string

@@ -1,15 +1,19 @@
-import type { CollectionControl, CollectionStatus } from '../../../../gc/index.ts'
+import type { CollectionControl, CollectionStatus, Reconciler, Reconciliation } from '../../../../gc/index.ts'
 import type { AccountId } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
-import { integer, invalidParameter, required, structure, timestamp } from '../../shapes.ts'
+import { boolean, integer, invalidParameter, required, structure, timestamp } from '../../shapes.ts'
 import * as shapes from './shapes.ts'
 
 /** Well below the time after which clients and proxies give a request up: whoever wants to wait longer asks again. */
 const longestWaitSeconds = 20
 
 /** The collection of garbage. It belongs to the installation's own account, since what is collected is no single account's. */
-export function collectionOperations(deps: { readonly collection: CollectionControl; readonly homeAccountId: AccountId }): Record<string, AwsOperation> {
-  const { collection, homeAccountId } = deps
+export function collectionOperations(deps: {
+  readonly collection: CollectionControl
+  readonly reconciler: Reconciler
+  readonly homeAccountId: AccountId
+}): Record<string, AwsOperation> {
+  const { collection, reconciler, homeAccountId } = deps
   const resource = (): string => `arn:aws:stowage::${homeAccountId}:garbage-collection`
 
   return {
@@ -48,6 +52,32 @@ export function collectionOperations(deps: { readonly collection: CollectionCont
         return { endedPause: describePause(await collection.resume(context)) }
       },
     }),
+
+    StartReconciliation: operation({
+      action: 'stowage:StartReconciliation',
+      resource,
+      input: structure({ repair: boolean() }),
+      async handler({ context }, { repair = false }) {
+        const { requestedAt } = await reconciler.request(context, repair)
+        return { requestedAt: new Date(requestedAt), repair }
+      },
+    }),
+
+    DescribeReconciliation: operation({
+      action: 'stowage:DescribeReconciliation',
+      resource,
+      input: structure({}),
+      async handler() {
+        const { isRunning, request, current, last, nextAt } = await reconciler.status()
+        return {
+          isRunning,
+          isRequested: request !== undefined,
+          current: current && describeReconciliation(current),
+          last: last && describeReconciliation(last),
+          nextAt: nextAt === undefined ? undefined : new Date(nextAt),
+        }
+      },
+    }),
   }
 }
 
@@ -73,6 +103,18 @@ function describe({ state, pause, holds, queues, reclaimed, secondsSpent, failur
     secondsSpent,
     failures,
     intervalSeconds: intervalMs / 1000,
+  }
+}
+
+function describeReconciliation({ startedAt, finishedAt, repair, requestedBy, phase, counts, findings }: Reconciliation) {
+  return {
+    startedAt: new Date(startedAt),
+    finishedAt: finishedAt === undefined ? undefined : new Date(finishedAt),
+    repair,
+    requestedBy,
+    phase: finishedAt === undefined ? phase : undefined,
+    counts,
+    findings,
   }
 }
 

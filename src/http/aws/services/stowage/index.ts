@@ -1,5 +1,5 @@
 import type { Erasures } from '../../../../gc/erasures.ts'
-import type { CollectionControl } from '../../../../gc/index.ts'
+import type { CollectionControl, Reconciler } from '../../../../gc/index.ts'
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
 import type { LifecycleRunner, RetentionPolicies } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
@@ -25,6 +25,7 @@ export interface StowageServiceDependencies {
   readonly registry: Registry
   readonly erasures: Erasures
   readonly collection: CollectionControl
+  readonly reconciler: Reconciler
   /** Seals the positions in lists. */
   readonly keyring: Keyring
   readonly accounts: Accounts
@@ -40,7 +41,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, erasures, collection, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, collection, reconciler, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -58,7 +59,7 @@ export function createStowageService({ registry, erasures, collection, accounts,
       ...retentionOperations({ ...lifecycle, pageTokens }),
       ...policyPreviewOperations({ ...lifecycle }),
       ...erasureOperations({ erasures, pageTokens }),
-      ...collectionOperations({ collection, homeAccountId }),
+      ...collectionOperations({ collection, reconciler, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
     },
   }
