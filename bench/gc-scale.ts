@@ -11,7 +11,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { basicAuth } from '../test/support/distribution-client.ts'
 import { buildRandomImage, pushImage } from '../test/support/images.ts'
+import { run } from '../test/support/run.ts'
 import { startStowage, type Stowage } from '../test/support/start-stowage.ts'
+import { projectDir } from '../test/support/tools.ts'
 import { percentileOf } from './statistics.ts'
 
 const goingCount = Number(process.argv[2] ?? 100_000)
@@ -19,6 +21,9 @@ const stayingCount = Number(process.argv[3] ?? 900_000)
 /** Between pushes: what a busy team does beside the collection. */
 const pushEveryMs = 50
 const quietMs = 10_000
+/** Beside clients it is paused and goes on by turns, so that whatever else the machine does meets both; the rest it does alone. */
+const rounds = 6
+const windowMs = 5000
 /** Rows and indexes of an image that stays take about two kilobytes, a small file a block. */
 const neededBytes = 2500 * stayingCount + 16_000 * goingCount
 
@@ -30,11 +35,11 @@ try {
   await prepare(dataDir)
   fill(dataDir)
   const idle = await startStowage({ dataDir, keys: 'kept', env: { STOWAGE_GC_INTERVAL_MS: '1000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
-  const before = await measureIdle(idle)
+  await measureIdle(idle)
   await idle.stop()
   makeDue(join(dataDir, 'stowage.db'))
   const stowage = await startStowage({ dataDir, keys: 'kept', env: { STOWAGE_GC_INTERVAL_MS: '1000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
-  await measureReclaim(stowage, before)
+  await measureReclaim(stowage)
   await stowage.stop()
   tellLeft(dataDir)
 } finally {
@@ -116,13 +121,12 @@ function makeDue(file: string): void {
 }
 
 interface Beside {
-  readonly pulls: readonly number[]
-  readonly pushes: readonly number[]
+  readonly pulls: number[]
+  readonly pushes: number[]
 }
 
-async function measureIdle(stowage: Stowage): Promise<Beside> {
+async function measureIdle(stowage: Stowage): Promise<void> {
   await beside(stowage, delay(3000))
-  const result = await beside(stowage, delay(quietMs))
   const statements = await metric(stowage, 'stowage_database_statements_total')
   const commits = await metric(stowage, 'stowage_database_commits_total')
   await delay(quietMs)
@@ -131,24 +135,45 @@ async function measureIdle(stowage: Stowage): Promise<Beside> {
     `nothing due, looked for every second: ${each((await metric(stowage, 'stowage_database_statements_total')) - statements)} statements and ` +
       `${each((await metric(stowage, 'stowage_database_commits_total')) - commits)} commits a second`,
   )
-  return result
 }
 
-async function measureReclaim(stowage: Stowage, before: Beside): Promise<void> {
-  const startedAt = performance.now()
-  const during = await beside(stowage, reclaimed(stowage, 'stowage_gc_blobs_total', goingCount - (goingCount % 2)))
-  const elapsedMs = performance.now() - startedAt
-  const rate = goingCount / 2 / (elapsedMs / 1000)
-  console.log(`reclaimed ${goingCount / 2} images’ manifests and ${goingCount / 2} images’ blobs in ${(elapsedMs / 1000).toFixed(1)} s: ${rate.toFixed(0)} whole images/s`)
-  for (const what of ['pulls', 'pushes'] as const) {
-    tell(`${what} before`, before[what])
-    tell(`${what} during`, during[what])
-    console.log(`p99 of ${what} during: ${(percentileOf(during[what], 0.99) / percentileOf(before[what], 0.99)).toFixed(2)} times`)
+async function measureReclaim(stowage: Stowage): Promise<void> {
+  const paused: Beside = { pulls: [], pushes: [] }
+  const collecting: Beside = { pulls: [], pushes: [] }
+  let images = 0
+  for (let round = 0; round < rounds; round += 1) {
+    for (const mode of ['pause', 'resume'] as const) {
+      await control(stowage, mode)
+      const before = await wholeImages(stowage)
+      const times = await beside(stowage, delay(windowMs))
+      const into = mode === 'pause' ? paused : collecting
+      into.pulls.push(...times.pulls)
+      into.pushes.push(...times.pushes)
+      if (mode === 'resume') images += (await wholeImages(stowage)) - before
+    }
   }
+  console.log(`beside clients: ${((images / (rounds * windowMs)) * 1000).toFixed(0)} whole images/s`)
+  for (const what of ['pulls', 'pushes'] as const) {
+    tell(`${what} while it is paused`, paused[what])
+    tell(`${what} while it works`, collecting[what])
+    console.log(`p99 of ${what}: ${(percentileOf(collecting[what], 0.99) / percentileOf(paused[what], 0.99)).toFixed(2)} times`)
+  }
+  const startedAt = performance.now()
+  const besideClients = await wholeImages(stowage)
+  while ((await wholeImages(stowage)) < Math.floor(goingCount / 2)) await delay(200)
+  const elapsedMs = performance.now() - startedAt
+  images = (await wholeImages(stowage)) - besideClients
+  console.log(`alone: ${images} whole images in ${(elapsedMs / 1000).toFixed(1)} s, ${(images / (elapsedMs / 1000)).toFixed(0)} a second`)
 }
 
-async function reclaimed(stowage: Stowage, name: string, wanted: number): Promise<void> {
-  while ((await metric(stowage, name)) < wanted || (await metric(stowage, 'stowage_gc_manifests_total')) < Math.ceil(goingCount / 2)) await delay(200)
+async function control(stowage: Stowage, mode: 'pause' | 'resume'): Promise<void> {
+  const words = mode === 'pause' ? [mode, '--reason', 'a measurement'] : [mode]
+  await run(process.execPath, ['src/cli.ts', 'gc', ...words], { cwd: projectDir, env: stowage.awsEnv })
+}
+
+/** Half of those that go give a manifest, half two blobs: an image counts when both are gone, on average. */
+async function wholeImages(stowage: Stowage): Promise<number> {
+  return Math.floor(((await metric(stowage, 'stowage_gc_manifests_total')) + (await metric(stowage, 'stowage_gc_blobs_total')) / 2) / 2)
 }
 
 function tellLeft(dataDir: string): void {

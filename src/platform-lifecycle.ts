@@ -37,6 +37,7 @@ const reconcileAfterMs = 10 * 60_000
 const lookForDueMs = 60_000
 
 interface EndOfLifeDependencies {
+  readonly requestsServed: () => number
   readonly target: MetadataTarget
   readonly database: MetadataDatabase
   readonly blobStore: TieredBlobStore
@@ -55,7 +56,7 @@ interface EndOfLifeDependencies {
  * whether anything may be removed at all.
  */
 export async function endOfLife(config: Config, deps: EndOfLifeDependencies, releases: (() => Promise<void> | void)[]) {
-  const { target, database, blobStore, openConfig, systemContext, clock, ids, logger, metrics, bootId } = deps
+  const { target, database, blobStore, openConfig, systemContext, clock, ids, logger, metrics, bootId, requestsServed } = deps
   const guardWatch = new GuardWatch({
     database,
     readClocks: () => ({ wallMs: clock.now(), uptimeMs: uptime() * 1000, bootId }),
@@ -138,6 +139,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
       collection.note()
       return (await findPause(database.reader, clock.now())) === undefined
     },
+    requestsServed,
     owner: processId,
   })
   const collection = new CollectionControl({ database, collector, clock, systemContext, intervalMs: config.gcIntervalMs })

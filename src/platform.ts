@@ -334,7 +334,10 @@ async function build(
   scrub?.start()
   releases.push(() => scrub?.stop())
 
-  const { erasures, collection, reconciler, lifecycle } = await endOfLife(config, { target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
+  const rates = config.requestRates ?? {}
+  const turns = new FairShare({ limit: requestsOfAccounts, perTurn: requestsPerTurn })
+  const admission = new Admission({ rates: new RequestRateLimit({ rates, clock }), turns })
+  const { erasures, collection, reconciler, lifecycle } = await endOfLife(config, { requestsServed: () => admission.admitted, target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
@@ -382,9 +385,6 @@ async function build(
   const { publicUrl, registryDomain } = config
   const findRegistry = (account: AccountId, place: Region): RegistryRef | Promise<RegistryRef> => directory.find(account, place)
   const downloadTurns = new FairShare({ limit: chunksOfAccounts, perTurn: Number.POSITIVE_INFINITY, longestMs: longestChunkMs })
-  const rates = config.requestRates ?? {}
-  const turns = new FairShare({ limit: requestsOfAccounts, perTurn: requestsPerTurn })
-  const admission = new Admission({ rates: new RequestRateLimit({ rates, clock }), turns })
   const unsignedAdmission = new UnsignedAdmission({
     ofAccounts: new RequestRateLimit({ rates, clock }),
     ofSources: new RequestRateLimit({ rates: ratesOfSource(rates), clock }),

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { RecurringWork } from '../internal/recurring-work.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
@@ -21,6 +22,9 @@ import {
 const leaseMs = 10 * 60_000
 /** Reviews taken at a time: enough that a flush is shared by many, few enough that a push waits for milliseconds only. */
 const batchSize = 200
+/** While anybody is served, collection takes a tenth of the time: what they wait for longer is then too rare to be seen in their 99th percentile. */
+const restsPerWork = 9
+const longestRestMs = 2000
 /** Repositories looked at side by side: their commands share flushes. */
 const sideBySide = 8
 /** A backup reads: the bytes go when it is done. */
@@ -49,6 +53,8 @@ export interface CollectorDependencies {
   readonly lookAtClocks?: () => Promise<void>
   /** Asked before each batch: false while somebody has paused collection. */
   readonly mayGoOn?: () => Promise<boolean>
+  /** Counts the requests of clients, so that these go before. */
+  readonly requestsServed?: () => number
   /** Names this process. */
   readonly owner: string
 }
@@ -63,11 +69,12 @@ export class Collector {
   readonly #deps: CollectorDependencies
   readonly #work: RecurringWork
   #isRunning = false
+  #signal: AbortSignal | undefined
 
   constructor(deps: CollectorDependencies) {
     this.#deps = deps
     this.#work = new RecurringWork(
-      () => this.#timed(),
+      (signal) => this.#timed(signal),
       (error) => {
         deps.logger.error({ err: error }, 'garbage could not be looked for')
       },
@@ -92,8 +99,9 @@ export class Collector {
     return this.#work.stop()
   }
 
-  async #timed(): Promise<void> {
+  async #timed(signal: AbortSignal): Promise<void> {
     const startedAtMs = performance.now()
+    this.#signal = signal
     this.#isRunning = true
     try {
       await this.#collect()
@@ -136,12 +144,20 @@ export class Collector {
 
   /** Batch after batch until none is due any more. Where none is, nothing is written. */
   async #batches(kind: ReviewKind, work: (reviews: readonly ClaimedReview[]) => Promise<void>): Promise<void> {
-    const { database, owner, clock } = this.#deps
+    const { database, owner, clock, requestsServed } = this.#deps
     while (!(await this.#isToStop()) && (await isAnyDue(database.reader, kind, clock.now()))) {
+      const begunAtMs = performance.now()
+      const servedBefore = requestsServed?.()
       const reviews = await this.#execute(claimReviewBatch, { kind, owner, until: clock.now() + leaseMs, limit: batchSize })
       if (reviews.length === 0) return
       await work(reviews)
+      if (requestsServed?.() !== servedBefore) await this.#rest(performance.now() - begunAtMs)
     }
+  }
+
+  /** Lets clients have the disk and the processors for themselves most of the time. */
+  async #rest(workedMs: number): Promise<void> {
+    await sleep(Math.min(workedMs * restsPerWork, longestRestMs), undefined, { signal: this.#signal }).catch(() => undefined)
   }
 
   #byRepository(reviews: readonly ClaimedReview[], work: (repositoryId: number, reviews: readonly ClaimedReview[]) => Promise<unknown>): Promise<void> {

@@ -17,10 +17,16 @@ export interface AdmissionRule {
 export class Admission {
   readonly #rates: RequestRateLimit
   readonly #turns: FairShare
+  #admitted = 0
 
   constructor(parts: { readonly rates: RequestRateLimit; readonly turns: FairShare }) {
     this.#rates = parts.rates
     this.#turns = parts.turns
+  }
+
+  /** Requests since the start: work in the background lets them go before. */
+  get admitted(): number {
+    return this.#admitted
   }
 
   /**
@@ -29,6 +35,7 @@ export class Admission {
    */
   async run<Result>({ actor, registry }: RequestContext, rule: AdmissionRule, work: () => Promise<Result>): Promise<Result> {
     this.#rates.admit(registry, rule.calls)
+    this.#admitted += 1
     return rule.pace === 'server' ? this.#turns.run(actor.accountId, work) : this.#turns.begin(actor.accountId, work)
   }
 }
