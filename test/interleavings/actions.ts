@@ -232,7 +232,7 @@ export function pull(repository: RepositoryName, image: KnownImage): Action {
       const { registry } = world.process
       const began = turns.time
       const reference = { kind: 'digest', digest: image.digest } as const
-      const found = await unless(['repository-unknown', 'manifest-unknown', 'image-blocked'], () => registry.getManifest(world.context, repository, reference))
+      const found = await unless(['repository-unknown', 'manifest-unknown', 'image-blocked', 'image-archived'], () => registry.getManifest(world.context, repository, reference))
       if (!found) return
       for (const { digest, bytes } of image.blobs) {
         const blob = await unless(['repository-unknown', 'blob-unknown'], () => registry.openBlob(world.context, repository, digest))
@@ -292,6 +292,35 @@ export async function restoreEverything({ world, catalogue, history }: Pick<Scen
   for (const batch of await batchesInTrash(world, catalogue)) {
     const outcome = await unless(unrestorable, () => world.process.registry.restoreTrash(world.context, batch))
     for (const { digest, reason } of outcome?.notRestored ?? []) history.broken.push(`${digest} could not be restored at last: ${reason}`)
+  }
+}
+
+/** Puts an image into the archive, with what goes with it. */
+export function archive(repository: RepositoryName, image: KnownImage): Action {
+  return {
+    says: `archive ${image.name} of ${repository}`,
+    async run({ world, history, catalogue, turns }) {
+      const hiding = history.hiding(repository, mayGoWith(catalogue, image), turns.time)
+      await unless([...gone, 'manifest-unknown', 'storage-class-unsupported'], () => world.process.registry.updateStorageClass(world.context, repository, { digest: image.digest }, 'ARCHIVE'))
+      hiding.ended = turns.time
+    },
+  }
+}
+
+export function activate(repository: RepositoryName, image: KnownImage): Action {
+  return {
+    says: `bring ${image.name} of ${repository} back from the archive`,
+    async run({ world }) {
+      await unless([...gone, 'manifest-unknown', 'storage-class-unsupported'], () => world.process.registry.updateStorageClass(world.context, repository, { digest: image.digest }, 'STANDARD'))
+    },
+  }
+}
+
+/** Bytes are moved to where they belong, and what waits for them becomes active. */
+export function moveToArchive(): Action {
+  return {
+    says: 'move bytes to and from the archive',
+    run: ({ world }) => world.process.archivist.work(),
   }
 }
 
@@ -367,19 +396,20 @@ export function runPolicies(): Action {
   }
 }
 
-const selections = [
-  { tagStatus: 'untagged', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 1 },
-  { tagStatus: 'any', countType: 'imageCountMoreThan', countNumber: 2 },
-  { tagStatus: 'tagged', tagPatternList: ['v*'], countType: 'imageCountMoreThan', countNumber: 1 },
-  { tagStatus: 'any', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 1 },
+const rules = [
+  { selection: { tagStatus: 'untagged', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 1 } },
+  { selection: { tagStatus: 'any', countType: 'imageCountMoreThan', countNumber: 2 } },
+  { selection: { tagStatus: 'tagged', tagPatternList: ['v*'], countType: 'imageCountMoreThan', countNumber: 1 } },
+  { selection: { tagStatus: 'any', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 1 } },
+  { selection: { tagStatus: 'any', countType: 'sinceImagePushed', countUnit: 'days', countNumber: 1 }, action: { type: 'transition', targetStorageClass: 'archive' } },
 ]
 
 export function putPolicy(repository: RepositoryName, which: number): Action {
-  const selection = selections[which % selections.length]!
+  const { selection, action = { type: 'expire' } } = rules[which % rules.length]!
   const description = 'a rule of a random history, described at the length that the grammar asks of a policy'
-  const text = JSON.stringify({ rules: [{ rulePriority: 1, description, selection, action: { type: 'expire' } }] })
+  const text = JSON.stringify({ rules: [{ rulePriority: 1, description, selection, action }] })
   return {
-    says: `put a policy on ${repository}: ${JSON.stringify(selection)}`,
+    says: `put a policy on ${repository}: ${action.type} ${JSON.stringify(selection)}`,
     run: async ({ world }) => {
       await unless(gone, () => world.process.policies.put(world.context, repository, text))
     },
@@ -409,7 +439,7 @@ export function anyAction({ catalogue, chance, source, nextSnapshot, isAboutPoli
     return chance.pick([
       () => push(repository, image, chance.is(0.5) ? tag : undefined, chance.pick(pushStyles)),
       () => push(repository, image, chance.is(0.5) ? tag : undefined, chance.pick(pushStyles)),
-      () => putPolicy(repository, chance.below(4)),
+      () => putPolicy(repository, chance.below(rules.length)),
       () => runPolicies(),
       () => runPolicies(),
       () => pin(repository, image),
@@ -432,13 +462,18 @@ export function anyAction({ catalogue, chance, source, nextSnapshot, isAboutPoli
     () => collect(),
     () => pin(repository, image),
     () => unpin(repository, image),
-    () => putPolicy(repository, chance.below(4)),
+    () => putPolicy(repository, chance.below(rules.length)),
     () => runPolicies(),
     () => runPolicies(),
     () => report(source, nextSnapshot(), repository, [image, chance.pick(catalogue.images)]),
     () => erase(repository, image, chance.is(0.5)),
     () => retire(repository, image, chance.pick(['deprecated', 'blocked']), chance.is(0.5) ? chance.pick(spans) : undefined),
     () => takeRetirementSteps(),
+    () => archive(repository, image),
+    () => archive(repository, image),
+    () => activate(repository, image),
+    () => moveToArchive(),
+    () => moveToArchive(),
     () => timePasses(chance.pick(spans)),
     () => (chance.is(0.3) ? deleteRepository(repository) : pull(repository, image)),
   ])()

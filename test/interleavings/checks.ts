@@ -1,3 +1,6 @@
+import { moveOf } from '../../src/archive/commands/placements.ts'
+import { archiveStoreName } from '../../src/storage/blobs/index.ts'
+import { findPlacedBlob } from '../../src/storage/metadata/stores/archive-store.ts'
 import { digestFromBytes, digestOf, digestToBytes } from '../../src/values/index.ts'
 import type { History } from './history.ts'
 import type { Catalogue } from './images.ts'
@@ -66,6 +69,7 @@ async function incompleteManifests(world: World, catalogue: Catalogue): Promise<
         'repository.name as repository',
         'parent.digest as digest',
         'parent.trashed_at as trashedAt',
+        'parent.storage_class as storageClass',
         'parent.purge_after as purgeAfter',
         'repository.trashed_at as repositoryTrashedAt',
         'repository.purge_after as repositoryPurgeAfter',
@@ -92,8 +96,34 @@ async function incompleteManifests(world: World, catalogue: Catalogue): Promise<
     } else if (row.kind === 'blob') {
       if (row.key === null) wrong.push(`${what} has lost ${named}`)
       else if (!(await isStored(world, row.key, named))) wrong.push(`${what} has lost the bytes of ${named}`)
-      if (!isTrashed && row.seenSince === null) wrong.push(`${what} does not see ${named}`)
+      if (!isTrashed && row.storageClass === 'active' && row.seenSince === null) wrong.push(`${what} does not see ${named}`)
     }
+  }
+  return wrong
+}
+
+/** What is still wrong with the archive when nothing is left to do there: bytes in the wrong place, images that wait for ever. */
+export async function wrongInArchive(world: World, catalogue: Catalogue): Promise<string[]> {
+  // What a process that was killed had taken is free again.
+  world.fixture.clock.advance(31 * 60 * 1000)
+  await world.process.archivist.work()
+  const { reader } = world.fixture.database
+  const wrong: string[] = []
+  const images = await reader.query(
+    reader.builder
+      .selectFrom('manifest')
+      .innerJoin('repository', 'repository.id', 'manifest.repository_id')
+      .select(['repository.name', 'manifest.digest'])
+      .where('repository.name', 'in', catalogue.repositories)
+      .where('repository.trashed_at', 'is', null)
+      .where('manifest.trashed_at', 'is', null)
+      .where('manifest.storage_class', '=', 'activating'),
+  )
+  for (const { name, digest } of images) wrong.push(`${nameOf(catalogue, digestFromBytes(digest))} of ${name} waits for ever to be active`)
+  const digests = catalogue.images.flatMap(({ blobs }) => blobs.map(({ digest }) => digestToBytes(digest)))
+  for (const { id } of await reader.query(reader.builder.selectFrom('blob').select('id').where('digest', 'in', digests))) {
+    const placed = await findPlacedBlob(reader, id)
+    if (placed !== undefined && moveOf(placed, archiveStoreName) !== undefined) wrong.push(`${placed.digest} belongs to what is ${placed.belongs}, and lies in the store ${placed.store}`)
   }
   return wrong
 }

@@ -39,6 +39,8 @@ export interface Erasure {
 export class History {
   readonly puts: Put[] = []
   readonly removals: Removal[] = []
+  /** Whatever may have put images into the archive, where they are and cannot be pulled. */
+  readonly hidings: Removal[] = []
   readonly keepings: Keeping[] = []
   /** Pushes, from before their first call on; those that failed or were cut off too, for they may have done all they wanted. */
   readonly attempts: Put[] = []
@@ -51,6 +53,13 @@ export class History {
     const removal = { repository, images, began, ended: Number.POSITIVE_INFINITY }
     this.removals.push(removal)
     return removal
+  }
+
+  /** Notes that something is about to put images into the archive, until `end` is called. */
+  hiding(repository: RepositoryName, images: ReadonlySet<KnownImage>, began: number): Removal {
+    const hiding = { repository, images, began, ended: Number.POSITIVE_INFINITY }
+    this.hidings.push(hiding)
+    return hiding
   }
 
   /** Whether nothing can have taken the image away since it was last put: then it must be there. */
@@ -92,9 +101,9 @@ export class History {
     }
   }
 
-  /** Whether something may have removed the image between the two turns. */
+  /** Whether something may have removed the image, or archived it, between the two turns. */
   mayBeGone(repository: RepositoryName, image: KnownImage, began: number, ended: number): boolean {
-    return this.removals.some((removal) => meets(removal, repository, image) && removal.ended > began && removal.began < ended)
+    return [...this.removals, ...this.hidings].some((removal) => meets(removal, repository, image) && removal.ended > began && removal.began < ended)
   }
 }
 

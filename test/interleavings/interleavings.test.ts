@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { databases } from '../support/registry.ts'
 import { anyAction, makeRepositories, restoreEverything, spans, type Action, type Scene } from './actions.ts'
-import { wrongIn } from './checks.ts'
+import { wrongIn, wrongInArchive } from './checks.ts'
 import { History } from './history.ts'
 import { catalogueOf } from './images.ts'
 import { Chance, Turns } from './turns.ts'
@@ -64,6 +64,7 @@ async function forget(world: World, historySeed: number): Promise<void> {
 async function reclaimEverything(world: World): Promise<void> {
   for (let round = 0; round < 5; round += 1) {
     world.fixture.clock.advance(30 * 24 * 60 * 60 * 1000)
+    await world.process.archivist.work()
     await world.process.collector.collect()
   }
 }
@@ -126,6 +127,6 @@ async function play(world: World, historySeed: number): Promise<string | undefin
   }
   // Not always: what nobody brings back has to be reclaimed as well.
   if (chance.is(0.5)) await restoreEverything({ world, catalogue, history })
-  const wrong = await wrongIn(world, catalogue, history)
+  const wrong = [...(await wrongInArchive(world, catalogue)), ...(await wrongIn(world, catalogue, history))]
   return wrong.length === 0 ? undefined : [`seed ${historySeed}, after everything was restored:`, ...wrong, 'story:', ...story, 'turns:', ...turns.log].join('\n')
 }

@@ -16,7 +16,8 @@ import { LifecyclePolicies, LifecycleRunner } from '../../src/lifecycle/index.ts
 import { RetirementSteps } from '../../src/lifecycle/retirement-steps.ts'
 import { createProtections, type Protections } from '../../src/registry/protection/protections.ts'
 import { createUsageSources, type UsageSources } from '../../src/registry/usage/usage-sources.ts'
-import { openBlobStores, type TieredBlobStore } from '../../src/storage/blobs/index.ts'
+import { Archivist } from '../../src/archive/index.ts'
+import { openBlobStores, TieredBlobStore } from '../../src/storage/blobs/index.ts'
 import type { MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { isKeyLocated } from '../../src/storage/metadata/stores/blob-index.ts'
 import { isOpenUpload } from '../../src/storage/metadata/stores/upload-store.ts'
@@ -34,6 +35,7 @@ export interface Process {
   readonly database: MetadataDatabase
   readonly blobStore: TieredBlobStore
   readonly collector: Collector
+  readonly archivist: Archivist
   readonly erasures: Erasures
   readonly retirementSteps: RetirementSteps
   readonly policies: LifecyclePolicies
@@ -107,17 +109,20 @@ export class World {
       turns ? byTurns(() => turns, target, kind, names) : target
     const reader = gate(fixture.database.reader, 'read', readerCalls)
     const database = gate(withReader(fixture.database, reader), 'db', databaseCalls)
-    const blobStore = gate(this.#blobStore, 'store', storeCalls)
+    const { active, archive } = this.#blobStore
+    const blobStore = new TieredBlobStore(gate(active, 'store', storeCalls), gate(archive, 'archive', storeCalls))
     const system = () => ({ ...commandContext(fixture.context), protocol: 'system' })
+    const damageWatch = new DamageWatch({ database, blobStore, systemContext: system, onDamage: (notice) => {
+      throw new Error(`damaged: ${JSON.stringify(notice)}`)
+    } })
     const registry = createRegistry({
       database,
       blobStore,
       ids: systemIds,
       // Pull times are written in the background: outside of the turns, and of what is checked.
       pullClock: new PullClock(fixture.database, system, () => undefined),
-      damageWatch: new DamageWatch({ database, blobStore, systemContext: system, onDamage: (notice) => {
-        throw new Error(`damaged: ${JSON.stringify(notice)}`)
-      } }),
+      damageWatch,
+      archive: { restoreOnPull: true, onWork: () => undefined },
       bootId: 'this-boot',
       uploadLifetimeMs: 60 * 60 * 1000,
       trashRetentionMs,
@@ -128,6 +133,7 @@ export class World {
     })
     const logger = { info: () => undefined, error: (problem: unknown) => this.problems.push(problem) }
     const collector = new Collector({ database, blobStore, systemContext: system, clock: fixture.clock, logger, owner: randomUUID() })
+    const archivist = new Archivist({ database, blobStore, damageWatch, ids: systemIds, clock: fixture.clock, logger, systemContext: system, owner: randomUUID() })
     const onError = (error: unknown): void => {
       this.problems.push(error)
     }
@@ -146,7 +152,7 @@ export class World {
     )
     const protections = createProtections({ database })
     const sources = createUsageSources({ database })
-    return { registry, database, blobStore, collector, erasures, retirementSteps, policies, runner, protections, sources }
+    return { registry, database, blobStore, collector, archivist, erasures, retirementSteps, policies, runner, protections, sources }
   }
 }
 
