@@ -142,7 +142,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
     requestsServed,
     owner: processId,
   })
-  const collection = new CollectionControl({ database, collector, clock, systemContext, intervalMs: config.gcIntervalMs })
+  const collection = new CollectionControl({ database, collector, blobStore, clock, systemContext, intervalMs: config.gcIntervalMs })
   addCollectionMetrics(metrics, collector.counters)
   addQueueMetrics(metrics, () => collection.gauges())
   if (config.gcIntervalMs > 0) collector.start(config.gcIntervalMs)

@@ -23,6 +23,8 @@ Examples:
   $ stowage gc run
   $ stowage gc pause --reason "the disk is being moved" --until 2027-01-31T06:00:00Z
   $ stowage gc resume
+  $ stowage gc explain sha256:0123…
+  $ stowage gc simulate --days 7
   $ stowage gc reconcile
   $ stowage gc reconcile --repair`,
     )
@@ -47,6 +49,18 @@ Examples:
     const { resumeCollection } = await import('./gc/pause.ts')
     onExit(await resumeCollection(io, optionsOf(words)))
   })
+  add('explain', 'Show why the bytes of a blob are there, or when they go.')
+    .argument('<digest>', 'of a layer or a config')
+    .action(async (digest: string, words: GcWords) => {
+      const { explainBlob } = await import('./gc/explain.ts')
+      onExit(await explainBlob(io, { digest, ...optionsOf(words) }))
+    })
+  add('simulate', 'Show what would be given back now, and within some days. Changes nothing.')
+    .option('--days <number>', 'how many', parseDays, 7)
+    .action(async (words: GcWords & { readonly days: number }) => {
+      const { simulate } = await import('./gc/simulate.ts')
+      onExit(await simulate(io, { days: words.days, ...optionsOf(words) }))
+    })
   add('reconcile', 'Compare the files of the blob stores with the database, and show what does not agree.')
     .option('--repair', 'delete files older than a day that nothing names, and set blobs aside whose files are gone')
     .option('--last', 'start none, but show the last one, and how far one under way is')
@@ -58,6 +72,12 @@ Examples:
 
 function optionsOf({ json, endpointUrl, region, profile }: GcWords) {
   return { json: json === true, endpointUrl, region, profile }
+}
+
+function parseDays(text: string): number {
+  const days = /^\d{1,4}$/u.test(text) ? Number(text) : undefined
+  if (days === undefined || days > 3650) throw new InvalidArgumentError('Write a number of days up to 3650.')
+  return days
 }
 
 function parseTime(text: string): Date {

@@ -1,15 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { commandContext, type RequestContext } from '../registry/index.ts'
 import { registryHolds, type RegistryHold } from '../registry/protection/index.ts'
+import type { BlobStore } from '../storage/blobs/index.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { installationHolds } from '../storage/metadata/stores/hold-store.ts'
 import { countReviews, type ReviewCounts } from '../storage/metadata/stores/review-counts.ts'
 import type { ReviewKind } from '../storage/metadata/stores/review-queue.ts'
+import type { Digest } from '../values/index.ts'
 import type { Collector } from './collector.ts'
 import { pauseCollection, resumeCollection } from './commands/pause.ts'
+import { explainBlobs, type BlobExplanation } from './explain-blob.ts'
 import { findPause, type CollectionPause } from './pause.ts'
 import { ReclaimedHistory, type ReclaimedSpace } from './reclaimed-history.ts'
+import { simulateCollection, type Simulation } from './simulate.ts'
 
 /** In the order in which one leads to the other. */
 export const collectedKinds = ['repository', 'manifest', 'repository-blob', 'blob', 'location'] as const satisfies readonly ReviewKind[]
@@ -46,6 +50,7 @@ export interface CollectionStatus {
 export interface CollectionControlDependencies {
   readonly database: MetadataDatabase
   readonly collector: Collector
+  readonly blobStore: Pick<BlobStore, 'isHeld'>
   readonly clock: { now(): number }
   readonly systemContext: () => CommandContext
   /** 0: only when asked to. */
@@ -137,6 +142,19 @@ export class CollectionControl {
   /** Answers the pause that it ends; undefined where there was none. */
   resume(context: RequestContext): Promise<CollectionPause | undefined> {
     return this.#deps.database.execute(resumeCollection, {}, commandContext(context))
+  }
+
+  /** Why the bytes of a digest are there: one for each domain that has such a blob. */
+  explain(digest: Digest): Promise<BlobExplanation[]> {
+    const { database, blobStore, clock, systemContext } = this.#deps
+    return explainBlobs({ reader: database.reader, blobStore, now: clock.now(), homeRegistryId: systemContext().registryId }, digest)
+  }
+
+  /** What would be given back by then. */
+  simulate(afterMs: number): Promise<Simulation> {
+    const { database, clock, systemContext } = this.#deps
+    const now = clock.now()
+    return simulateCollection(database.reader, { now, until: now + afterMs, homeRegistryId: systemContext().registryId })
   }
 
   async #queues(now: number): Promise<QueueStatus[]> {

@@ -1,3 +1,5 @@
 export { Collector, type CollectionCounters } from './collector.ts'
 export { CollectionControl, type CollectionStatus, type QueueGauges } from './control.ts'
+export { type BlobExplanation } from './explain-blob.ts'
+export { type Simulation } from './simulate.ts'
 export { Reconciler, type ReconcilerStatus, type Reconciliation } from './reconciler.ts'

@@ -145,6 +145,8 @@ export const stowageEntries: EntryTable = {
   // An end that is past: whoever may pause is told so, and nothing changes.
   'stowage:PauseGarbageCollection': onCollection('PauseGarbageCollection', { reason: 'matrix', endsAt: 1 }, { granted: 'InvalidParameterException' }),
   'stowage:ResumeGarbageCollection': onCollection('ResumeGarbageCollection'),
+  'stowage:ExplainBlob': onCollection('ExplainBlob', { digest: absentDigest }),
+  'stowage:SimulateGarbageCollection': onCollection('SimulateGarbageCollection'),
   'stowage:StartReconciliation': onCollection('StartReconciliation'),
   'stowage:DescribeReconciliation': onCollection('DescribeReconciliation'),
   'stowage:ListTrash': onOwnRegistry('ListTrash', { granted: '200' }),

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
+import { BatchDeleteImageCommand, CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { buildImage, pushImage } from '../support/images.ts'
 import { installPrograms } from '../support/installed-programs.ts'
 import { run, type RunResult } from '../support/run.ts'
@@ -103,4 +103,30 @@ it('compares store and database when asked to, and tells of a file that is gone'
   expect((await gc('reconcile', '--last')).stdout).toContain('files that are not there: 0;')
   await pushImage(target, gone, 'v1')
   expect(blobFiles()).toHaveLength(4)
+})
+
+it('explains a blob, and simulates what would be given back', async () => {
+  const ecr = new ECRClient({ endpoint: stowage.url, region: stowage.region, credentials: stowage.keys })
+  await ecr.send(new CreateRepositoryCommand({ repositoryName: 'gc/explained' }))
+  const image = buildImage({ seed: 'explained' })
+  await pushImage({ url: stowage.url, repository: 'gc/explained', auth: stowage.credentials }, image, 'v1')
+  const { digest } = image.blobs.at(-1)!
+
+  const kept = await gc('explain', digest)
+  expect(kept.exitCode, kept.output).toBe(0)
+  expect(kept.stdout).toContain('is kept.')
+  expect(kept.stdout).toContain(`gc/explained@${image.manifest.digest} of account 000000000000 names it`)
+  expect(await json('explain', digest)).toMatchObject([{ verdict: 'KEPT', createdAt: expect.stringMatching(/^\d{4}-/u), namedBy: [{ imageStatus: 'ACTIVE' }] }])
+  expect((await gc('explain', `sha256:${'0'.repeat(64)}`)).exitCode).toBe(1)
+  expect((await gc('explain', 'latest')).stderr).toContain('digest')
+
+  await ecr.send(new BatchDeleteImageCommand({ repositoryName: 'gc/explained', imageIds: [{ imageTag: 'v1' }] }))
+  ecr.destroy()
+  const waiting = await gc('explain', digest)
+  expect(waiting.stdout).toContain('is kept for now.')
+  expect(waiting.stdout).toMatch(/^Its bytes go after \d{4}-/mu)
+  const [now, later] = (await json('simulate', '--days', '8')) as unknown as Record<string, unknown>[]
+  expect(now).toMatchObject({ images: 0, bytes: 0, isComplete: true })
+  expect(later).toMatchObject({ images: 1, blobs: 2, heldBackImages: 0 })
+  expect((await gc('simulate')).stdout.split('\n')).toHaveLength(4)
 })

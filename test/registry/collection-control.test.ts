@@ -89,9 +89,9 @@ describe.each(databases)('collection on %s, paused', (kind) => {
   })
 
   it('tells what waits, what is overdue, and what was given back', async () => {
-    const { database, clock, context } = fixture
+    const { database, clock, context, blobStore } = fixture
     const collector = newCollector()
-    const control = new CollectionControl({ database, collector, clock, systemContext: () => commandContext(context), intervalMs: 1000 })
+    const control = new CollectionControl({ database, collector, blobStore, clock, systemContext: () => commandContext(context), intervalMs: 1000 })
     const queueOf = async (wanted: string) => (await control.status()).queues.find((queue) => queue.kind === wanted)!
     await leaveGarbage('three')
     expect(await queueOf('repository-blob')).toMatchObject({ waiting: 1, due: 0, overdue: 0, nextDueAt: clock.now() + dayMs })
@@ -116,8 +116,8 @@ describe.each(databases)('collection on %s, paused', (kind) => {
   })
 
   it('says which holds keep the bytes of all', async () => {
-    const { database, clock, context } = fixture
-    const control = new CollectionControl({ database, collector: newCollector(), clock, systemContext: () => commandContext(context), intervalMs: 0 })
+    const { database, clock, context, blobStore } = fixture
+    const control = new CollectionControl({ database, collector: newCollector(), blobStore, clock, systemContext: () => commandContext(context), intervalMs: 0 })
     expect(await control.status()).toMatchObject({ state: 'off', holds: [] })
 
     await database.execute(raiseClockHold, { jumpMs: hourMs }, commandContext(context))

@@ -232,6 +232,9 @@ export interface BlobStore {
   /** Keeps `delete` from removing anything until then, in every process. Repeated with a later time, it lasts longer. */
   hold(hold: BlobHold): Promise<void>
 
+  /** Whether there is a hold, of anybody. */
+  isHeld(nowMs: number): Promise<boolean>
+
   /** Ends a hold before its time. May be repeated. */
   releaseHold(id: string): Promise<void>
 

@@ -110,6 +110,10 @@ export class TieredBlobStore implements BlobStore {
     await this.archive.hold(hold)
   }
 
+  async isHeld(nowMs: number): Promise<boolean> {
+    return (await this.active.isHeld(nowMs)) || (await this.archive.isHeld(nowMs))
+  }
+
   async releaseHold(id: string): Promise<void> {
     await this.active.releaseHold(id)
     await this.archive.releaseHold(id)

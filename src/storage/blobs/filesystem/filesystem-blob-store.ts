@@ -260,6 +260,10 @@ class FilesystemBlobStore implements BlobStore {
     return this.#holds.take(hold)
   }
 
+  isHeld(nowMs: number): Promise<boolean> {
+    return this.#holds.isHeld(nowMs)
+  }
+
   releaseHold(id: string): Promise<void> {
     return this.#holds.release(id)
   }

@@ -1,11 +1,13 @@
-import type { CollectionControl, CollectionStatus, Reconciler, Reconciliation } from '../../../../gc/index.ts'
-import type { AccountId } from '../../../../values/index.ts'
+import type { BlobExplanation, CollectionControl, CollectionStatus, Reconciler, Reconciliation } from '../../../../gc/index.ts'
+import { parseDigest, type AccountId } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { boolean, integer, invalidParameter, required, structure, timestamp } from '../../shapes.ts'
 import * as shapes from './shapes.ts'
 
 /** Well below the time after which clients and proxies give a request up: whoever wants to wait longer asks again. */
 const longestWaitSeconds = 20
+
+const dayMs = 24 * 60 * 60 * 1000
 
 /** The collection of garbage. It belongs to the installation's own account, since what is collected is no single account's. */
 export function collectionOperations(deps: {
@@ -50,6 +52,23 @@ export function collectionOperations(deps: {
       input: structure({}),
       async handler({ context }) {
         return { endedPause: describePause(await collection.resume(context)) }
+      },
+    }),
+
+    ExplainBlob: operation({
+      action: 'stowage:ExplainBlob',
+      resource,
+      input: structure({ digest: required(shapes.digest) }),
+      handler: async (_, { digest }) => ({ blobs: (await collection.explain(parseDigest(digest))).map(describeBlob) }),
+    }),
+
+    SimulateGarbageCollection: operation({
+      action: 'stowage:SimulateGarbageCollection',
+      resource,
+      input: structure({ days: integer({ min: 0, max: 3650 }) }),
+      async handler(_, { days = 0 }) {
+        const { until, installationHolds, ...simulation } = await collection.simulate(days * dayMs)
+        return { until: new Date(until), ...simulation, installationHoldIds: installationHolds }
       },
     }),
 
@@ -104,6 +123,36 @@ function describe({ state, pause, holds, queues, reclaimed, secondsSpent, failur
     failures,
     intervalSeconds: intervalMs / 1000,
   }
+}
+
+function describeBlob({ createdAt, goesAfter, verdict, places, namedBy, seenIn, reviews, ...blob }: BlobExplanation) {
+  return {
+    ...blob,
+    verdict: verdict.toUpperCase(),
+    createdAt: new Date(createdAt),
+    goesAfter: optionalDate(goesAfter),
+    places: places.map(({ createdAt: since, dueAt, storedBytes, ...place }) => ({
+      ...place,
+      createdAt: new Date(since),
+      storedBytes: storedBytes ?? blob.sizeBytes,
+      reviewDueAt: optionalDate(dueAt),
+    })),
+    namedBy: namedBy.map(({ accountId, region, repository, digest, storageClass, purgeAfter }) => ({
+      ...{ registryId: accountId, region, repositoryName: repository, imageDigest: digest },
+      imageStatus: purgeAfter === null ? storageClass.toUpperCase() : 'TRASHED',
+      purgeAfter: optionalDate(purgeAfter),
+    })),
+    seenIn: seenIn.map(({ accountId, region, repository, since, dueAt }) => ({
+      ...{ registryId: accountId, region, repositoryName: repository },
+      since: new Date(since),
+      reviewDueAt: optionalDate(dueAt),
+    })),
+    reviews: reviews.map(({ kind, dueAt, reason, attemptCount, leasedUntil }) => ({ kind, dueAt: new Date(dueAt), reason, attemptCount, leasedUntil: optionalDate(leasedUntil) })),
+  }
+}
+
+function optionalDate(ms: number | null | undefined): Date | undefined {
+  return ms === null || ms === undefined ? undefined : new Date(ms)
 }
 
 function describeReconciliation({ startedAt, finishedAt, repair, requestedBy, phase, counts, findings }: Reconciliation) {

@@ -1,0 +1,162 @@
+import { digestFromBytes, digestToBytes, type Digest } from '../../../values/digest.ts'
+import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
+
+/*
+ * Everything that keeps a blob, of all accounts: for those who run the installation.
+ */
+
+export interface ExplainedBlobRow {
+  readonly id: number
+  readonly domainId: number
+  readonly domain: string
+  readonly sizeBytes: number
+  readonly createdAt: number
+}
+
+const blobs = statement<{ digest: Uint8Array }>()((db, p) =>
+  db
+    .selectFrom('blob_domain')
+    .innerJoin('blob', 'blob.domain_id', 'blob_domain.id')
+    .select(['blob.id', 'blob.domain_id as domainId', 'blob_domain.name as domain', 'blob.size_bytes as sizeBytes', 'blob.created_at as createdAt'])
+    .where('blob.digest', '=', p.digest)
+    .orderBy('blob.id'),
+)
+
+/** The blobs of a digest: one for each domain that has it. */
+export function blobsOfDigest(session: Session, digest: Digest): Promise<ExplainedBlobRow[]> {
+  return session.all(blobs, { digest: digestToBytes(digest) })
+}
+
+export interface ExplainedPlace {
+  readonly store: string
+  readonly key: string
+  readonly state: string
+  readonly createdAt: number
+  readonly storedBytes: number | null
+  /** When a review of it is due. */
+  readonly dueAt: number | null
+}
+
+const places = statement<{ blobId: number }>()((db, p) =>
+  db
+    .selectFrom('blob_location')
+    .leftJoin('review', (join) => join.on('review.kind', '=', 'location').onRef('review.subject_id', '=', 'blob_location.id').on('review.repository_id', '=', 0))
+    .select(['store', 'key', 'state', 'created_at as createdAt', 'stored_size_bytes as storedBytes', 'review.due_at as dueAt'])
+    .where('blob_location.blob_id', '=', p.blobId)
+    .orderBy('blob_location.id'),
+)
+
+export function placesOfBlob(session: Session, blobId: number): Promise<ExplainedPlace[]> {
+  return session.all(places, { blobId })
+}
+
+export interface Namer {
+  readonly accountId: string
+  readonly region: string
+  readonly repository: string
+  readonly digest: Digest
+  readonly storageClass: string
+  /** Set for one that is in the trash, itself or with its repository: when its time there is over. */
+  readonly purgeAfter: number | null
+}
+
+interface Named {
+  readonly domainId: number
+  readonly digest: Uint8Array
+  readonly limit: number
+}
+
+const namers = statement<Named>()((db, p) =>
+  db
+    .selectFrom('manifest_reference')
+    .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
+    .innerJoin('repository', 'repository.id', 'manifest.repository_id')
+    .innerJoin('registry', 'registry.id', 'repository.registry_id')
+    .select([
+      'registry.account_id as accountId',
+      'registry.region',
+      'repository.name as repository',
+      'manifest.digest',
+      'manifest.storage_class as storageClass',
+      'manifest.trashed_at as trashedAt',
+      'manifest.purge_after as purgeAfter',
+      'repository.trashed_at as repositoryTrashedAt',
+      'repository.purge_after as repositoryPurgeAfter',
+    ])
+    .distinct()
+    .where('manifest_reference.digest', '=', p.digest)
+    .where('manifest_reference.kind', '=', 'blob')
+    .where('repository.domain_id', '=', p.domainId)
+    // Those that are not in the trash first.
+    .orderBy('manifest.trashed_at', (order) => order.asc().nullsFirst())
+    .orderBy('repository.trashed_at', (order) => order.asc().nullsFirst())
+    .orderBy('manifest.digest')
+    .limit(p.limit),
+)
+
+/** Images that name a blob, living ones first, up to `limit`. Its cost grows with how many name it. */
+export async function namersOfBlob(session: Session, blob: { domainId: number; digest: Digest }, limit: number): Promise<Namer[]> {
+  const rows = await session.all(namers, { domainId: blob.domainId, digest: digestToBytes(blob.digest), limit })
+  return rows.map(({ digest, trashedAt, purgeAfter, repositoryTrashedAt, repositoryPurgeAfter, ...row }) => {
+    const ends = [
+      ...(trashedAt === null ? [] : [purgeAfter ?? trashedAt]),
+      ...(repositoryTrashedAt === null ? [] : [repositoryPurgeAfter ?? repositoryTrashedAt]),
+    ]
+    return { ...row, digest: digestFromBytes(digest), purgeAfter: ends.length === 0 ? null : Math.min(...ends) }
+  })
+}
+
+export interface SeenIn {
+  readonly accountId: string
+  readonly region: string
+  readonly repository: string
+  readonly since: number
+  /** When it is looked at whether an image of the repository uses it; null where nothing is to be looked at. */
+  readonly dueAt: number | null
+}
+
+const seers = statement<{ blobId: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('repository_blob')
+    .innerJoin('repository', 'repository.id', 'repository_blob.repository_id')
+    .innerJoin('registry', 'registry.id', 'repository.registry_id')
+    .leftJoin('review', (join) =>
+      join
+        .on('review.kind', '=', 'repository-blob')
+        .onRef('review.subject_id', '=', 'repository_blob.blob_id')
+        .onRef('review.repository_id', '=', 'repository_blob.repository_id'),
+    )
+    .select(['registry.account_id as accountId', 'registry.region', 'repository.name as repository', 'repository_blob.added_at as since', 'review.due_at as dueAt'])
+    .where('repository_blob.blob_id', '=', p.blobId)
+    .orderBy('repository_blob.repository_id')
+    .limit(p.limit),
+)
+
+/** Repositories that see a blob, up to `limit`. */
+export function repositoriesThatSee(session: Session, blobId: number, limit: number): Promise<SeenIn[]> {
+  return session.all(seers, { blobId, limit })
+}
+
+export interface BlobReview {
+  readonly kind: string
+  readonly dueAt: number
+  readonly reason: string
+  readonly attemptCount: number
+  readonly leasedUntil: number | null
+}
+
+const reviews = statement<{ blobId: number }>()((db, p) =>
+  db
+    .selectFrom('review')
+    .select(['kind', 'due_at as dueAt', 'reason', 'attempt_count as attemptCount', 'leased_until as leasedUntil'])
+    .where('kind', 'in', ['blob', 'placement'])
+    .where('subject_id', '=', p.blobId)
+    .where('repository_id', '=', 0)
+    .orderBy('due_at'),
+)
+
+/** Of the blob itself. */
+export function reviewsOfBlob(session: Session, blobId: number): Promise<BlobReview[]> {
+  return session.all(reviews, { blobId })
+}
