@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -8,10 +10,28 @@ import { commandContext } from '../../src/registry/index.ts'
 import { placeHold, releaseHold } from '../../src/registry/commands/holds.ts'
 import { digestOf, parseRepositoryName } from '../../src/values/index.ts'
 import { createRepository, fileOf, pushImage, statesOf } from '../integrity/installation.ts'
+import { projectDir } from '../support/tools.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
 const repository = 'reconciled/app'
+
+/** A server that dies at the worst moment: its bytes have their names, an upload's and a copy's, and no row has them. */
+const killedAfterPublishing = `
+  const { openBlobStores } = await import('./src/storage/blobs/index.ts')
+  const { BytesInFlight } = await import('./src/internal/bytes-in-flight.ts')
+  const { digestOf } = await import('./src/values/index.ts')
+  const [dataDir, ...uploadIds] = process.argv.slice(1)
+  const stores = await openBlobStores({ dataDir, archiveDir: dataDir + '/archive' }, new BytesInFlight())
+  for (const [index, store] of [stores.active, stores.archive].entries()) {
+    const bytes = Buffer.from('published ' + index)
+    await store.createUpload(uploadIds[index])
+    await store.append(uploadIds[index], 0, (async function* () { yield bytes })())
+    await store.publish(uploadIds[index], 'default', digestOf(bytes), bytes.length)
+  }
+  process.kill(process.pid, 'SIGKILL')
+  await new Promise(() => setInterval(() => undefined, 1000))
+`
 
 describe.each(databases)('the comparison of store and database on %s', (kind) => {
   let fixture: RegistryFixture
@@ -90,6 +110,20 @@ describe.each(databases)('the comparison of store and database on %s', (kind) =>
     expect((await reconcile(true)).counts).toMatchObject({ orphanFiles: 2, deletedOrphans: 2 })
     expect(await keys()).toEqual(known)
     expect((await reconcile(true)).findings).toEqual([])
+  })
+
+  it('finds what a process left that was killed between publishing and committing, while another went on', async () => {
+    // Where servers share a database nobody is alone with the store, to settle what one of them left when it was killed.
+    const uploadIds = [randomUUID(), randomUUID()]
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', killedAfterPublishing, fixture.dataDir, ...uploadIds], { cwd: projectDir, stdio: ['ignore', 'inherit', 'inherit'] })
+    expect(await once(child, 'exit')).toEqual([null, 'SIGKILL'])
+    expect(await keys()).toHaveLength(2)
+
+    expect((await reconcile(false)).counts).toMatchObject({ orphanFiles: 2, orphanUploads: 2, deletedOrphans: 0 })
+    expect((await reconcile(true)).counts).toMatchObject({ orphanFiles: 2, orphanUploads: 2, deletedOrphans: 4 })
+
+    expect((await reconcile(true)).findings).toEqual([])
+    expect(await keys()).toEqual([])
   })
 
   it('leaves what a push or a move may be about to name', async () => {

@@ -131,7 +131,7 @@ export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> 
       await registry.completeUpload(context, name, uploadId, { digest, last: { body: bytesOf(bytes) } })
       return digest
     },
-    tamper: (sql, ...values) => tamper(target, sql, values),
+    tamper: (sql, ...values) => tamper(target, sql, ...values),
     async stop() {
       await pullClock.flush()
       await blobStore.close()
@@ -141,7 +141,8 @@ export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> 
   }
 }
 
-async function tamper(target: MetadataTarget, sql: string, values: (string | number | Uint8Array)[]): Promise<void> {
+/** Changes rows behind the back of every rule. */
+export async function tamper(target: MetadataTarget, sql: string, ...values: (string | number | Uint8Array)[]): Promise<void> {
   if ('file' in target) {
     const file = new DatabaseSync(target.file, { timeout: 10_000 })
     try {
