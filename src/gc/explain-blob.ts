@@ -34,7 +34,7 @@ export interface BlobExplanation {
   /** Each a sentence without its full stop. */
   readonly reasons: readonly string[]
   readonly places: readonly ExplainedPlace[]
-  /** Living images first; some of them, where `hasMoreNamers`. */
+  /** Living images; where there are none those in the trash. Some of them, where `hasMoreNamers`. */
   readonly namedBy: readonly Namer[]
   readonly hasMoreNamers: boolean
   readonly seenIn: readonly SeenIn[]
@@ -84,7 +84,7 @@ async function judge(deps: ExplainDependencies, found: Found): Promise<Pick<Blob
     reasons.push(`${repository}@${digest} of account ${accountId}${more} ${more === '' ? 'names' : 'name'} it`)
   }
   const lastPurge = Math.max(...trashed.map(({ purgeAfter }) => purgeAfter ?? 0))
-  if (trashed.length > 0) reasons.push(`${trashed.length} images in the trash name it, the last until ${timeText(lastPurge)}`)
+  if (trashed.length > 0) reasons.push(`${found.hasMoreNamers ? 'at least ' : ''}${trashed.length} images in the trash name it, the last of them until ${timeText(lastPurge)}`)
   // What an image of the repository uses is looked at when that image goes.
   const own = new Set(living.map(({ accountId, region, repository }) => `${accountId} ${region} ${repository}`))
   const unused = seenIn.filter(({ accountId, region, repository }) => !own.has(`${accountId} ${region} ${repository}`))

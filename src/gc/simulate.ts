@@ -138,14 +138,15 @@ class Simulator {
       const isHeld = (await findRepositoryVetoes(this.#session, repository, this.#now, { mode: 'automatic', onlyAsks: true })).length > 0
       if (isHeld) this.#heldBackRepositories += 1
       else this.#repositories += 1
-      for (let after = 0; this.#examined < this.#budget; ) {
-        const ids = await manifestsOfRepository(this.#session, { repositoryId: repository.id, after, limit: pageSize })
+      for (let after: Uint8Array = new Uint8Array(); this.#examined < this.#budget; ) {
+        const manifests = await manifestsOfRepository(this.#session, { repositoryId: repository.id, after, limit: pageSize })
+        const ids = manifests.map(({ id }) => id)
         this.#examined += ids.length
         if (isHeld) this.#heldBackImages += ids.length
         else this.#images += ids.length
         await this.#name(ids, isHeld ? this.#kept : this.#candidates)
         if (ids.length < pageSize) break
-        after = ids.at(-1) ?? after
+        after = manifests.at(-1)?.digest ?? after
         await pass()
       }
     }

@@ -8,6 +8,7 @@ import { ecrQuotas } from '../../src/config/index.ts'
 import { FactReader } from '../../src/iam/authorization-facts.ts'
 import { textKeyring } from '../../src/iam/iam.test-support.ts'
 import { AccessKeyClock, createIamDirectory, replaceRootAccessKey, rootPrincipal } from '../../src/iam/index.ts'
+import { CollectionControl, Collector, Reconciler } from '../../src/gc/index.ts'
 import { keepScrub } from '../../src/integrity/commands/scrub.ts'
 import { repairIn, Scrub, verify } from '../../src/integrity/index.ts'
 import { BytesInFlight } from '../../src/internal/bytes-in-flight.ts'
@@ -24,7 +25,7 @@ import { createUsageSources } from '../../src/registry/usage/usage-sources.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { expireUploads } from '../../src/registry/uploads.ts'
-import { openBlobStores, type BlobStore } from '../../src/storage/blobs/index.ts'
+import { openBlobStores, type TieredBlobStore } from '../../src/storage/blobs/index.ts'
 import type { CommandContext } from '../../src/storage/metadata/command.ts'
 import { newDatabaseCounters, type MetadataDatabase } from '../../src/storage/metadata/database.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
@@ -62,9 +63,10 @@ import { bytesOf, ManualClock } from '../support/registry.ts'
  */
 
 const statements = new Set<string>()
+const problems: unknown[] = []
 let dir: string
 let raw: DatabaseSync
-let blobStore: BlobStore
+let blobStore: TieredBlobStore
 
 /** What protects images, says what runs, and holds a registry, and what is asked of all that. */
 async function protect(database: MetadataDatabase, context: RequestContext, name: RepositoryName, digest: Digest): Promise<void> {
@@ -300,7 +302,27 @@ beforeAll(async () => {
   await registry.deleteImages(context, name, [{ digest }, { tag: parseTag('v1') }])
   await put(image('a'), 'v1')
   await registry.deleteRepository(context, name, { force: true })
+  await collect(database, context, clock, config)
 })
+
+/** Collection, what is told of it, and the comparison of store and database. */
+async function collect(database: MetadataDatabase, context: RequestContext, clock: ManualClock, digest: Digest): Promise<void> {
+  const nothing = () => undefined
+  const deps = { database, blobStore, clock, systemContext: () => commandContext(context), logger: { info: nothing, warn: nothing, error: (error: unknown) => problems.push(error) }, owner: 'me' }
+  const collector = new Collector(deps)
+  const control = new CollectionControl({ ...deps, collector, intervalMs: 1000 })
+  await control.pause(context, { reason: 'r', endsAt: undefined })
+  await control.status()
+  await control.resume(context)
+  expect(await control.explain(digest)).toHaveLength(1)
+  await control.simulate(100 * 24 * 60 * 60 * 1000)
+  const reconciler = new Reconciler(deps, { intervalMs: 1, itemsPerSecond: 1e9 })
+  await reconciler.runIfWanted()
+  await reconciler.request(context, true)
+  await reconciler.runIfWanted()
+  expect((await reconciler.status()).last).toMatchObject({ repair: true })
+  expect(problems).toEqual([])
+}
 
 async function useIam(database: MetadataDatabase, context: CommandContext): Promise<void> {
   const { account, entities, keys, oidcProviders, policies } = createIamDirectory({ database, keyring: await textKeyring(), ids: systemIds })
@@ -367,6 +389,10 @@ it('no statement scans a table', () => {
   for (const sql of statements) {
     const plan = raw.prepare(`explain query plan ${sql}`).all() as { detail: string }[]
     for (const { detail } of plan) {
+      // There is one for the installation, and one for each key that it encrypts with.
+      if (detail === 'SCAN blob_domain') continue
+      // Of a queue as many rows are counted as a limit within says.
+      if (/^SCAN (?:due|later)$/u.test(detail) && sql.includes(' limit ')) continue
       if (detail.startsWith('SCAN') && detail !== 'SCAN CONSTANT ROW') scans.push(`${detail}: ${sql}`)
     }
   }

@@ -1,6 +1,6 @@
 import { digestFromBytes, digestToBytes, type Digest } from '../../../values/digest.ts'
 import type { Session } from '../session.ts'
-import { statement } from '../statement.ts'
+import { statement, type QueryBuilder } from '../statement.ts'
 
 /*
  * Everything that keeps a blob, of all accounts: for those who run the installation.
@@ -14,18 +14,20 @@ export interface ExplainedBlobRow {
   readonly createdAt: number
 }
 
-const blobs = statement<{ digest: Uint8Array }>()((db, p) =>
-  db
-    .selectFrom('blob_domain')
-    .innerJoin('blob', 'blob.domain_id', 'blob_domain.id')
-    .select(['blob.id', 'blob.domain_id as domainId', 'blob_domain.name as domain', 'blob.size_bytes as sizeBytes', 'blob.created_at as createdAt'])
-    .where('blob.digest', '=', p.digest)
-    .orderBy('blob.id'),
+const domains = statement()((db) => db.selectFrom('blob_domain').select(['id', 'name']).orderBy('id'))
+
+const ofDomain = statement<{ domainId: number; digest: Uint8Array }>()((db, p) =>
+  db.selectFrom('blob').select(['id', 'size_bytes as sizeBytes', 'created_at as createdAt']).where('domain_id', '=', p.domainId).where('digest', '=', p.digest),
 )
 
-/** The blobs of a digest: one for each domain that has it. */
-export function blobsOfDigest(session: Session, digest: Digest): Promise<ExplainedBlobRow[]> {
-  return session.all(blobs, { digest: digestToBytes(digest) })
+/** The blobs of a digest: one for each domain that has it. There are a handful of domains. */
+export async function blobsOfDigest(session: Session, digest: Digest): Promise<ExplainedBlobRow[]> {
+  const found: ExplainedBlobRow[] = []
+  for (const { id: domainId, name: domain } of await session.all(domains, {})) {
+    const blob = await session.first(ofDomain, { domainId, digest: digestToBytes(digest) })
+    if (blob !== undefined) found.push({ ...blob, domainId, domain })
+  }
+  return found
 }
 
 export interface ExplainedPlace {
@@ -67,7 +69,7 @@ interface Named {
   readonly limit: number
 }
 
-const namers = statement<Named>()((db, p) =>
+const namers = (db: QueryBuilder, p: Named) =>
   db
     .selectFrom('manifest_reference')
     .innerJoin('manifest', 'manifest.id', 'manifest_reference.manifest_id')
@@ -88,16 +90,19 @@ const namers = statement<Named>()((db, p) =>
     .where('manifest_reference.digest', '=', p.digest)
     .where('manifest_reference.kind', '=', 'blob')
     .where('repository.domain_id', '=', p.domainId)
-    // Those that are not in the trash first.
-    .orderBy('manifest.trashed_at', (order) => order.asc().nullsFirst())
-    .orderBy('repository.trashed_at', (order) => order.asc().nullsFirst())
-    .orderBy('manifest.digest')
-    .limit(p.limit),
+    .limit(p.limit)
+
+const livingNamers = statement<Named>()((db, p) => namers(db, p).where('manifest.trashed_at', 'is', null).where('repository.trashed_at', 'is', null))
+
+const trashedNamers = statement<Named>()((db, p) =>
+  namers(db, p).where((eb) => eb.or([eb('manifest.trashed_at', 'is not', null), eb('repository.trashed_at', 'is not', null)])),
 )
 
-/** Images that name a blob, living ones first, up to `limit`. Its cost grows with how many name it. */
+/** Images that name a blob, up to `limit`: living ones, and where there are none those in the trash. */
 export async function namersOfBlob(session: Session, blob: { domainId: number; digest: Digest }, limit: number): Promise<Namer[]> {
-  const rows = await session.all(namers, { domainId: blob.domainId, digest: digestToBytes(blob.digest), limit })
+  const named = { domainId: blob.domainId, digest: digestToBytes(blob.digest), limit }
+  const living = await session.all(livingNamers, named)
+  const rows = living.length > 0 ? living : await session.all(trashedNamers, named)
   return rows.map(({ digest, trashedAt, purgeAfter, repositoryTrashedAt, repositoryPurgeAfter, ...row }) => {
     const ends = [
       ...(trashedAt === null ? [] : [purgeAfter ?? trashedAt]),

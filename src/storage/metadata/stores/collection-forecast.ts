@@ -43,13 +43,14 @@ export function repositoriesById(session: Session, ids: readonly number[]): Prom
   return ids.length === 0 ? Promise.resolve([]) : session.query(session.builder.selectFrom('repository').selectAll().where('id', 'in', ids))
 }
 
-const manifestsIn = statement<{ repositoryId: number; after: number; limit: number }>()((db, p) =>
-  db.selectFrom('manifest').select('id').where('repository_id', '=', p.repositoryId).where('id', '>', p.after).orderBy('id').limit(p.limit),
+/** In the order of their digests, which an index has. */
+const manifestsIn = statement<{ repositoryId: number; after: Uint8Array; limit: number }>()((db, p) =>
+  db.selectFrom('manifest').select(['id', 'digest']).where('repository_id', '=', p.repositoryId).where('digest', '>', p.after).orderBy('digest').limit(p.limit),
 )
 
-/** Manifests of a repository whatever their state, after the given one. */
-export async function manifestsOfRepository(session: Session, page: { repositoryId: number; after: number; limit: number }): Promise<number[]> {
-  return (await session.all(manifestsIn, page)).map(({ id }) => id)
+/** Manifests of a repository whatever their state, after the given digest; at first an empty one. */
+export function manifestsOfRepository(session: Session, page: { repositoryId: number; after: Uint8Array; limit: number }): Promise<{ id: number; digest: Uint8Array }[]> {
+  return session.all(manifestsIn, page)
 }
 
 export interface ForecastBlob {

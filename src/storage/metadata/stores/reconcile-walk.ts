@@ -54,10 +54,8 @@ export async function reconciledLocations(session: Session, after: number, limit
   return rows.map(({ digest, reviewId, ...row }) => ({ ...row, digest: digestFromBytes(digest), isForgotten: row.state === 'deleting' && reviewId === null }))
 }
 
-const lastBlob = statement<{ after: number; limit: number }>()((db, p) =>
-  db
-    .selectFrom((eb) => eb.selectFrom('blob').select('id').where('id', '>', p.after).orderBy('id').limit(p.limit).as('page'))
-    .select((eb) => [eb.fn.max<number | null>('id').as('last'), eb.fn.countAll<number>().as('count')]),
+const blobPage = statement<{ after: number; limit: number }>()((db, p) =>
+  db.selectFrom('blob').select('id').where('id', '>', p.after).orderBy('id').limit(p.limit),
 )
 
 const forgottenBlobs = statement<{ after: number; last: number }>()((db, p) =>
@@ -107,10 +105,10 @@ export interface WalkedPage<Key, Found> {
 
 /** Blobs that nobody sees, nothing names and no review will look at. */
 export async function walkForgottenBlobs(session: Session, after: number, limit: number): Promise<WalkedPage<number, number>> {
-  const page = await session.first(lastBlob, { after, limit })
-  if (page === undefined || page.last === null) return { last: undefined, count: 0, found: [] }
-  const found = await session.all(forgottenBlobs, { after, last: page.last })
-  return { last: page.last, count: page.count, found: found.map(({ id }) => id) }
+  const page = await session.all(blobPage, { after, limit })
+  const last = page.at(-1)?.id
+  const found = last === undefined ? [] : await session.all(forgottenBlobs, { after, last })
+  return { last, count: page.length, found: found.map(({ id }) => id) }
 }
 
 export interface Sight {
@@ -183,10 +181,8 @@ export interface ForgottenTrash {
   readonly purgeAfter: number
 }
 
-const lastManifest = statement<{ after: number; limit: number }>()((db, p) =>
-  db
-    .selectFrom((eb) => eb.selectFrom('manifest').select('id').where('id', '>', p.after).orderBy('id').limit(p.limit).as('page'))
-    .select((eb) => [eb.fn.max<number | null>('id').as('last'), eb.fn.countAll<number>().as('count')]),
+const manifestPage = statement<{ after: number; limit: number }>()((db, p) =>
+  db.selectFrom('manifest').select('id').where('id', '>', p.after).orderBy('id').limit(p.limit),
 )
 
 const forgottenManifests = statement<{ after: number; last: number }>()((db, p) =>
@@ -212,9 +208,9 @@ const forgottenManifests = statement<{ after: number; last: number }>()((db, p) 
 
 /** Images in the trash that no review will look at. */
 export async function walkForgottenManifests(session: Session, after: number, limit: number): Promise<WalkedPage<number, ForgottenTrash>> {
-  const page = await session.first(lastManifest, { after, limit })
-  if (page === undefined || page.last === null) return { last: undefined, count: 0, found: [] }
-  return { last: page.last, count: page.count, found: await session.all(forgottenManifests, { after, last: page.last }) }
+  const page = await session.all(manifestPage, { after, limit })
+  const last = page.at(-1)?.id
+  return { last, count: page.length, found: last === undefined ? [] : await session.all(forgottenManifests, { after, last }) }
 }
 
 const repositories = statement<{ after: number; limit: number }>()((db, p) =>
