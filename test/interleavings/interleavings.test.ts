@@ -127,6 +127,6 @@ async function play(world: World, historySeed: number): Promise<string | undefin
   }
   // Not always: what nobody brings back has to be reclaimed as well.
   if (chance.is(0.5)) await restoreEverything({ world, catalogue, history })
-  const wrong = [...(await wrongInArchive(world, catalogue)), ...(await wrongIn(world, catalogue, history))]
+  const wrong = [...(await wrongInArchive(world, catalogue, history)), ...(await wrongIn(world, catalogue, history))]
   return wrong.length === 0 ? undefined : [`seed ${historySeed}, after everything was restored:`, ...wrong, 'story:', ...story, 'turns:', ...turns.log].join('\n')
 }
