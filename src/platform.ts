@@ -278,7 +278,7 @@ async function build(
     bootId,
     uploadLifetimeMs: config.uploadExpiryMs,
     trashRetentionMs: config.trashRetentionMs,
-    restoreOnPull: config.restoreOnPull,
+    restoreOnPull: config.restoreOnPull && !config.strictEcr,
     archive: { restoreOnPull: config.archiveRestoreOnPull, onWork: () => void archivist.work() },
     quotas: config.quotas,
     publishTurns: new FairShare({ limit: publicationsOfAccounts, perTurn: Number.POSITIVE_INFINITY }),

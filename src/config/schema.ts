@@ -378,7 +378,7 @@ export const settings = z.object({
     env: 'STOWAGE_RESTORE_ON_PULL',
     group: 'Operation',
     form: '`true` or `false`',
-    description: 'Whether a pull of an image that a lifecycle policy deleted brings it back, as long as it is in the trash.',
+    description: 'Whether a pull of an image that a lifecycle policy deleted brings it back, as long as it is in the trash. Not with `STOWAGE_STRICT_ECR`.',
   }),
   archiveMinimumDays: wholeNumber(0, 3650, 'days').optional().register(settingNotes, {
     env: 'STOWAGE_ARCHIVE_MINIMUM_DAYS',

@@ -43,10 +43,12 @@ export async function refuseArchived(
   context: RequestContext,
   name: string,
   reference: Reference,
+  onlyDigest?: Digest,
 ): Promise<void> {
   const { id } = await readRepository(database.reader, registryOf(context), name)
   const digest = reference.kind === 'digest' ? reference.digest : (await findTag(database.reader, id, reference.tag))?.digest
   const row = digest === undefined ? undefined : await findManifestRow(database.reader, id, digest)
+  if (onlyDigest !== undefined && digest !== onlyDigest) return
   if (digest === undefined || row?.trashed_at !== null || row.storage_class === 'active') return
   if (row.storage_class === 'activating') throw beingRestored(digest)
   if (archive?.restoreOnPull === true && (await database.execute(activateForPull, { name, digest }, commandContext(context)))) {

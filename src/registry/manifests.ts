@@ -33,7 +33,7 @@ import type { PullClock } from './pull-clock.ts'
 import { registryOf } from './repositories.ts'
 import { restoredForPull } from './restore-on-pull.ts'
 import { noticeOfRetirement } from './retirement.ts'
-import type { NewManifest, Registry } from './types.ts'
+import type { BlockedPulls, NewManifest, Registry } from './types.ts'
 
 export type ManifestOperations = Pick<
   Registry,
@@ -66,17 +66,18 @@ export function manifestOperations(deps: {
     context: RequestContext,
     name: string,
     reference: Reference,
+    { onlyDigest }: BlockedPulls,
     find: () => Promise<Found | undefined>,
   ): Promise<Found> => {
-    const found = (await find()) ?? ((await restoredForPull(deps, context, name, reference)) ? await find() : undefined)
-    if (found === undefined) await refuseArchived(deps, context, name, reference)
+    const found = (await find()) ?? ((await restoredForPull(deps, context, name, reference, onlyDigest)) ? await find() : undefined)
+    if (found === undefined) await refuseArchived(deps, context, name, reference, onlyDigest)
     if (found === undefined) throw registryError('manifest-unknown', 'Requested image not found')
     return found
   }
 
   return {
     async getManifest(context, name, reference, options = {}) {
-      const found = await findForPull(context, name, reference, () =>
+      const found = await findForPull(context, name, reference, options, () =>
         reference.kind === 'tag'
           ? findPayloadByTag(database.reader, context.registry.id, name, reference.tag)
           : findPayloadByDigest(database.reader, context.registry.id, name, reference.digest),
@@ -95,7 +96,7 @@ export function manifestOperations(deps: {
     },
 
     async headManifest(context, name, reference, options = {}) {
-      const found = await findForPull(context, name, reference, () =>
+      const found = await findForPull(context, name, reference, options, () =>
         reference.kind === 'tag'
           ? findPullableByTag(database.reader, context.registry.id, name, reference.tag)
           : findPullableByDigest(database.reader, context.registry.id, name, reference.digest),

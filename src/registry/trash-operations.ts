@@ -7,13 +7,16 @@ import {
   listTagChanges,
   listTrashBatches,
   listTrashedImages,
+  tagsOfBatch,
   type ListedTrashBatch,
   type TrashPosition,
 } from '../storage/metadata/stores/trash-listing.ts'
+import { findRepositoryRow } from '../storage/metadata/stores/repository-store.ts'
+import { findTagChange, tagsHeldInTrash } from '../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes, type Tag } from '../values/index.ts'
 import { readRepository } from './change.ts'
 import { purgeTrash } from './commands/purge-trash.ts'
-import { restoreTrash, trashUnknown, undoTagChange } from './commands/restore-trash.ts'
+import { membersWithKin, restoreTrash, trashUnknown, undoTagChange } from './commands/restore-trash.ts'
 import { commandContext } from './context.ts'
 import { registryError } from './errors.ts'
 import { parseIdPosition, toPage } from './paging.ts'
@@ -22,8 +25,11 @@ import type { Registry, TrashBatch } from './types.ts'
 
 export type TrashOperations = Pick<
   Registry,
-  'listTrash' | 'describeTrash' | 'findInTrash' | 'restoreTrash' | 'purgeTrash' | 'listTagChanges' | 'undoTagChange'
+  'listTrash' | 'describeTrash' | 'findInTrash' | 'tagsInTrash' | 'tagOfChange' | 'restoreTrash' | 'purgeTrash' | 'listTagChanges' | 'undoTagChange'
 >
+
+/** Whether somebody may restore each of so many is found in some milliseconds. */
+const maxTagsAskedAbout = 10_000
 
 /** Newer than everything, where a list begins. */
 const newest: TrashPosition = { createdAt: Number.MAX_SAFE_INTEGER, id: '' }
@@ -64,6 +70,30 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
       const found = tag === undefined ? undefined : await findTrashedByTag(database.reader, id, tag)
       if (found === undefined || found.batch === null) throw trashUnknown(tag ?? name)
       return { batch: found.batch, digest: digestFromBytes(found.digest) }
+    },
+
+    async tagsInTrash(context, name, { batch, digests }) {
+      return database.snapshot(async (session) => {
+        const repository = await findRepositoryRow(session, context.registry.id, name)
+        if (repository === undefined) return [undefined]
+        if (digests === undefined) {
+          const tags = await tagsOfBatch(session, { batch: batch ?? '', repositoryId: repository.id, limit: maxTagsAskedAbout + 1 })
+          if (tags.length <= maxTagsAskedAbout) return tags as (Tag | undefined)[]
+          throw registryError('limit-exceeded', `The batch has more than ${maxTagsAskedAbout} tags, about each of which your policies have to be asked: restore its images by their digests, a hundred at a time.`)
+        }
+        const tags = new Set<Tag | undefined>()
+        for (const { id } of await membersWithKin(session, repository, batch, digests)) {
+          const held = await tagsHeldInTrash(session, id)
+          for (const { name: tag } of held) tags.add(tag as Tag)
+          if (held.length === 0) tags.add(undefined)
+        }
+        return [...tags]
+      })
+    },
+
+    async tagOfChange(context, name, changeId) {
+      const repository = await findRepositoryRow(database.reader, context.registry.id, name)
+      return repository && ((await findTagChange(database.reader, repository.id, changeId))?.name as Tag | undefined)
     },
 
     async restoreTrash(context, batch, digests) {

@@ -98,6 +98,8 @@ export interface StoredManifest {
 export interface BlockedPulls {
   /** Whether the caller has the right to. Asked only where it matters; absent: it has not. */
   readonly mayPullBlocked?: (() => Promise<boolean>) | undefined
+  /** Of a pull by tag: no other image is brought back from the trash or the archive for it. */
+  readonly onlyDigest?: Digest | undefined
 }
 
 export interface ManifestWithBytes extends StoredManifest {
@@ -452,6 +454,17 @@ export interface Registry {
    * Undoes the change of a tag whose image stayed, by the change's number. Throws `tag-change-unknown`, `tag-changed-since`,
    * `manifest-unknown`, and what the change would throw that undoes it: `tag-immutable`, `image-protected`.
    */
+  /**
+   * The tags that a restoration would give back, as far as others have not taken them: of a batch, or of some of its images and
+   * what comes with them; undefined stands for images without one. Throws `limit-exceeded`.
+   */
+  tagsInTrash(
+    context: RequestContext,
+    name: RepositoryName,
+    restored: { readonly batch: string | undefined; readonly digests: readonly Digest[] | undefined },
+  ): Promise<(Tag | undefined)[]>
+  /** The tag of a change that can be undone. */
+  tagOfChange(context: RequestContext, name: RepositoryName, changeId: number): Promise<Tag | undefined>
   undoTagChange(context: RequestContext, name: RepositoryName, changeId: number): Promise<{ tag: Tag; digest: Digest | undefined }>
   /** OCI: removes the tag only; the image stays, by digest. Throws `tag-unknown`. */
   deleteTag(context: RequestContext, name: RepositoryName, tag: Tag): Promise<void>

@@ -219,3 +219,28 @@ it('answers page by page, refuses what it did not give out, and lets only those 
   expect((await call(stowage.keys, 'RestoreTrash', { repositoryName: 'undo/app-1', trashBatch: ids[0] })).body.__type).toContain('TrashNotFoundException')
   expect(await batches()).toHaveLength(3)
 })
+
+it('restores and moves back only tags that the caller has a right to', async () => {
+  await newRepository()
+  for (const tag of ['dev-1', 'prod-1']) await push(buildImage({ seed: `rights ${tag}` }), tag)
+  await push(buildImage({ seed: 'rights moved' }), 'prod-1')
+  await aws('batch-delete-image', '--image-ids', 'imageTag=dev-1')
+  await push(buildImage({ seed: 'rights prod-2' }), 'prod-2')
+  await aws('batch-delete-image', '--image-ids', 'imageTag=prod-2')
+  const iam = iamClient(stowage.url, stowage.keys)
+  const resource = `arn:aws:ecr:us-east-1:000000000000:repository/${repository}`
+  const developer = await newUser(iam, { Action: 'stowage:*', Resource: resource, Condition: { StringLike: { 'stowage:ImageTag': 'dev-*' } } }, { Action: 'stowage:List*', Resource: resource })
+  iam.destroy()
+  const call = async (operation: string, input: object) => (await callStowage(stowage.url, developer, operation, { repositoryName: repository, ...input })).body
+  const batchOf = async (tag: string): Promise<string> => {
+    for (const { trashBatch } of await batches()) if ((await trash('show', repository, trashBatch)).stdout.includes(tag)) return trashBatch
+    throw new Error(`${tag} is in no batch`)
+  }
+
+  expect((await call('RestoreTrash', { imageId: { imageTag: 'prod-2' } }))['__type']).toContain('AccessDenied')
+  expect((await call('RestoreTrash', { trashBatch: await batchOf('prod-2') }))['__type']).toContain('AccessDenied')
+  const { tagChanges } = (await call('ListTagChanges', { imageTag: 'prod-1' })) as { tagChanges: { changeId: number; previousImageDigest?: string }[] }
+  const moved = tagChanges.find(({ previousImageDigest }) => previousImageDigest !== undefined)
+  expect((await call('UndoTagChange', { changeId: moved?.changeId }))['__type']).toContain('AccessDenied')
+  expect(await call('RestoreTrash', { trashBatch: await batchOf('dev-1') })).toMatchObject({ images: [{ imageTags: ['dev-1'] }] })
+})

@@ -91,6 +91,23 @@ describe.each(databases)('a pull of what a lifecycle policy deleted, on %s', (ki
     await pull(name, tagged('three'))
   })
 
+  it('is refused of an image that was blocked, and of another than whoever pulls it wants', async () => {
+    const { name, images } = await world.newRepository()
+    const { registry, context, clock } = world.fixture
+    await world.push(name, images.three!, 'three')
+    await registry.setImageRetirement(context, name, { digest: images.three!.digest }, { state: 'blocked', reason: 'a flaw', replacedBy: undefined, steps: [] })
+    await world.push(name, images.one!, 'one')
+    clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+
+    await expect(pull(name, tagged('three'))).rejects.toMatchObject(absent)
+    await expect(registry.headManifest(context, name, tagged('one'), { onlyDigest: images.two!.digest })).rejects.toMatchObject(absent)
+    expect((await world.listed(name)).size).toBe(0)
+    await registry.headManifest(context, name, tagged('one'), { onlyDigest: images.one!.digest })
+    expect((await world.listed(name)).size).toBe(1)
+  })
+
   it('is refused to those whose pulls are no use, and everybody where it is switched off', async () => {
     const { name } = await expired()
     const { fixture } = world

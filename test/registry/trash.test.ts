@@ -1,5 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf, mediaTypes, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
+import { deleteImages } from '../../src/registry/commands/delete-images.ts'
+import { commandContext } from '../../src/registry/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 
@@ -135,6 +138,50 @@ describe.each(databases)('the trash on %s', (kind) => {
 
     expect(await there()).toEqual(['three', 'signature-of-three'])
     expect((await batches())[0]).toMatchObject({ imageCount: 1, restoredAt: null })
+  })
+
+  it('finds by a tag only the image that lost it last, while nothing has happened to the tag since', async () => {
+    await push(images.one!, 'v1')
+    await remove(images.one!)
+    const tag = parseTag('v1')
+    expect(await fixture.registry.findInTrash(fixture.context, name, { tag })).toMatchObject({ digest: images.one!.digest })
+
+    await push(images.two!, 'v1')
+    await fixture.registry.deleteTag(fixture.context, name, tag)
+    await expect(fixture.registry.findInTrash(fixture.context, name, { tag })).rejects.toMatchObject({ code: 'trash-unknown' })
+
+    await push(images.two!, 'v1')
+    await remove(images.two!)
+    expect(await fixture.registry.findInTrash(fixture.context, name, { tag })).toMatchObject({ digest: images.two!.digest })
+  })
+
+  it('shows a batch again to which something is added after all of it had come back', async () => {
+    await push(images.one!, 'one')
+    await push(images.three!, 'three')
+    const trashBatch = randomUUID()
+    const add = (image: KnownImage) =>
+      fixture.database.execute(deleteImages, { name, identifiers: [{ digest: image.digest }], trashBatch, retentionMs: dayMs }, commandContext(fixture.context))
+    await add(images.one!)
+    await fixture.registry.restoreTrash(fixture.context, trashBatch)
+    expect((await fixture.registry.listTrash(fixture.context, name, { limit: 10 })).items).toEqual([])
+
+    await add(images.three!)
+
+    expect((await fixture.registry.listTrash(fixture.context, name, { limit: 10 })).items).toMatchObject([{ batch: trashBatch, imageCount: 1 }])
+  })
+
+  it('tells of which tags a restoration would be: of a batch, or of images with what comes with them', async () => {
+    await push(images.three!, 'v1')
+    await push(images['signature-of-three']!, 'signature')
+    await fixture.registry.deleteTag(fixture.context, name, parseTag('signature'))
+    await push(images.one!, 'v2')
+    await fixture.registry.deleteImages(fixture.context, name, [{ digest: images.three!.digest }, { digest: images.one!.digest }])
+    const [{ id: batch } = { id: '' }] = await batches()
+    const tags = (digests?: Digest[], of: string | undefined = batch) => fixture.registry.tagsInTrash(fixture.context, name, { batch: of, digests })
+
+    expect(new Set(await tags())).toEqual(new Set(['v1', 'v2', undefined]))
+    expect(new Set(await tags([images.three!.digest]))).toEqual(new Set(['v1', undefined]))
+    expect(await tags([images.one!.digest], undefined)).toEqual(['v2'])
   })
 
   it('brings back with a push of a deleted image what refers to it', async () => {

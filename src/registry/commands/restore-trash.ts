@@ -18,6 +18,7 @@ import {
   trashedMembers,
   untrashManifestRow,
   untrashRepositoryRow,
+  type TrashBatchRow,
 } from '../../storage/metadata/stores/trash-store.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { deleteTagRow, findTag, putTag } from '../../storage/metadata/stores/tag-store.ts'
@@ -28,6 +29,7 @@ import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { countNewRepository, takeImageRoom } from '../quotas.ts'
 import { pullingPrincipal } from '../pulling-principal.ts'
+import { retirementState } from '../retirement-states.ts'
 import { policyExecution } from '../trash.ts'
 import { openVetoes, vetoText } from '../protection/vetoes.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
@@ -55,10 +57,8 @@ export const restoreTrash = defineCommand({
   name: 'restore-trash',
   durability: 'durable',
   async run(tx, input: Limits & { batch: string; digests: readonly Digest[] | undefined; after: number }, context): Promise<PartRestored> {
-    const batch = await findTrashBatch(tx, context.registryId, input.batch)
-    if (!batch || (batch.kind === 'repository' && batch.purged_at !== null)) throw trashUnknown(input.batch)
-    const repository = await lockRepositoryRowById(tx, batch.repository_id)
-    if (!repository) throw trashUnknown(input.batch)
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
+    if (batch.kind === 'repository' && batch.purged_at !== null) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') return { ...(await restoreRepository(tx, repository, input, context)), next: undefined }
     if (repository.trashed_at !== null) throw repositoryTrashed(repository)
     const part = { batch: input.batch, repositoryId: repository.id, after: input.after, limit: imagesPerCommand }
@@ -79,21 +79,34 @@ export const restoreForPull = defineCommand({
   name: 'restore-for-pull',
   durability: 'durable',
   async run(tx, input: { batch: string; digest: Digest; maxImages: number }, context): Promise<boolean> {
-    const batch = await findTrashBatch(tx, context.registryId, input.batch)
-    if (batch?.kind !== 'images' || batch.is_security === 1 || batch.purge_after <= context.nowMs) return false
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
+    if (batch.kind !== 'images' || batch.is_security === 1 || batch.purge_after <= context.nowMs) return false
     if ((JSON.parse(batch.cause) as { action?: string }).action !== policyExecution) return false
     const principal = pullingPrincipal(context.actorArn)
     const excluded = (await everyPullTimeExclusion(tx, context.registryId)).map(pullingPrincipal)
     if (principal !== undefined && excluded.includes(principal)) return false
-    const repository = await lockRepositoryRowById(tx, batch.repository_id)
-    if (!repository) return false
     if (repository.trashed_at !== null) throw repositoryTrashed(repository)
-    const wanted = await withKin(tx, input.batch, await membersNamed(tx, repository, input.batch, [input.digest]))
-    if (wanted.length === 0) throw trashUnknown(input.batch)
+    const [image] = await membersNamed(tx, repository, input.batch, [input.digest])
+    if (image === undefined) throw trashUnknown(input.batch)
+    // Whoever blocked it wanted that nobody begins to use it.
+    if (image.retirement !== 0 && retirementState(image.retirement) === 'blocked') return false
+    const wanted = await withKin(tx, input.batch, [image])
     const { images } = await restoreImages(tx, repository, wanted, { ...input, because: 'pull' }, context)
     return images.some(({ digest }) => digest === input.digest)
   },
 })
+
+/**
+ * A batch, and its repository, whose lock holds everybody off who would change the batch: it is read again once that is had.
+ * Throws `trash-unknown`.
+ */
+async function lockTrashBatch(tx: Session, id: string, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
+  const found = await findTrashBatch(tx, context.registryId, id)
+  const repository = found && (await lockRepositoryRowById(tx, found.repository_id))
+  const batch = repository && (await findTrashBatch(tx, context.registryId, id))
+  if (!repository || !batch) throw trashUnknown(id)
+  return { batch, repository }
+}
 
 /** Restores what went to the trash with an image that was just pushed again: its children and referrers, not their tags' takers. */
 export async function restoreCompanions(
@@ -117,6 +130,18 @@ async function membersNamed(tx: Session, repository: RepositoryRow, batch: strin
     if (row !== undefined && row.trashed_at !== null && row.trash_batch === batch) named.push(row)
   }
   return named
+}
+
+/** What a restoration of some images brings back: of a batch, or of whichever they are in. */
+export async function membersWithKin(session: Session, repository: RepositoryRow, batch: string | undefined, digests: readonly Digest[]): Promise<ManifestRow[]> {
+  const members: ManifestRow[] = []
+  for (const digest of new Set(digests)) {
+    const row = await findManifestRow(session, repository.id, digest)
+    const own = batch ?? row?.trash_batch ?? null
+    if (row === undefined || row.trashed_at === null || own === null || row.trash_batch !== own) continue
+    members.push(...(await withKin(session, own, [row])))
+  }
+  return members
 }
 
 /** The images, and what they list and what refers to any of them, as far as it went in the same batch and is still there. */

@@ -148,6 +148,23 @@ export async function listTrashedImages(
   return rows.map((row) => ({ ...row, tags: (tags.get(row.id) ?? []).map(({ name }) => name) }))
 }
 
+const heldByBatch = statement<{ batch: string; repositoryId: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('manifest')
+    .leftJoin('trashed_tag', 'trashed_tag.manifest_id', 'manifest.id')
+    .select('trashed_tag.name')
+    .distinct()
+    .where('manifest.trash_batch', '=', p.batch)
+    .where('manifest.repository_id', '=', p.repositoryId)
+    .where('manifest.trashed_at', 'is not', null)
+    .limit(p.limit),
+)
+
+/** The tags that images of a batch had, up to `limit`; undefined stands for images that had none. */
+export async function tagsOfBatch(session: Session, wanted: { batch: string; repositoryId: number; limit: number }): Promise<(string | undefined)[]> {
+  return (await session.all(heldByBatch, wanted)).map(({ name }) => name ?? undefined)
+}
+
 const lastWithTag = statement<{ repositoryId: number; name: string }>()((db, p) =>
   db
     .selectFrom('tag_history')
@@ -160,11 +177,16 @@ const lastWithTag = statement<{ repositoryId: number; name: string }>()((db, p) 
     .where('tag_history.digest', 'is', null)
     .whereRef('manifest.trash_batch', '=', 'tag_history.trash_batch')
     .where('manifest.trashed_at', 'is not', null)
-    .orderBy('tag_history.id', 'desc')
-    .limit(1),
+    .where('tag_history.id', '=', (eb) =>
+      eb
+        .selectFrom('tag_history as newest')
+        .select((of) => of.fn.max<number>('newest.id').as('id'))
+        .where('newest.repository_id', '=', p.repositoryId)
+        .where('newest.name', '=', p.name),
+    ),
 )
 
-/** The image that went to the trash last with a tag, and is still there. */
+/** The image that went to the trash with a tag to which nothing has happened since, and is still there. */
 export function findTrashedByTag(session: Session, repositoryId: number, name: string): Promise<{ digest: Uint8Array; batch: string | null } | undefined> {
   return session.first(lastWithTag, { repositoryId, name })
 }

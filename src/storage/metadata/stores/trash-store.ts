@@ -29,6 +29,10 @@ const record = statement<Recorded>()((db, p) =>
         image_count: eb('trash_batch.image_count', '+', eb.ref('excluded.image_count')),
         tag_count: eb('trash_batch.tag_count', '+', eb.ref('excluded.tag_count')),
         purge_after: eb.ref('excluded.purge_after'),
+        // Of what went before, all may have come back already, or gone for good.
+        restored_at: null,
+        restored_by: null,
+        purged_at: null,
       })),
     ),
 )

@@ -357,7 +357,7 @@ async function getImage(
   try {
     if (digest !== undefined && tag !== undefined) {
       // Asked first, so that a name that does not fit counts as no pull of the image.
-      const target = await registry.headManifest(context, name, { kind: 'tag', tag }, { mayPullBlocked })
+      const target = await registry.headManifest(context, name, { kind: 'tag', tag }, { mayPullBlocked, onlyDigest: digest })
       if (target.digest !== digest) return tagMismatch(imageId)
     }
     const found = await registry.getManifest(context, name, parseReference(digest ?? tag ?? ''), { mayPullBlocked })

@@ -2,6 +2,7 @@ import { parameterInvalid, type Registry, type RestoreOutcome, type TagChange, t
 import { parseDigest, parseRepositoryName, parseTag } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { integer, list, required, simplePattern, string, structure } from '../../shapes.ts'
+import { imageTagConditions } from '../ecr/conditions.ts'
 import type { ListIdentity, PageTokens } from '../ecr/page-token.ts'
 import * as shapes from '../ecr/shapes.ts'
 import { registryId, registryResource, repositoryMembers, repositoryName, repositoryResource, targetOf } from './target.ts'
@@ -57,6 +58,14 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
     RestoreTrash: operation({
       action: 'stowage:RestoreTrash',
       resource: (input, call) => repositoryResource(input, call),
+      // Of each tag that may come back.
+      async conditions(input, call) {
+        const { context, name } = targetOf(input, call)
+        const { trashBatch: batch, imageDigests, imageId: { imageDigest, imageTag } = {} } = input
+        if (imageTag !== undefined) return imageTagConditions([imageTag])
+        const digests = imageDigest === undefined ? imageDigests : [imageDigest]
+        return imageTagConditions(await registry.tagsInTrash(context, name, { batch, digests: digests?.map(parseDigest) }))
+      },
       input: structure({ ...repositoryMembers, trashBatch, imageDigests, imageId: shapes.imageId }),
       async handler(call, input) {
         const { context, name } = targetOf(input, call)
@@ -110,6 +119,10 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
     UndoTagChange: operation({
       action: 'stowage:UndoTagChange',
       resource: (input, call) => repositoryResource(input, call),
+      async conditions(input, call) {
+        const { context, name } = targetOf(input, call)
+        return imageTagConditions([await registry.tagOfChange(context, name, input.changeId)])
+      },
       input: structure({ ...repositoryMembers, changeId: required(integer({ min: 1 })) }),
       async handler(call, input) {
         const { context, name } = targetOf(input, call)
