@@ -321,6 +321,13 @@ async function collect(database: MetadataDatabase, context: RequestContext, cloc
   await reconciler.request(context, true)
   await reconciler.runIfWanted()
   expect((await reconciler.status()).last).toMatchObject({ repair: true })
+  // Nothing holds it back any more.
+  raw.exec("update registry_hold set released_at = 1; update usage_source set status = 'decommissioned'; delete from protection")
+  for (let day = 0; day < 400; day += 100) {
+    clock.advance(100 * 24 * 60 * 60 * 1000)
+    await collector.collect()
+  }
+  expect(collector.counters.blobs).toBeGreaterThan(0)
   expect(problems).toEqual([])
 }
 
