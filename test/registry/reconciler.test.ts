@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { claimReconciliation, keepReconciliation } from '../../src/gc/commands/reconcile.ts'
 import { pauseCollection, resumeCollection } from '../../src/gc/commands/pause.ts'
 import { Collector, Reconciler, type Reconciliation } from '../../src/gc/index.ts'
 import { commandContext } from '../../src/registry/index.ts'
@@ -268,6 +269,23 @@ describe.each(databases)('the comparison of store and database on %s', (kind) =>
     fixture.clock.advance(dayMs)
     await other.runIfWanted()
     expect((await other.status()).last!.startedAt).toBe(last!.startedAt + 7 * dayMs)
+  })
+
+  it('is taken over from a server that died, once its lease is over', async () => {
+    const { database, clock, context } = fixture
+    leaveOrphan('blobs', 'orphan')
+    const claim = () => database.execute(claimReconciliation, { owner: 'dead', until: clock.now() + 90_000 }, commandContext(context))
+    expect(await claim()).toMatchObject({ payload: '{}' })
+    const other = newReconciler()
+    await other.runIfWanted()
+    expect(await other.status()).toMatchObject({ isRunning: true, last: undefined })
+
+    clock.advance(91_000)
+    await other.runIfWanted()
+
+    expect(await other.status()).toMatchObject({ isRunning: false, last: { counts: { orphanFiles: 1 } } })
+    // Whoever was dead and comes back finds it another's.
+    expect(await database.execute(keepReconciliation, { owner: 'dead', payload: '{}', until: clock.now() + 90_000 }, commandContext(context))).toBe(false)
   })
 
   it('waits to be asked where it is not to begin by itself', async () => {
