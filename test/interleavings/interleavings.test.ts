@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { databases } from '../support/registry.ts'
-import { anyAction, makeRepositories, restoreEverything, spans, type Action, type Scene } from './actions.ts'
+import { anyAction, collect, makeRepositories, moveToArchive, restoreEverything, spans, type Action, type Scene } from './actions.ts'
 import { wrongIn, wrongInArchive } from './checks.ts'
 import { History } from './history.ts'
 import { catalogueOf } from './images.ts'
@@ -116,6 +116,12 @@ async function play(world: World, historySeed: number): Promise<string | undefin
           history.broken.push(`an action failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
         }
       }
+    }
+    // The server's own work goes on beside clients, most of the time.
+    for (const [name, work] of [['collector', collect()], ['archivist', moveToArchive()]] as const) {
+      if (!chance.is(0.6)) continue
+      story.push(`${round}.${name}: ${work.says}`)
+      actors[`${round}.${name}`] = () => work.run(scene)
     }
     const end = await turns.run(actors, chance.is(0.3) ? 5 + chance.below(80) : undefined)
     if (end === 'killed') {
