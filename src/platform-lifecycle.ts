@@ -151,7 +151,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
     { database, blobStore, clock, systemContext, logger, owner: processId },
     { intervalMs: config.reconcileIntervalDays * dayMs, itemsPerSecond: config.reconcileItemsPerSecond, firstAfterMs: reconcileAfterMs },
   )
-  addReconcileMetrics(metrics, () => reconciler.status())
+  addReconcileMetrics(metrics, () => reconciler.lastOne())
   reconciler.start()
   releases.push(() => reconciler.stop())
 

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { ArchiveCounters } from './archive/index.ts'
-import type { CollectionCounters, QueueGauges, ReconcilerStatus } from './gc/index.ts'
+import type { CollectionCounters, QueueGauges, Reconciliation } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
@@ -103,7 +103,7 @@ export function addCollectionMetrics({ registry }: PlatformMetrics, counters: Re
   }
 }
 
-/** Adds what waits for garbage collection, of some seconds ago. Where it cannot be read it is left out. */
+/** Adds what waits for garbage collection, of a minute ago at most. Where it cannot be read it is left out. */
 export function addQueueMetrics({ registry }: PlatformMetrics, readGauges: () => Promise<QueueGauges>): void {
   const gauge = (name: string, help: string, set: (gauge: Gauge<'kind' | 'state'>, read: QueueGauges) => void, labelNames: ('kind' | 'state')[] = []): void => {
     new Gauge({
@@ -144,8 +144,8 @@ export function addQueueMetrics({ registry }: PlatformMetrics, readGauges: () =>
 }
 
 /** Adds what the last comparison of store and database found, whichever server did it. */
-export function addReconcileMetrics({ registry }: PlatformMetrics, readStatus: () => Promise<ReconcilerStatus>): void {
-  const lastOne = async () => (await readStatus().catch(() => undefined))?.last
+export function addReconcileMetrics({ registry }: PlatformMetrics, readLast: () => Promise<Reconciliation | undefined>): void {
+  const lastOne = () => readLast().catch(() => undefined)
   new Gauge({
     name: 'stowage_reconcile_last_complete_timestamp_seconds',
     help: 'When store and database had last been compared; 0 before the first time',

@@ -23,7 +23,7 @@ export const countLimit = 100_000
 /** Collection works off what is due within minutes: what waits for this long is a sign of something. */
 const overdueAfterMs = 60 * 60 * 1000
 /** Of the numbers that metrics show: however often they are scraped, the database is asked this often. */
-const freshForMs = 15_000
+const freshForMs = 60_000
 
 export interface QueueStatus extends ReviewCounts {
   readonly kind: (typeof collectedKinds)[number]
@@ -105,7 +105,7 @@ export class CollectionControl {
     }
   }
 
-  /** For metrics: of some seconds ago. */
+  /** For metrics: of a minute ago at most, and asked of the database no more often. */
   gauges(): Promise<QueueGauges> {
     const now = this.#deps.clock.now()
     if (this.#gauges === undefined || Math.abs(now - this.#gauges.at) >= freshForMs) {
@@ -135,13 +135,17 @@ export class CollectionControl {
   }
 
   /** Of all servers of the installation, within a batch of each. */
-  pause(context: RequestContext, input: { readonly reason: string; readonly endsAt: number | undefined }): Promise<CollectionPause> {
-    return this.#deps.database.execute(pauseCollection, input, commandContext(context))
+  async pause(context: RequestContext, input: { readonly reason: string; readonly endsAt: number | undefined }): Promise<CollectionPause> {
+    const pause = await this.#deps.database.execute(pauseCollection, input, commandContext(context))
+    this.#gauges = undefined
+    return pause
   }
 
   /** Answers the pause that it ends; undefined where there was none. */
-  resume(context: RequestContext): Promise<CollectionPause | undefined> {
-    return this.#deps.database.execute(resumeCollection, {}, commandContext(context))
+  async resume(context: RequestContext): Promise<CollectionPause | undefined> {
+    const ended = await this.#deps.database.execute(resumeCollection, {}, commandContext(context))
+    this.#gauges = undefined
+    return ended
   }
 
   /** Why the bytes of a digest are there: one for each domain that has such a blob. */

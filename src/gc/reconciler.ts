@@ -91,6 +91,7 @@ export class Reconciler {
   readonly #settings: ReconcilerSettings
   readonly #work: RecurringWork
   readonly #startedAt: number
+  #lastKnown: { readonly at: number; readonly value: Promise<Reconciliation | undefined> } | undefined
 
   constructor(deps: ReconcilerDependencies, settings: ReconcilerSettings) {
     this.#deps = deps
@@ -139,6 +140,19 @@ export class Reconciler {
     }
   }
 
+  /** The last one that was whole, as of a minute ago at most where another server did it: for metrics, which are asked for often. */
+  lastOne(): Promise<Reconciliation | undefined> {
+    const now = this.#deps.clock.now()
+    if (this.#lastKnown === undefined || Math.abs(now - this.#lastKnown.at) >= lookIntervalMs) {
+      const value = this.status().then(({ last }) => last)
+      this.#lastKnown = { at: now, value }
+      value.catch(() => {
+        this.#lastKnown = undefined
+      })
+    }
+    return this.#lastKnown.value
+  }
+
   async #runIfWanted(stop: AbortSignal): Promise<void> {
     const { database, clock, owner, systemContext } = this.#deps
     const now = clock.now()
@@ -180,6 +194,7 @@ export class Reconciler {
         const { reconciliation, items } = await this.#page(current)
         if (reconciliation.finishedAt !== undefined) {
           state = { last: reconciliation }
+          this.#lastKnown = { at: clock.now(), value: Promise.resolve(reconciliation) }
           runAfter = this.#settings.intervalMs === 0 ? reconciliation.finishedAt : Math.max(reconciliation.finishedAt, reconciliation.startedAt + this.#settings.intervalMs)
           logger.info({ ...reconciliation.counts, repair: reconciliation.repair }, 'compared store and database')
           return

@@ -101,10 +101,15 @@ describe.each(databases)('collection on %s, paused', (kind) => {
     clock.advance(hourMs)
     expect(await queueOf('repository-blob')).toMatchObject({ due: 1, overdue: 1, nextDueAt: clock.now() - 1.5 * hourMs })
     expect(await control.gauges()).toMatchObject({ isPaused: false })
+    // However often metrics are scraped.
+    const { statements } = database.counters
+    await control.gauges()
+    expect(database.counters.statements).toBe(statements)
 
     await control.pause(context, { reason: 'to look at it', endsAt: undefined })
     expect((await control.run(1000, AbortSignal.timeout(10_000))).status).toMatchObject({ state: 'paused', pause: { reason: 'to look at it' } })
     expect(await queueOf('repository-blob')).toMatchObject({ due: 1 })
+    expect(await control.gauges()).toMatchObject({ isPaused: true })
     await control.resume(context)
     expect(await control.run(60_000, AbortSignal.timeout(60_000))).toMatchObject({ isDone: true, status: { state: 'idle' } })
     await daysPass(collector, 1)
