@@ -6,6 +6,10 @@ export interface Quotas {
   readonly repositoriesPerRegistry: number
   /** Manifests, tagged or not: images, indexes and artifacts alike. */
   readonly imagesPerRepository: number
+  /** The bytes of a repository's living images; infinite where nobody has bounded them. */
+  readonly repositoryBytes: number
+  /** The bytes of all living images of a registry; infinite likewise. */
+  readonly registryBytes: number
   readonly tagsPerImage: number
   readonly layerBytes: number
   /** Of an upload by UploadLayerPart. */
@@ -29,6 +33,8 @@ export const ecrQuotas: Quotas = {
   regionsPerAccount: 20,
   repositoriesPerRegistry: 100_000,
   imagesPerRepository: 100_000,
+  repositoryBytes: Number.POSITIVE_INFINITY,
+  registryBytes: Number.POSITIVE_INFINITY,
   tagsPerImage: 1000,
   layerBytes: 52_000 * mebibyte,
   partsPerLayer: 4200,

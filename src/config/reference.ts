@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { exitCodes } from './exit-codes.ts'
-import { notesOf, settingNames, settings, type SettingGroup, type SettingName } from './schema.ts'
+import { notesOf, settingNames, settings, type SettingName } from './schema.ts'
+import type { SettingGroup } from './setting-notes.ts'
 
 const groups: readonly SettingGroup[] = ['Listening', 'Names', 'Storage', 'Identity', 'Limits', 'Quotas', 'Operation']
 

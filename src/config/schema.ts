@@ -2,7 +2,9 @@ import { z } from 'zod'
 import { parseAccountId, parseRegion, type Region } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
-import { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
+import { mebibyte, type Quotas } from './quotas.ts'
+import { quotaSettings } from './quota-settings.ts'
+import { settingNotes, type SettingNotes } from './setting-notes.ts'
 import { parsePrivateHosts } from './private-hosts.ts'
 import { flag, parsed, path, valueOf, wholeNumber } from './setting-values.ts'
 import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type NetworkRange } from './address.ts'
@@ -12,31 +14,10 @@ import { hostAndPort, isLoopback, parseListenAddress, parseNetworkRange, type Ne
  * come from it. A default is written as its text in the environment, so that it passes the same checks.
  */
 
-export type SettingGroup = 'Listening' | 'Storage' | 'Identity' | 'Names' | 'Limits' | 'Quotas' | 'Operation'
-
-export interface SettingNotes {
-  /** The environment variable. */
-  readonly env: string
-  readonly group: SettingGroup
-  /** What a value looks like, for the reference. */
-  readonly form: string
-  readonly description: string
-  /** The reference's words for "unset", where there is no default. */
-  readonly unset?: string
-  /** Never shown, not even in the error that refuses it. */
-  readonly secret?: boolean
-}
-
-/** What the schema's fields say about themselves. */
-export const settingNotes = z.registry<SettingNotes>()
-
 const day = 24 * 60 * 60 * 1000
 
 /** Longer than any of these has a use; also keeps them inside what a timer can hold (2^31 - 1 ms). */
 const maxDurationMs = 14 * day
-
-/** Beyond anything there is to count; keeps bytes of as many MiB an exact number. */
-const maxQuota = 1_000_000_000
 
 function parsePublicUrl(text: string): string | undefined {
   const url = URL.parse(text)
@@ -289,72 +270,7 @@ export const settings = z.object({
     description: "Connections beyond this are closed at once. Keep it below the process's limit of open files.",
   }),
 
-  quotaRegionsPerAccount: wholeNumber(1, maxQuota, 'regions').prefault(String(ecrQuotas.regionsPerAccount)).register(settingNotes, {
-    env: 'STOWAGE_QUOTA_REGIONS',
-    group: 'Quotas',
-    form: 'number',
-    description: 'Regions in which an account may keep images or settings. Each is a registry, with quotas of its own.',
-  }),
-  quotaRepositoriesPerRegistry: wholeNumber(1, maxQuota, 'repositories')
-    .prefault(String(ecrQuotas.repositoriesPerRegistry))
-    .register(settingNotes, {
-      env: 'STOWAGE_QUOTA_REPOSITORIES',
-      group: 'Quotas',
-      form: 'number',
-      description: 'Repositories of a registry, which is an account in a region.',
-    }),
-  quotaImagesPerRepository: wholeNumber(1, maxQuota, 'images')
-    .prefault(String(ecrQuotas.imagesPerRepository))
-    .register(settingNotes, {
-      env: 'STOWAGE_QUOTA_IMAGES_PER_REPOSITORY',
-      group: 'Quotas',
-      form: 'number',
-      description: 'Images of a repository, tagged or not; indexes and artifacts such as signatures count too.',
-    }),
-  quotaTagsPerImage: wholeNumber(1, maxQuota, 'tags').prefault(String(ecrQuotas.tagsPerImage)).register(settingNotes, {
-    env: 'STOWAGE_QUOTA_TAGS_PER_IMAGE',
-    group: 'Quotas',
-    form: 'number',
-    description: 'Tags that point at one image.',
-  }),
-  quotaLayerMebibytes: wholeNumber(1, maxQuota, 'MiB')
-    .prefault(String(ecrQuotas.layerBytes / mebibyte))
-    .register(settingNotes, {
-      env: 'STOWAGE_QUOTA_LAYER_MIB',
-      group: 'Quotas',
-      form: 'MiB',
-      description: 'Size of a layer.',
-    }),
-  quotaPartsPerLayer: wholeNumber(1, maxQuota, 'parts').prefault(String(ecrQuotas.partsPerLayer)).register(settingNotes, {
-    env: 'STOWAGE_QUOTA_LAYER_PARTS',
-    group: 'Quotas',
-    form: 'number',
-    description: 'Parts of a layer that is uploaded by UploadLayerPart.',
-  }),
-  quotaCreationTemplates: wholeNumber(1, maxQuota, 'templates')
-    .prefault(String(ecrQuotas.creationTemplates))
-    .register(settingNotes, {
-      env: 'STOWAGE_QUOTA_CREATION_TEMPLATES',
-      group: 'Quotas',
-      form: 'number',
-      description: 'Repository creation templates of a registry.',
-    }),
-  quotaPullTimeExclusions: wholeNumber(1, maxQuota, 'principals')
-    .prefault(String(ecrQuotas.pullTimeExclusions))
-    .register(settingNotes, {
-      env: 'STOWAGE_QUOTA_PULL_TIME_EXCLUSIONS',
-      group: 'Quotas',
-      form: 'number',
-      description: 'Principals of a registry whose pulls leave the time of the last pull alone.',
-    }),
-  quotaSessionsPerAccount: wholeNumber(1, maxQuota, 'sessions')
-    .prefault(String(ecrQuotas.sessionsPerAccount))
-    .register(settingNotes, {
-      env: 'STOWAGE_QUOTA_SESSIONS',
-      group: 'Quotas',
-      form: 'number',
-      description: 'Temporary credentials of an account, in all regions together, that have not ended yet.',
-    }),
+  ...quotaSettings,
 
   requestRates: parsed(parseRequestRates, 'write ecr, or calls with their rates such as PutImage=50,BatchGetImage=2000, or both')
     .optional()
@@ -491,6 +407,8 @@ type QuotaSetting =
   | 'quotaRegionsPerAccount'
   | 'quotaRepositoriesPerRegistry'
   | 'quotaImagesPerRepository'
+  | 'quotaRepositoryMebibytes'
+  | 'quotaRegistryMebibytes'
   | 'quotaTagsPerImage'
   | 'quotaLayerMebibytes'
   | 'quotaPartsPerLayer'
@@ -558,6 +476,8 @@ function gatherQuotas<Value extends Pick<Settings, QuotaSetting>>(
     quotaRegionsPerAccount: regionsPerAccount,
     quotaRepositoriesPerRegistry: repositoriesPerRegistry,
     quotaImagesPerRepository: imagesPerRepository,
+    quotaRepositoryMebibytes = Number.POSITIVE_INFINITY,
+    quotaRegistryMebibytes = Number.POSITIVE_INFINITY,
     quotaTagsPerImage: tagsPerImage,
     quotaLayerMebibytes,
     quotaPartsPerLayer: partsPerLayer,
@@ -568,7 +488,7 @@ function gatherQuotas<Value extends Pick<Settings, QuotaSetting>>(
   } = value
   const layerBytes = quotaLayerMebibytes * mebibyte
   return {
-    quotas: { regionsPerAccount, repositoriesPerRegistry, imagesPerRepository, tagsPerImage, layerBytes, partsPerLayer, creationTemplates, pullTimeExclusions, sessionsPerAccount },
+    quotas: { regionsPerAccount, repositoriesPerRegistry, imagesPerRepository, repositoryBytes: quotaRepositoryMebibytes * mebibyte, registryBytes: quotaRegistryMebibytes * mebibyte, tagsPerImage, layerBytes, partsPerLayer, creationTemplates, pullTimeExclusions, sessionsPerAccount },
     rest,
   }
 }

@@ -28,6 +28,7 @@ import { commandContext, type RequestContext } from './context.ts'
 import { registryError } from './errors.ts'
 import { statusOf, storageClassOf } from './image-status.ts'
 import { parseIdPosition, toPage } from './paging.ts'
+import { imageLimitsOf } from './quotas.ts'
 import { refuseArchived, type ArchiveSettings } from './archived-images.ts'
 import type { PullClock } from './pull-clock.ts'
 import { registryOf } from './repositories.ts'
@@ -127,7 +128,7 @@ export function manifestOperations(deps: {
           content: namedContent(parsed),
           tags,
           refuseRepeat: input.via === 'ecr',
-          maxImages: quotas.imagesPerRepository,
+          limits: imageLimitsOf(quotas),
           maxTagsPerImage: quotas.tagsPerImage,
         },
         commandContext(context),

@@ -1,12 +1,17 @@
+import type { Quotas } from '../config/quotas.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import {
-  countManifests,
+  contentBytes,
   countRepositories,
+  lockRegistryRow,
   lockRepositoryCount,
-  setImageCount,
   setRepositoryCount,
+  setRepositorySums,
+  sumManifests,
+  sumRegistryBytes,
   type RepositoryRow,
+  type RepositorySums,
 } from '../storage/metadata/stores/repository-store.ts'
 import { registryError } from './errors.ts'
 
@@ -16,26 +21,56 @@ import { registryError } from './errors.ts'
  * before that, what is there is counted.
  */
 
+/** What there may be of images. Infinite where nobody has set a bound. */
+export interface ImageLimits {
+  readonly maxImages: number
+  readonly maxRepositoryBytes: number
+  readonly maxRegistryBytes: number
+}
+
+export function imageLimitsOf({ imagesPerRepository, repositoryBytes, registryBytes }: Quotas): ImageLimits {
+  return { maxImages: imagesPerRepository, maxRepositoryBytes: repositoryBytes, maxRegistryBytes: registryBytes }
+}
+
 /**
- * Counts a manifest that is about to come to life in a repository, whose lock the caller holds: how many
- * there are with it. Throws `limit-exceeded`.
+ * Makes those wait for each other who add to a registry whose bytes are bounded: only so nobody exceeds the bound beside
+ * somebody else. Before any lock of a repository.
+ */
+export async function lockRegistryRoom(tx: Session, registryId: number, { maxRegistryBytes }: ImageLimits): Promise<void> {
+  if (Number.isFinite(maxRegistryBytes)) await lockRegistryRow(tx, registryId)
+}
+
+/**
+ * Counts a manifest that is about to come to life in a repository, whose lock the caller holds: what there is
+ * with it. Throws `limit-exceeded`.
  */
 export async function takeImageRoom(
   tx: Session,
   repository: RepositoryRow,
-  maxImages: number,
+  manifest: Parameters<typeof contentBytes>[0],
+  limits: ImageLimits,
   context: { readonly accountId: string },
-): Promise<number> {
-  let count = repository.image_count ?? (await countManifests(tx, repository.id))
-  if (count >= maxImages) count = await countManifests(tx, repository.id)
-  if (count >= maxImages) {
-    throw registryError(
-      'limit-exceeded',
-      `The repository with name '${repository.name}' in registry with id '${context.accountId}' already has the maximum allowed number of images which is '${maxImages}'`,
-    )
+): Promise<{ readonly image_count: number; readonly logical_bytes: number }> {
+  const { id, image_count: images, logical_bytes: bytes } = repository
+  const added = contentBytes(manifest)
+  let sums: RepositorySums = images === null || bytes === null ? await sumManifests(tx, id) : { images, bytes }
+  const isFull = (): boolean => sums.images >= limits.maxImages || sums.bytes + added > limits.maxRepositoryBytes
+  if (isFull()) sums = await sumManifests(tx, id)
+  const where = `The repository with name '${repository.name}' in registry with id '${context.accountId}'`
+  if (sums.images >= limits.maxImages) {
+    throw registryError('limit-exceeded', `${where} already has the maximum allowed number of images which is '${limits.maxImages}'`)
   }
-  await setImageCount(tx, repository.id, count + 1)
-  return count + 1
+  if (isFull()) {
+    throw registryError('limit-exceeded', `${where} has ${sums.bytes} bytes, and with ${added} more exceeds the maximum allowed size which is '${limits.maxRepositoryBytes}' bytes`)
+  }
+  if (Number.isFinite(limits.maxRegistryBytes)) {
+    const before = await sumRegistryBytes(tx, repository.registry_id)
+    if (before + added > limits.maxRegistryBytes) {
+      throw registryError('limit-exceeded', `The registry with id '${context.accountId}' has ${before} bytes, and with ${added} more exceeds the maximum allowed size which is '${limits.maxRegistryBytes}' bytes`)
+    }
+  }
+  await setRepositorySums(tx, id, { images: sums.images + 1, bytes: sums.bytes + added })
+  return { image_count: sums.images + 1, logical_bytes: sums.bytes + added }
 }
 
 /** Counts a repository that was just inserted, and locks the registry's count until the end. Throws `limit-exceeded`. */

@@ -7,6 +7,7 @@ import { digestFromBytes, type Digest, type Reference } from '../values/index.ts
 import { readRepository } from './change.ts'
 import { restoreForPull } from './commands/restore-trash.ts'
 import { commandContext, type RequestContext } from './context.ts'
+import { imageLimitsOf } from './quotas.ts'
 import { registryOf } from './repositories.ts'
 
 export interface RestoreOnPullDependencies {
@@ -39,7 +40,7 @@ export async function restoredForPull(
   // It may have come back since it was looked for: another pull was quicker.
   if (!trashed || trashed.batch === null) return true
   if (onlyDigest !== undefined && digestFromBytes(trashed.digest) !== onlyDigest) return false
-  const input = { batch: trashed.batch, digest: digestFromBytes(trashed.digest), maxImages: quotas.imagesPerRepository }
+  const input = { batch: trashed.batch, digest: digestFromBytes(trashed.digest), ...imageLimitsOf(quotas) }
   try {
     return await database.execute(restoreForPull, input, commandContext(context))
   } catch (error) {

@@ -20,6 +20,7 @@ import { membersWithKin, restoreTrash, trashUnknown, undoTagChange } from './com
 import { commandContext } from './context.ts'
 import { registryError } from './errors.ts'
 import { parseIdPosition, toPage } from './paging.ts'
+import { imageLimitsOf } from './quotas.ts'
 import { registryOf } from './repositories.ts'
 import type { Registry, TrashBatch } from './types.ts'
 
@@ -97,7 +98,7 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
     },
 
     async restoreTrash(context, batch, digests) {
-      const limits = { maxImages: quotas.imagesPerRepository, maxRepositories: quotas.repositoriesPerRegistry }
+      const limits = { ...imageLimitsOf(quotas), maxRepositories: quotas.repositoriesPerRegistry }
       const restorePart = (after: number) => database.execute(restoreTrash, { batch, digests, after, ...limits }, commandContext(context))
       const { next: second, ...outcome } = await restorePart(0)
       const images = [...outcome.images]

@@ -5,7 +5,7 @@ import { activeManifestsNaming } from '../storage/metadata/stores/archive-store.
 import { hideBlob } from '../storage/metadata/stores/blob-index.ts'
 import { recordTagChange } from '../storage/metadata/stores/change-log.ts'
 import { blobsOfManifest, trashManifestRow, type ManifestRow } from '../storage/metadata/stores/manifest-store.ts'
-import { lowerImageCount, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
+import { lowerRepositorySums, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
 import type { Suspicions } from '../storage/metadata/stores/review-queue.ts'
 import { recordTrashBatch } from '../storage/metadata/stores/trash-store.ts'
 import { livingChildrenOf, livingReferrersOf } from '../storage/metadata/stores/unit-store.ts'
@@ -53,7 +53,7 @@ export async function trashUnit(
   for (const member of members) {
     const tags = await trashManifestRow(tx, member.id, { now, purgeAfter, by: context.actorArn, batch: trashing.batch })
     trashed.push({ digest: digestFromBytes(member.digest), tags: tags as Tag[] })
-    await lowerImageCount(tx, repository.id)
+    await lowerRepositorySums(tx, repository.id, member)
     for (const name of tags) {
       const change = { repositoryId: repository.id, name, digest: null, previousDigest: member.digest, trashBatch: trashing.batch }
       await recordTagChange(tx, context, change)

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Quotas } from '../../src/config/index.ts'
 import { textKeyring } from '../../src/iam/iam.test-support.ts'
 import { createIamDirectory } from '../../src/iam/index.ts'
@@ -7,8 +7,9 @@ import { isPlatformError } from '../../src/internal/platform-error.ts'
 import type { RegistryRef } from '../../src/registry/context.ts'
 import { RegistryDirectory } from '../../src/registry/directory.ts'
 import { commandContext } from '../../src/registry/index.ts'
-import { findRegistryId } from '../../src/storage/metadata/stores/repository-store.ts'
-import { digestOf, mediaTypes, parseRegion, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
+import { findRegistryId, findWrongSums } from '../../src/storage/metadata/stores/repository-store.ts'
+import { digestOf, mediaTypes, parseRegion, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
+import { randomContent } from '../support/images.ts'
 import { bytesOf, databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
 const mebibyte = 1024 * 1024
@@ -264,5 +265,58 @@ describe.each(databases)('the quota of regions on %s', (kind) => {
     await entities.createUser({ name: 'somebody', path: '/', boundaryArn: undefined, tags: [] }, commandContext({ ...context, registry }))
 
     expect(await findRegistryId(database.reader, context.registry.accountId, region)).toBeUndefined()
+  })
+})
+
+describe.each(databases)('quotas of bytes on %s', (kind) => {
+  const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} } as const
+  let fixture: RegistryFixture
+  let serial = 0
+  afterEach(() => fixture.stop())
+
+  async function newRepository(): Promise<RepositoryName> {
+    serial += 1
+    const name = parseRepositoryName(`bytes/r${serial}`)
+    await fixture.registry.createRepository(fixture.context, { name, ...settings })
+    return name
+  }
+
+  /** An image of 1,000 bytes of layers, whose manifest has some hundred. */
+  async function push(name: RepositoryName, seed: string): Promise<{ digest: Digest; sizeBytes: number }> {
+    const layers = [randomContent(400, `${seed} config`), randomContent(600, `${seed} layer`)]
+    for (const layer of layers) await fixture.upload(name, layer)
+    const [config, layer] = layers.map((bytes, n) => ({ mediaType: n === 0 ? mediaTypes.ociConfig : 'application/vnd.oci.image.layer.v1.tar', digest: digestOf(bytes), size: bytes.length }))
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: [layer] }))
+    const { digest } = await fixture.registry.putManifest(fixture.context, name, { bytes, declaredMediaType: mediaTypes.ociManifest, tags: [], via: 'oci' })
+    return { digest, sizeBytes: 1000 + bytes.length }
+  }
+
+  const wrong = () => findWrongSums(fixture.database.reader, { after: 0, limit: 10 })
+
+  it('a repository takes as much as it may, also when images come back from the trash', async () => {
+    fixture = await startRegistry(kind, { repositoryBytes: 3500 })
+    const name = await newRepository()
+    const one = await push(name, 'one')
+    await push(name, 'two')
+
+    expect(await outcomeOf(push(name, 'three'))).toMatch(new RegExp(`^limit-exceeded: .* has ${2 * one.sizeBytes} bytes, and with ${one.sizeBytes} more exceeds .* '3500' bytes$`))
+    await push(name, 'two')
+    await fixture.registry.deleteImages(fixture.context, name, [{ digest: one.digest }])
+    await push(name, 'three')
+    const [batch] = (await fixture.registry.listTrash(fixture.context, name, { limit: 10 })).items
+    expect(await outcomeOf(fixture.registry.restoreTrash(fixture.context, batch?.batch ?? ''))).toMatch(/^limit-exceeded: /)
+    expect(await wrong()).toEqual([])
+  })
+
+  it('a registry takes no more of many who push at once into several repositories', async () => {
+    fixture = await startRegistry(kind, { registryBytes: 8000 })
+    const names = await Promise.all(Array.from({ length: 4 }, newRepository))
+    const { sizeBytes } = await push(names[0]!, 'first')
+
+    const outcomes = await Promise.all(Array.from({ length: 12 }, (_, n) => outcomeOf(push(names[n % names.length]!, `many ${n}`))))
+
+    expect(outcomes.filter((outcome) => outcome === 'ok')).toHaveLength(Math.floor(8000 / sizeBytes) - 1)
+    for (const outcome of outcomes) if (outcome !== 'ok') expect(outcome).toMatch(/^limit-exceeded: The registry with id '000000000000' has \d+ bytes/)
+    expect(await wrong()).toEqual([])
   })
 })

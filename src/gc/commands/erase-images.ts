@@ -17,7 +17,7 @@ import {
 } from '../../storage/metadata/stores/erasure-store.ts'
 import { childrenOf, parentsOf, referrersOf, tagsOf } from '../../storage/metadata/stores/image-kin.ts'
 import { blobsOfManifest } from '../../storage/metadata/stores/manifest-store.ts'
-import { lowerImageCount, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { lowerRepositorySums, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { leaveTrashBatch, lockRepositoryRowById, tagsHeldInTrash } from '../../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes, digestToBytes, type Digest } from '../../values/index.ts'
 import type { ErasedBlob, ErasedImage, ErasureDetail } from '../erasure-record.ts'
@@ -224,7 +224,7 @@ async function eraseIn(tx: Session, { repository, rows, erased }: RepositoryWork
   for (const [index, row] of rows.entries()) {
     const image = erased[index]!
     if (row.trashed_at === null) {
-      await lowerImageCount(tx, repository.id)
+      await lowerRepositorySums(tx, repository.id, row)
       for (const name of image.tags) await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: row.digest })
     }
     await deleteManifestRows(tx, row.id)

@@ -14,7 +14,7 @@ import {
   type NewManifestRow,
   type ReferenceEdge,
 } from '../../storage/metadata/stores/manifest-store.ts'
-import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { addRepositoryBytes, contentBytes, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions, suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { countTagsOfManifest, findTag, putTag, type TagTarget } from '../../storage/metadata/stores/tag-store.ts'
 import { digestToBytes, type Digest } from '../../values/index.ts'
@@ -22,7 +22,7 @@ import { activateUnit } from '../archive.ts'
 import { audit, imageEvent, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { collectArchived } from '../image-unit.ts'
-import { takeImageRoom, tooManyTagsOfImage } from '../quotas.ts'
+import { lockRegistryRoom, takeImageRoom, tooManyTagsOfImage, type ImageLimits } from '../quotas.ts'
 import { restoreCompanions } from './restore-trash.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
 import type { TagMutability } from '../types.ts'
@@ -50,7 +50,7 @@ export interface PutManifestInput {
   readonly content: readonly NamedContent[]
   readonly tags: readonly string[]
   readonly refuseRepeat: boolean
-  readonly maxImages: number
+  readonly limits: ImageLimits
   readonly maxTagsPerImage: number
 }
 
@@ -77,6 +77,7 @@ export const putManifest = defineCommand({
   name: 'put-manifest',
   durability: 'durable',
   async run(tx, input: PutManifestInput, context): Promise<HeldManifest> {
+    await lockRegistryRoom(tx, context.registryId, input.limits)
     const repository = await lockRepository(tx, context, input.name)
     const existing = await findManifestRow(tx, repository.id, input.digest)
     const isRepeat = existing?.trashed_at === null && !isFirstKnown(existing, input)
@@ -134,9 +135,10 @@ async function hold(
   if (isTrashed && existing.kind !== 'other' && input.kind === 'other') throw knownAsOther(existing, input)
 
   const checked = await checkContent(tx, repository, input, context)
-  if (!existing || isTrashed) await takeImageRoom(tx, repository, input.maxImages, context)
   const { mediaType, artifactType } = input
   const row = newRow(repository, input, checked, context)
+  const room = existing && !isTrashed ? {} : await takeImageRoom(tx, repository, row, input.limits, context)
+  if (existing && !isTrashed) await addRepositoryBytes(tx, repository.id, contentBytes(row) - contentBytes(existing))
   const { hasArchivedChildren: mayBeArchived } = checked
   if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType, mayBeArchived }
   // From the trash too: what it names may be held otherwise than it was, a foreign layer uploaded since for one.
@@ -144,7 +146,7 @@ async function hold(
   await mendPayload(tx, existing.id, input.bytes)
   if (isTrashed) {
     await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
-    await restoreCompanions(tx, repository, existing, input.maxImages, context)
+    await restoreCompanions(tx, { ...repository, ...room }, existing, input.limits, context)
   }
   return { id: existing.id, mediaType, artifactType, mayBeArchived: true }
 }

@@ -3,7 +3,7 @@ import type { Session } from '../../storage/metadata/session.ts'
 import { advanceIamGeneration } from '../../storage/metadata/stores/access-key-store.ts'
 import { findRepositoryPolicy, upsertRepositoryPolicy } from '../../storage/metadata/stores/policy-store.ts'
 import {
-  countManifests,
+  sumManifests,
   deleteResourceTag,
   holdsManifests,
   insertRepositoryRow,
@@ -130,7 +130,7 @@ export const deleteRepository = defineCommand({
       kind: 'repository',
       cause: JSON.stringify({ action: 'DeleteRepository', requestId: context.requestId }),
       is_security: 0,
-      image_count: row.image_count ?? (await countManifests(tx, row.id)),
+      image_count: row.image_count ?? (await sumManifests(tx, row.id)).images,
       tag_count: 0,
       created_at: context.nowMs,
       created_by: context.actorArn,

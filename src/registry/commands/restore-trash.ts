@@ -27,7 +27,7 @@ import { everyPullTimeExclusion } from '../../storage/metadata/stores/pull-time-
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
 import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
-import { countNewRepository, takeImageRoom } from '../quotas.ts'
+import { countNewRepository, lockRegistryRoom, takeImageRoom, type ImageLimits } from '../quotas.ts'
 import { pullingPrincipal } from '../pulling-principal.ts'
 import { retirementState } from '../retirement-states.ts'
 import { policyExecution } from '../trash.ts'
@@ -35,8 +35,7 @@ import { openVetoes, vetoText } from '../protection/vetoes.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
 import type { RestoredImage, RestoreOutcome, TagMutability, UnrestoredImage } from '../types.ts'
 
-interface Limits {
-  readonly maxImages: number
+interface Limits extends ImageLimits {
   readonly maxRepositories: number
 }
 
@@ -57,7 +56,7 @@ export const restoreTrash = defineCommand({
   name: 'restore-trash',
   durability: 'durable',
   async run(tx, input: Limits & { batch: string; digests: readonly Digest[] | undefined; after: number }, context): Promise<PartRestored> {
-    const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, input, context)
     if (batch.kind === 'repository' && batch.purged_at !== null) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') return { ...(await restoreRepository(tx, repository, input, context)), next: undefined }
     if (repository.trashed_at !== null) throw repositoryTrashed(repository)
@@ -78,8 +77,8 @@ export const restoreTrash = defineCommand({
 export const restoreForPull = defineCommand({
   name: 'restore-for-pull',
   durability: 'durable',
-  async run(tx, input: { batch: string; digest: Digest; maxImages: number }, context): Promise<boolean> {
-    const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
+  async run(tx, input: ImageLimits & { batch: string; digest: Digest }, context): Promise<boolean> {
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, input, context)
     if (batch.kind !== 'images' || batch.is_security === 1 || batch.purge_after <= context.nowMs) return false
     if ((JSON.parse(batch.cause) as { action?: string }).action !== policyExecution) return false
     const principal = pullingPrincipal(context.actorArn)
@@ -100,7 +99,8 @@ export const restoreForPull = defineCommand({
  * A batch, and its repository, whose lock holds everybody off who would change the batch: it is read again once that is had.
  * Throws `trash-unknown`.
  */
-async function lockTrashBatch(tx: Session, id: string, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
+async function lockTrashBatch(tx: Session, id: string, limits: ImageLimits, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
+  await lockRegistryRoom(tx, context.registryId, limits)
   const found = await findTrashBatch(tx, context.registryId, id)
   const repository = found && (await lockRepositoryRowById(tx, found.repository_id))
   const batch = repository && (await findTrashBatch(tx, context.registryId, id))
@@ -113,13 +113,13 @@ export async function restoreCompanions(
   tx: Session,
   repository: RepositoryRow,
   pushed: ManifestRow,
-  maxImages: number,
+  limits: ImageLimits,
   context: CommandContext,
 ): Promise<void> {
   const batch = pushed.trash_batch
   if (batch === null) return
   const companions = (await withKin(tx, batch, [pushed])).filter(({ id }) => id !== pushed.id)
-  if (companions.length > 0) await restoreImages(tx, repository, companions, { batch, maxImages, because: 'push' }, context)
+  if (companions.length > 0) await restoreImages(tx, repository, companions, { ...limits, batch, because: 'push' }, context)
 }
 
 /** Of the images of a batch that are still in the trash those that are named. */
@@ -161,14 +161,14 @@ async function restoreImages(
   tx: Session,
   repository: RepositoryRow,
   wanted: readonly ManifestRow[],
-  input: { readonly batch: string; readonly maxImages: number; readonly because?: 'pull' | 'push' },
+  input: ImageLimits & { readonly batch: string; readonly because?: 'pull' | 'push' },
   context: CommandContext,
 ): Promise<RestoreOutcome> {
   const { restorable, broken } = await splitByNeeds(tx, repository, wanted, context)
   let room = repository
   const images: RestoredImage[] = []
   for (const row of restorable) {
-    room = { ...room, image_count: await takeImageRoom(tx, room, input.maxImages, context) }
+    room = { ...room, ...(await takeImageRoom(tx, room, row, input, context)) }
     const held = await tagsHeldInTrash(tx, row.id)
     await untrashManifestRow(tx, row.id)
     if (row.storage_class === 'activating') {

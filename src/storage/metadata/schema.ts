@@ -54,6 +54,8 @@ interface RepositoryTable {
   event_seq: number
   /** Living manifests; null until somebody had to count them. */
   image_count: number | null
+  /** The bytes of its living manifests, as `contentBytes` has them; null until somebody had to count them. */
+  logical_bytes: number | null
   /** Living manifests that went so far, to the trash or for good: whoever decided about the others sees that there are fewer. */
   lost_count: Generated<number>
   trashed_at: number | null

@@ -258,6 +258,9 @@ const statements = [
   ) {endKeyed}`,
   `create index erasure_registry on erasure (registry_id, requested_at)`,
 
+  // The bytes of its living images; null until somebody had to count them.
+  `alter table repository add column logical_bytes {int}`,
+
   // Every image that goes is counted, so that a decision about the others is known to be of before.
   `alter table repository add column lost_count {int} not null default 0`,
 
@@ -307,7 +310,8 @@ export function lifecycle(dialect: DialectName): MetadataMigration {
     description: {
       changes: 'Adds tables for lifecycle policies and their runs, for what protects images, for the trash, the archive and retirement, and counts the temporary credentials of each account.',
       rewrites: ['manifest', 'repository', 'sts_session'],
-      runningServersGoOn: true,
+      // They know nothing of what is protected, runs or lies in the archive, nor keep the counts.
+      runningServersGoOn: false,
     },
     async up(db: Kysely<unknown>): Promise<void> {
       for (const statement of statements) await sql.raw(inDialect(dialect, statement)).execute(db)

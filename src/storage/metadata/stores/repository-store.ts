@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import type { ExpressionBuilder, Selectable } from 'kysely'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
 import { statement, type QueryBuilder } from '../statement.ts'
@@ -240,38 +240,120 @@ export async function holdsRepositories(session: Session): Promise<boolean> {
   return (await session.first(anyRepository, {})) !== undefined
 }
 
-const manifestCount = statement<{ repositoryId: number }>()((db, p) =>
+/**
+ * What a manifest adds to its repository: its own bytes, and those of the config and layers that it names. What an index lists counts
+ * as the images that it lists.
+ */
+export function contentBytes(manifest: Pick<Selectable<Schema['manifest']>, 'kind' | 'size_bytes' | 'image_size_bytes'>): number {
+  return manifest.size_bytes + (manifest.kind === 'index' ? 0 : manifest.image_size_bytes)
+}
+
+/** The sum of `contentBytes`; null where there is none to add. */
+export function contentBytesOf(eb: ExpressionBuilder<Schema, 'manifest'>) {
+  const ofImage = eb.case().when('manifest.kind', '=', 'index').then(eb.lit(0)).else(eb.ref('manifest.image_size_bytes')).end()
+  // PostgreSQL sums to a type of its own.
+  return eb.cast<number | null>(eb.fn.sum(eb('manifest.size_bytes', '+', ofImage)), 'bigint')
+}
+
+const manifestSums = statement<{ repositoryId: number }>()((db, p) =>
   db
     .selectFrom('manifest')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .select((eb) => [eb.fn.countAll<number>().as('images'), contentBytesOf(eb).as('bytes')])
     .where('repository_id', '=', p.repositoryId)
     .where('trashed_at', 'is', null),
 )
 
-/** Counts a repository's living manifests. Its cost grows with them. */
-export async function countManifests(session: Session, repositoryId: number): Promise<number> {
-  return (await session.first(manifestCount, { repositoryId }))?.count ?? 0
+export interface RepositorySums {
+  readonly images: number
+  /** As `contentBytes` has them. */
+  readonly bytes: number
 }
 
-const setImages = statement<{ id: number; count: number }>()((db, p) =>
-  db.updateTable('repository').set({ image_count: p.count }).where('id', '=', p.id),
+/** Counts a repository's living manifests and their bytes. Its cost grows with them. */
+export async function sumManifests(session: Session, repositoryId: number): Promise<RepositorySums> {
+  const sums = await session.first(manifestSums, { repositoryId })
+  return { images: sums?.images ?? 0, bytes: sums?.bytes ?? 0 }
+}
+
+const wrongSums = statement<{ after: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom((from) =>
+      from
+        .selectFrom('repository')
+        .leftJoin('manifest', (join) => join.onRef('manifest.repository_id', '=', 'repository.id').on('manifest.trashed_at', 'is', null))
+        .select((eb) => [
+          'repository.id as id',
+          'repository.name as name',
+          'repository.image_count as notedImages',
+          'repository.logical_bytes as notedBytes',
+          eb.fn.count<number>('manifest.id').as('images'),
+          eb.fn.coalesce(contentBytesOf(eb as unknown as ExpressionBuilder<Schema, 'manifest'>), eb.lit(0)).as('bytes'),
+        ])
+        .where('repository.id', '>', p.after)
+        // One that is on its way out loses its images uncounted.
+        .where('repository.trashed_at', 'is', null)
+        .groupBy(['repository.id', 'repository.name', 'repository.image_count', 'repository.logical_bytes'])
+        .as('counted'),
+    )
+    .selectAll()
+    .where((eb) => eb.or([eb('notedImages', '!=', eb.ref('images')), eb('notedBytes', '!=', eb.ref('bytes'))]))
+    .orderBy('id')
+    .limit(p.limit),
 )
 
-/** Notes how many living manifests a repository has; the caller holds its lock. */
-export async function setImageCount(tx: Session, id: number, count: number): Promise<void> {
-  await tx.change(setImages, { id, count })
+/** Repositories of which other sums are noted than there is, to tell of. Its cost grows with all manifests. */
+export function findWrongSums(session: Session, wanted: { after: number; limit: number }) {
+  return session.all(wrongSums, wanted)
 }
 
-const lessImages = statement<{ id: number }>()((db, p) =>
+const setSums = statement<{ id: number } & RepositorySums>()((db, p) =>
+  db.updateTable('repository').set({ image_count: p.images, logical_bytes: p.bytes }).where('id', '=', p.id),
+)
+
+/** Notes how many living manifests a repository has, and their bytes; the caller holds its lock. */
+export async function setRepositorySums(tx: Session, id: number, sums: RepositorySums): Promise<void> {
+  await tx.change(setSums, { id, ...sums })
+}
+
+const lessImages = statement<{ id: number; bytes: number }>()((db, p) =>
   db
     .updateTable('repository')
-    .set((eb) => ({ image_count: eb('image_count', '-', 1), lost_count: eb('lost_count', '+', 1) }))
+    .set((eb) => ({ image_count: eb('image_count', '-', 1), logical_bytes: eb('logical_bytes', '-', p.bytes), lost_count: eb('lost_count', '+', 1) }))
     .where('id', '=', p.id),
 )
 
 /** One living manifest less: every way by which one goes says so. The caller holds the repository's lock. */
-export async function lowerImageCount(tx: Session, id: number): Promise<void> {
-  await tx.change(lessImages, { id })
+export async function lowerRepositorySums(tx: Session, id: number, manifest: Parameters<typeof contentBytes>[0]): Promise<void> {
+  await tx.change(lessImages, { id, bytes: contentBytes(manifest) })
+}
+
+const moreBytes = statement<{ id: number; bytes: number }>()((db, p) =>
+  db.updateTable('repository').set((eb) => ({ logical_bytes: eb('logical_bytes', '+', p.bytes) })).where('id', '=', p.id),
+)
+
+/** A living manifest names more or less than was known before. The caller holds the repository's lock. */
+export async function addRepositoryBytes(tx: Session, id: number, bytes: number): Promise<void> {
+  await tx.change(moreBytes, { id, bytes })
+}
+
+const registryBytes = statement<{ registryId: number }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .select((eb) => {
+      const counted = eb
+        .selectFrom('manifest')
+        .select((of) => contentBytesOf(of as unknown as ExpressionBuilder<Schema, 'manifest'>).as('bytes'))
+        .whereRef('manifest.repository_id', '=', 'repository.id')
+        .where('manifest.trashed_at', 'is', null)
+      return eb.cast<number | null>(eb.fn.sum(eb.fn.coalesce('repository.logical_bytes', counted)), 'bigint').as('bytes')
+    })
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.trashed_at', 'is', null),
+)
+
+/** The bytes of a registry's living images, as `contentBytes` has them. Its cost grows with its repositories. */
+export async function sumRegistryBytes(session: Session, registryId: number): Promise<number> {
+  return (await session.first(registryBytes, { registryId }))?.bytes ?? 0
 }
 
 const lessPullable = statement<{ id: number; count: number }>()((db, p) =>
