@@ -6,6 +6,7 @@ import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
 import { addErase } from './erase-command.ts'
 import { addGc } from './gc-command.ts'
+import { addStorage } from './storage-command.ts'
 import { addHold } from './hold-command.ts'
 import { addIam } from './iam-command.ts'
 import { addLifecycle } from './lifecycle-command.ts'
@@ -64,6 +65,7 @@ Examples:
   addHold(program, io, onExit)
   addErase(program, io, onExit)
   addGc(program, io, onExit)
+  addStorage(program, io, onExit)
   addTrash(program, io, onExit)
   return program
 }

@@ -11,6 +11,7 @@ import type { PullClock } from './pull-clock.ts'
 import { pullTimeExclusionOperations } from './pull-time-exclusions.ts'
 import { repositoryOperations } from './repositories.ts'
 import { trashOperations } from './trash-operations.ts'
+import { storageUseOperations } from './storage-use.ts'
 import { retirementOperations } from './retirement.ts'
 import type { Registry } from './types.ts'
 import { uploadOperations, type UploadDependencies } from './uploads.ts'
@@ -39,6 +40,7 @@ export function createRegistry(deps: RegistryDependencies): Registry {
     ...imageStateOperations(deps),
     ...blobOperations(deps),
     ...trashOperations(deps),
+    ...storageUseOperations(deps),
     ...archivedImageOperations(deps),
     ...retirementOperations(deps),
     ...uploadOperations(deps),

@@ -1,3 +1,4 @@
+import type { BlobShares, RepositoryUse, StatesUse } from '../storage/metadata/stores/storage-use-store.ts'
 import type { Readable } from 'node:stream'
 import type { Principal } from '../iam/principal.ts'
 import type { OpenBlob } from '../storage/blobs/blob-store.ts'
@@ -427,6 +428,22 @@ export interface Registry {
     target: 'ARCHIVE' | 'STANDARD',
   ): Promise<{ digest: Digest; status: ImageStatus }>
   putManifest(context: RequestContext, name: RepositoryName, input: NewManifest): Promise<PutManifestResult>
+  /** What a registry's living images have together, each with all its layers; and of each repository, by name. */
+  listStorage(context: RequestContext, page: PageRequest): Promise<{ readonly logicalBytes: number; readonly repositories: Page<RepositoryUse & { readonly name: RepositoryName }> }>
+  /**
+   * What a repository uses, and what of it only the images named, with what goes with them, have; without `images` all of the
+   * repository, its trash too. Throws `repository-unknown`, `manifest-unknown`.
+   */
+  describeStorage(
+    context: RequestContext,
+    name: RepositoryName,
+    images: readonly ImageIdentifier[] | undefined,
+  ): Promise<{
+    readonly repository: StatesUse & { readonly images: number; readonly logicalBytes: number }
+    readonly freed: BlobShares
+    /** That would go; undefined for the whole repository. */
+    readonly manifests: number | undefined
+  }>
   /** What is in the trash of a registry, or of the repositories of one name, living and deleted; the newest first. */
   listTrash(context: RequestContext, name: RepositoryName | undefined, page: PageRequest): Promise<Page<TrashBatch>>
   /** A batch of a repository of this name; of a deleted repository's own batch no images. Throws `trash-unknown`. */

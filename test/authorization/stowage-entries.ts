@@ -151,6 +151,8 @@ export const stowageEntries: EntryTable = {
   'stowage:DescribeReconciliation': onCollection('DescribeReconciliation'),
   'stowage:ListTrash': onOwnRegistry('ListTrash', { granted: '200' }),
   'stowage:ListTrash of a repository': onRepository('ListTrash', { granted: '200' }),
+  'stowage:ListStorage': onOwnRegistry('ListStorage', { granted: '200' }),
+  'stowage:DescribeStorage': onRepository('DescribeStorage', { granted: '200' }),
   'stowage:DescribeTrash': onRepository('DescribeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
   'stowage:RestoreTrash': onRepository('RestoreTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
   'stowage:RestoreTrash of an image': onRepository('RestoreTrash', { input: { imageId: { imageDigest: absentDigest } }, granted: 'TrashNotFoundException' }),

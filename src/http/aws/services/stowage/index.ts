@@ -19,6 +19,7 @@ import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
 import { protectionOperations } from './protections.ts'
 import { trashOperations } from './trash.ts'
+import { storageOperations } from './storage.ts'
 import { usageOperations } from './usage.ts'
 
 export interface StowageServiceDependencies {
@@ -61,6 +62,7 @@ export function createStowageService({ registry, erasures, collection, reconcile
       ...erasureOperations({ erasures, pageTokens }),
       ...collectionOperations({ collection, reconciler, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
+      ...storageOperations({ registry, pageTokens }),
     },
   }
 }

@@ -1,0 +1,46 @@
+import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
+import { listRepositoryUse, sharesOfManifests, sharesOfRepository, usesByState } from '../storage/metadata/stores/storage-use-store.ts'
+import { sumManifests, sumRegistryBytes } from '../storage/metadata/stores/repository-store.ts'
+import { findTag } from '../storage/metadata/stores/tag-store.ts'
+import { readRepository } from './change.ts'
+import { registryError } from './errors.ts'
+import { collectUnit } from './image-unit.ts'
+import { toPage } from './paging.ts'
+import { registryOf } from './repositories.ts'
+import type { Registry } from './types.ts'
+import type { RepositoryName } from '../values/index.ts'
+
+export type StorageUseOperations = Pick<Registry, 'listStorage' | 'describeStorage'>
+
+/** What tells who uses how much. */
+export function storageUseOperations({ database }: { readonly database: MetadataDatabase }): StorageUseOperations {
+  return {
+    listStorage(context, page) {
+      return database.snapshot(async (session) => {
+        const registryId = context.registry.id
+        const rows = await listRepositoryUse(session, { registryId, after: page.after ?? '', limit: page.limit + 1 })
+        const repositories = toPage(rows, page.limit, (row) => ({ ...row, name: row.name as RepositoryName }), ({ name }) => name)
+        return { logicalBytes: await sumRegistryBytes(session, registryId), repositories }
+      })
+    },
+
+    async describeStorage(context, name, images) {
+      return database.snapshot(async (session) => {
+        const repository = await readRepository(session, registryOf(context), name)
+        const { image_count: imageCount, logical_bytes: logicalBytes } = repository
+        const sums = imageCount === null || logicalBytes === null ? await sumManifests(session, repository.id) : { images: imageCount, bytes: logicalBytes }
+        const all = { images: sums.images, logicalBytes: sums.bytes, ...(await usesByState(session, repository.id)) }
+        if (images === undefined) return { repository: all, freed: await sharesOfRepository(session, repository), manifests: undefined }
+        const units = new Set<number>()
+        for (const { digest, tag } of images) {
+          const wanted = digest ?? (tag === undefined ? undefined : (await findTag(session, repository.id, tag))?.digest)
+          const row = wanted === undefined ? undefined : await findManifestRow(session, repository.id, wanted)
+          if (row?.trashed_at !== null || wanted === undefined) throw registryError('manifest-unknown', 'Requested image not found', { digest, tag })
+          for (const { id } of await collectUnit(session, row)) units.add(id)
+        }
+        return { repository: all, freed: await sharesOfManifests(session, repository, [...units]), manifests: units.size }
+      })
+    },
+  }
+}
