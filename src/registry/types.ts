@@ -218,7 +218,7 @@ export type DeleteImageOutcome =
   | { readonly kind: 'tag-digest-mismatch' }
   | { readonly kind: 'referenced'; readonly by: readonly Digest[] }
   /** It is protected, or a workload has it; the reason says who and what. */
-  | { readonly kind: 'vetoed'; readonly code: 'ImageProtected' | 'ImageInUse'; readonly reason: string }
+  | { readonly kind: 'vetoed'; readonly reason: string }
 
 export interface RestoredImage {
   readonly digest: Digest

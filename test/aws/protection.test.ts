@@ -68,7 +68,7 @@ it('refuses what is protected in the words of each protocol, and lets it go when
   const reason = "the tag 'prod' is protected by sre@example.com: serves customers"
 
   for (const id of ['imageTag=prod', `imageDigest=${digest}`]) {
-    expect(await failureOf(id)).toMatchObject([{ failureCode: 'ImageProtected', failureReason: `Requested image must not be deleted: ${reason}` }])
+    expect(await failureOf(id)).toMatchObject([{ failureCode: 'ImageInaccessible', failureReason: `Requested image must not be deleted: ${reason}` }])
   }
   for (const reference of ['prod', digest]) {
     const { status, body } = await deleteOverOci(reference)
@@ -105,7 +105,7 @@ it('keeps what a job beside a cluster reports, with the index around it, and rep
   expect((await command('stowage', ['hold', 'list'], reporter)).stderr).toContain('stowage:ListHolds')
 
   const reason = `${arm64.manifest.digest} is in use by shop/Pod/web (usage source 'prod-cluster', production)`
-  expect(await failureOf('imageTag=multi', 'imageTag=idle')).toMatchObject([{ imageId: { imageTag: 'multi' }, failureCode: 'ImageInUse', failureReason: expect.stringContaining(reason) }])
+  expect(await failureOf('imageTag=multi', 'imageTag=idle')).toMatchObject([{ imageId: { imageTag: 'multi' }, failureCode: 'ImageInaccessible', failureReason: expect.stringContaining(reason) }])
   expect(await deleteOverOci(index)).toMatchObject({ status: 405, body: expect.stringContaining(arm64.manifest.digest) })
   expect((await aws('delete-repository', '--repository-name', repository, '--force')).stderr).toContain('RepositoryNotEmptyException')
   expect((await aws('describe-images', '--repository-name', repository, '--image-ids', `imageDigest=${idle}`)).exitCode).not.toBe(0)

@@ -9,7 +9,7 @@ import { deleteTagRow, findTag, tagsOfManifest } from '../../storage/metadata/st
 import { digestToBytes, type Digest } from '../../values/index.ts'
 import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
-import { openVetoes, vetoCode, vetoText, type OpenVetoes, type Veto } from '../protection/vetoes.ts'
+import { openVetoes, vetoText, type OpenVetoes, type Veto } from '../protection/vetoes.ts'
 import { collectUnit } from '../image-unit.ts'
 import { trashUnit, type Trashing } from '../trash.ts'
 import type { DeleteImageOutcome, ImageToDelete } from '../types.ts'
@@ -137,7 +137,7 @@ function requireKnownTags(digest: Digest, tags: readonly string[], knownTags: re
 }
 
 function vetoed(vetoes: readonly Veto[]): DeleteImageOutcome {
-  return { kind: 'vetoed', code: vetoCode(vetoes), reason: refusalText(vetoes) }
+  return { kind: 'vetoed', reason: refusalText(vetoes) }
 }
 
 function refusalText(vetoes: readonly Veto[]): string {

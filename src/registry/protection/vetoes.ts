@@ -90,11 +90,6 @@ export async function findRepositoryVetoes(
   return guards === undefined ? [] : guards.againstRepository(tx)
 }
 
-/** How a call that answers for each image names what holds one: a workload that has it, or somebody's word. */
-export function vetoCode(vetoes: readonly Veto[]): 'ImageInUse' | 'ImageProtected' {
-  return vetoes.some(({ kind }) => kind !== 'lease') ? 'ImageProtected' : 'ImageInUse'
-}
-
 /** The messages of vetoes as one. */
 export function vetoText(vetoes: readonly Veto[]): string {
   const shown = vetoes.slice(0, maxShownVetoes).map(({ message }) => message)

@@ -429,7 +429,8 @@ function deletionFailure(
         failureReason: `Requested image referenced by manifest list: [${outcome.by.join(', ')}]`,
       }
     case 'vetoed':
-      return { imageId, failureCode: outcome.code, failureReason: outcome.reason }
+      // ECR has no code for it, and clients parse codes of its model only: the reason says who or what holds the image.
+      return { imageId, failureCode: 'ImageInaccessible', failureReason: outcome.reason }
     case 'tag-digest-mismatch':
       return tagMismatch(imageId)
     case 'not-found':
