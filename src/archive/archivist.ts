@@ -8,7 +8,7 @@ import type { Command, CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { archiveContents, findPlacedBlob, type ArchiveContents } from '../storage/metadata/stores/archive-store.ts'
 import { findRegistryOf, findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
-import type { ClaimedReview } from '../storage/metadata/stores/review-claims.ts'
+import { isAnyDue, type ClaimedReview } from '../storage/metadata/stores/review-claims.ts'
 import { claimArchiveWork, endArchiveWork, moveOf, postponeArchiveWork, settlePlacement, switchPlace, type WantedMove } from './commands/placements.ts'
 import { copyBlob } from './copy-blob.ts'
 
@@ -101,8 +101,9 @@ export class Archivist {
   }
 
   async #each(kind: 'placement' | 'activation', signal: AbortSignal, work: (review: ClaimedReview) => Promise<void>): Promise<void> {
-    const { owner, clock, logger } = this.#deps
-    while (!signal.aborted) {
+    const { database, owner, clock, logger } = this.#deps
+    // Asked of a reader first: a server with nothing to move writes nothing.
+    while (!signal.aborted && (await isAnyDue(database.reader, kind, clock.now()))) {
       const reviews = await this.#execute(claimArchiveWork, { kind, owner, until: clock.now() + leaseMs, limit: batchSize })
       if (reviews.length === 0) return
       for (const review of reviews) {

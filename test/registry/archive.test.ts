@@ -341,6 +341,14 @@ describe.each(databases)('the archive on %s', (kind) => {
     expect(world.counters.restoredBytes).toBeGreaterThan(200_000)
   })
 
+  it('writes nothing where there is nothing to move', async () => {
+    await world.work()
+    const { counters } = fixture.database
+    const before = counters.commits
+    await world.move()
+    expect(counters.commits).toBe(before)
+  })
+
   it('moves each blob once, whoever of several processes does it', async () => {
     const name = await world.repository('several')
     const images: TestImage[] = []
