@@ -24,6 +24,7 @@ import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
 import { claimArchiveWork, endArchiveWork, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
+import { noteDisk } from './gc/commands/disk-samples.ts'
 import { pauseCollection, resumeCollection } from './gc/commands/pause.ts'
 import { claimReconciliation, keepReconciliation, releaseReconciliation, requestReconciliation, reviewForgotten } from './gc/commands/reconcile.ts'
 import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
@@ -178,6 +179,7 @@ export const commands: readonly AnyCommand[] = [
   eraseImages,
   recordReclaimed,
   condemnBlob,
+  noteDisk,
   pauseCollection,
   claimReconciliation,
   keepReconciliation,

@@ -3,13 +3,14 @@ import type { Logger } from 'pino'
 import { Archivist, type ArchivistDependencies } from './archive/index.ts'
 import type { Config } from './config/index.ts'
 import { Erasures } from './gc/erasures.ts'
-import { CollectionControl, Collector, Reconciler } from './gc/index.ts'
+import { CollectionControl, Collector, Reconciler, DiskWatch } from './gc/index.ts'
 import { findPause } from './gc/pause.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
-import { addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addQueueMetrics, addReconcileMetrics, type PlatformMetrics } from './platform-metrics.ts'
+import { archiveFolder } from './config/data-paths.ts'
+import { addDiskMetrics, addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addQueueMetrics, addReconcileMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
 import type { TieredBlobStore } from './storage/blobs/index.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -155,8 +156,21 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   reconciler.start()
   releases.push(() => reconciler.stop())
 
+  const diskWatch = new DiskWatch({
+    database,
+    systemContext,
+    folders: { blobs: config.dataDir, archive: archiveFolder(config) },
+    onError(error) {
+      logger.error({ err: error }, 'how full the disks are could not be noted')
+    },
+  })
+  addDiskMetrics(metrics, () => diskWatch.latest)
+  diskWatch.start()
+  releases.push(() => diskWatch.stop())
+
   return {
     erasures,
+    diskWatch,
     collection,
     reconciler,
     lifecycle: {

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { ArchiveCounters } from './archive/index.ts'
-import type { CollectionCounters, QueueGauges, Reconciliation } from './gc/index.ts'
+import type { CollectionCounters, QueueGauges, Reconciliation, DiskStatus } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { DatabaseCounters } from './storage/metadata/database.ts'
@@ -141,6 +141,25 @@ export function addQueueMetrics({ registry }: PlatformMetrics, readGauges: () =>
   gauge('stowage_gc_paused', '1 while somebody has paused garbage collection', (each, { isPaused }) => {
     each.set(isPaused ? 1 : 0)
   })
+}
+
+/** Adds how full the disks were at the last look, within the hour, and when they will be full. */
+export function addDiskMetrics({ registry }: PlatformMetrics, latest: () => readonly DiskStatus[]): void {
+  const gauge = (name: string, help: string, valueOf: (status: DiskStatus) => number): void => {
+    new Gauge({
+      name,
+      help,
+      labelNames: ['disk'],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const status of latest()) this.set({ disk: status.disk }, valueOf(status))
+      },
+    })
+  }
+  gauge('stowage_disk_used_bytes', 'What is used of the disk of the blobs, and of that of the archive where it is another', ({ usedBytes }) => usedBytes)
+  gauge('stowage_disk_free_bytes', 'What is free of it', ({ freeBytes }) => freeBytes)
+  gauge('stowage_disk_full_timestamp_seconds', 'When it is full if it goes on as in the last two weeks; 0 where that is not known, or far off', ({ forecast }) => (forecast?.fullAt ?? 0) / 1000)
 }
 
 /** Adds what the last comparison of store and database found, whichever server did it. */

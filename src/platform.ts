@@ -337,7 +337,7 @@ async function build(
   const rates = config.requestRates ?? {}
   const turns = new FairShare({ limit: requestsOfAccounts, perTurn: requestsPerTurn })
   const admission = new Admission({ rates: new RequestRateLimit({ rates, clock }), turns })
-  const { erasures, collection, reconciler, lifecycle } = await endOfLife(config, { requestsServed: () => admission.admitted, target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
+  const { erasures, diskWatch, collection, reconciler, lifecycle } = await endOfLife(config, { requestsServed: () => admission.admitted, target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
@@ -432,6 +432,7 @@ async function build(
           registry,
           keyring,
           erasures,
+          diskWatch,
           collection,
           reconciler,
           accounts: new Accounts({ database, keyring, ids }),

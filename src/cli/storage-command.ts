@@ -5,6 +5,7 @@ import type { StorageSubject } from './storage.ts'
 
 interface StorageWords extends AwsWords {
   readonly json?: boolean
+  readonly disks?: boolean
 }
 
 /** Adds `stowage storage`. */
@@ -13,6 +14,7 @@ export function addStorage(program: Command, io: CommandIo, onExit: (exitCode: n
     .command('storage')
     .description('Who uses how much, and what is given back when a repository or an image goes.')
     .argument('[subject]', '<repository>, <repository>:<tag> or <repository>@<digest>; without one all repositories', parseSubject)
+    .option('--disks', "how full the disks are, and when they will be full; for principals of the installation's own account")
     .option('--json', 'as JSON')
     .addHelpText(
       'after',
@@ -23,11 +25,13 @@ ${awsHelp}
 Examples:
   $ stowage storage
   $ stowage storage team/app
-  $ stowage storage team/app:v1`,
+  $ stowage storage team/app:v1
+  $ stowage storage --disks`,
     )
   addAwsOptions(storage).action(async (subject: StorageSubject | undefined, words: StorageWords) => {
-    const { showStorage } = await import('./storage.ts')
-    onExit(await showStorage(io, { subject, json: words.json ?? false, profile: words.profile, region: words.region, endpointUrl: words.endpointUrl }))
+    const { showDisks, showStorage } = await import('./storage.ts')
+    const options = { json: words.json ?? false, profile: words.profile, region: words.region, endpointUrl: words.endpointUrl }
+    onExit(words.disks === true ? await showDisks(io, options) : await showStorage(io, { subject, ...options }))
   })
 }
 

@@ -1,5 +1,5 @@
 import { exitCodes } from '../config/exit-codes.ts'
-import { connectToStowage, jsonText, tableText } from './aws/stowage-calls.ts'
+import { connectToStowage, isoTime, jsonText, tableText } from './aws/stowage-calls.ts'
 import type { AwsOptions } from './aws/settings.ts'
 import type { CommandIo } from './command-io.ts'
 import { sizeText } from './long-work.ts'
@@ -63,6 +63,31 @@ export async function showStorage(io: CommandIo, { subject, json, ...options }: 
   const isImage = tag !== undefined || digest !== undefined
   const described = await call<Described>('DescribeStorage', { repositoryName: repository, ...(isImage ? { imageIds: [{ imageTag: tag, imageDigest: digest }] } : {}) })
   io.stdout.write(json ? jsonText(described) : isImage ? imageText(described) : repositoryText(described))
+  return exitCodes.ok.code
+}
+
+interface Disk {
+  readonly disk: string
+  readonly usedSizeInBytes: number
+  readonly freeSizeInBytes: number
+  readonly growthInBytesPerDay?: number
+  readonly fullAt?: number
+}
+
+export async function showDisks(io: CommandIo, { json, ...options }: AwsOptions & { readonly json: boolean }): Promise<number> {
+  const call = await connectToStowage(options)
+  const { disks } = await call<{ disks: readonly Disk[] }>('DescribeDisks', {})
+  if (json) io.stdout.write(jsonText(disks.map(({ fullAt, ...disk }) => ({ ...disk, ...(fullAt !== undefined && { fullAt: isoTime(fullAt) }) }))))
+  else {
+    const rows = disks.map(({ disk, usedSizeInBytes, freeSizeInBytes, growthInBytesPerDay, fullAt }) => [
+      disk,
+      sizeText(usedSizeInBytes),
+      sizeText(freeSizeInBytes),
+      growthInBytesPerDay === undefined ? 'unknown yet' : `${growthInBytesPerDay < 0 ? '-' : ''}${sizeText(Math.abs(growthInBytesPerDay))}`,
+      growthInBytesPerDay === undefined ? 'unknown yet' : fullAt === undefined ? 'not in ten years' : isoTime(fullAt).slice(0, 10),
+    ])
+    io.stdout.write(tableText(['disk of', 'used', 'free', 'more each day', 'full'], rows))
+  }
   return exitCodes.ok.code
 }
 

@@ -1,5 +1,6 @@
 export { Collector, type CollectionCounters } from './collector.ts'
 export { CollectionControl, type CollectionStatus, type QueueGauges } from './control.ts'
+export { DiskWatch, type DiskStatus } from './disk-watch.ts'
 export { type BlobExplanation } from './explain-blob.ts'
 export { type Simulation } from './simulate.ts'
 export { Reconciler, type ReconcilerStatus, type Reconciliation } from './reconciler.ts'

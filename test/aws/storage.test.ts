@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { buildRandomImage, pushImage } from '../support/images.ts'
@@ -51,4 +52,21 @@ it('says what is not there, and how a subject is written', async () => {
   expect((await storage('team/absent')).output).toContain("The repository with name 'team/absent' does not exist")
   expect((await storage('team/large:absent')).output).toContain("does not exist within the repository")
   expect((await storage('a:b:c')).output).toContain('write <repository>')
+})
+
+it('tells how full the disk is, and when it will be', async () => {
+  expect((await storage('--disks')).stdout).toMatch(/^disk of +used +free +more each day +full\nblobs .* unknown yet +unknown yet\n$/)
+  const hourMs = 60 * 60 * 1000
+  const now = Date.now()
+  const samples = Array.from({ length: 100 }, (_, n) => ({ at: now - (100 - n) * hourMs, usedBytes: 1_000_000 * n, freeBytes: 240_000_000 }))
+  const database = new DatabaseSync(join(stowage.dataDir, 'stowage.db'), { timeout: 10_000 })
+  database.prepare(`update setting set value = ? where name = 'disk-samples-blobs'`).run(JSON.stringify(samples))
+  database.close()
+
+  const [disk] = JSON.parse((await storage('--disks', '--json')).stdout) as { disk: string; growthInBytesPerDay: number; fullAt: string }[]
+
+  expect(disk).toMatchObject({ disk: 'blobs', growthInBytesPerDay: 24_000_000 })
+  expect(Math.abs(Date.parse(disk?.fullAt ?? '') - (now + 239 * hourMs))).toBeLessThan(2000)
+  const metrics = await (await fetch(`${stowage.url}/metrics`)).text()
+  expect(metrics).toMatch(/^stowage_disk_free_bytes\{disk="blobs"\} [1-9]\d+$/m)
 })

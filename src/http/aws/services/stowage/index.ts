@@ -1,5 +1,5 @@
 import type { Erasures } from '../../../../gc/erasures.ts'
-import type { CollectionControl, Reconciler } from '../../../../gc/index.ts'
+import type { CollectionControl, DiskWatch, Reconciler } from '../../../../gc/index.ts'
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
 import type { LifecycleRunner, RetentionPolicies } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
@@ -27,6 +27,7 @@ export interface StowageServiceDependencies {
   readonly erasures: Erasures
   readonly collection: CollectionControl
   readonly reconciler: Reconciler
+  readonly diskWatch: DiskWatch
   /** Seals the positions in lists. */
   readonly keyring: Keyring
   readonly accounts: Accounts
@@ -42,7 +43,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, erasures, collection, reconciler, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -62,7 +63,7 @@ export function createStowageService({ registry, erasures, collection, reconcile
       ...erasureOperations({ erasures, pageTokens }),
       ...collectionOperations({ collection, reconciler, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
-      ...storageOperations({ registry, pageTokens }),
+      ...storageOperations({ registry, pageTokens, diskWatch, homeAccountId }),
     },
   }
 }

@@ -1,5 +1,6 @@
+import type { DiskWatch } from '../../../../gc/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
-import { parseDigest, parseTag } from '../../../../values/index.ts'
+import { parseDigest, parseTag, type AccountId } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { list, structure } from '../../shapes.ts'
 import type { ListIdentity, PageTokens } from '../ecr/page-token.ts'
@@ -12,8 +13,32 @@ const defaultPageSize = 100
 const imageIds = list(shapes.imageId, { min: 1, max: 100 })
 
 /** Who uses how much, and what would be given back. */
-export function storageOperations({ registry, pageTokens }: { readonly registry: Registry; readonly pageTokens: PageTokens }): Record<string, AwsOperation> {
+export function storageOperations({ registry, pageTokens, diskWatch, homeAccountId }: {
+  readonly registry: Registry
+  readonly pageTokens: PageTokens
+  readonly diskWatch: DiskWatch
+  readonly homeAccountId: AccountId
+}): Record<string, AwsOperation> {
   return {
+    // The installation's, and so its own account's.
+    DescribeDisks: operation({
+      action: 'stowage:DescribeDisks',
+      resource: () => `arn:aws:stowage::${homeAccountId}:disk`,
+      input: structure({}),
+      async handler() {
+        const disks = await diskWatch.status()
+        return {
+          disks: disks.map(({ disk, usedBytes, freeBytes, forecast }) => ({
+            disk,
+            usedSizeInBytes: usedBytes,
+            freeSizeInBytes: freeBytes,
+            growthInBytesPerDay: forecast?.bytesPerDay,
+            fullAt: forecast?.fullAt === undefined ? undefined : new Date(forecast.fullAt),
+          })),
+        }
+      },
+    }),
+
     ListStorage: operation({
       action: 'stowage:ListStorage',
       resource: (_input, call) => registryResource(call),
