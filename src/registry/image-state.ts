@@ -2,7 +2,6 @@ import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { referencingManifests } from '../storage/metadata/stores/blob-index.ts'
 import { describeImageRows } from '../storage/metadata/stores/image-listing.ts'
 import { findManifestRow, type ManifestRow } from '../storage/metadata/stores/manifest-store.ts'
-import { findRetirement } from '../storage/metadata/stores/retirement-store.ts'
 import { findTag } from '../storage/metadata/stores/tag-store.ts'
 import { findTrashBatch, tagsHeldInTrash } from '../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes, type Tag } from '../values/index.ts'
@@ -13,6 +12,7 @@ import { statusOf } from './image-status.ts'
 import { collectUnit } from './image-unit.ts'
 import { findVetoes } from './protection/index.ts'
 import { registryOf } from './repositories.ts'
+import { retirementOf } from './retirement-parts.ts'
 import { toRetirement } from './retirement-states.ts'
 import type { ImageDetail, Registry } from './types.ts'
 
@@ -27,7 +27,7 @@ export function imageStateOperations({ database }: { database: MetadataDatabase 
         if (row === undefined) throw registryError('manifest-unknown', 'Requested image not found', { digest, tag })
         const isTrashed = row.trashed_at !== null
         const [described] = isTrashed ? [] : await describeImageRows(session, repository.id, [row.id])
-        const retired = row.retirement === 0 ? undefined : await findRetirement(session, row.id)
+        const retired = row.retirement === 0 ? undefined : await retirementOf(session, row.id)
         const batch = row.trash_batch === null ? undefined : await findTrashBatch(session, context.registry.id, row.trash_batch)
         const held = isTrashed ? await tagsHeldInTrash(session, row.id) : []
         const facts = {

@@ -1,11 +1,11 @@
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { findRetirement } from '../storage/metadata/stores/retirement-store.ts'
 import { leasesOn, listActiveSources } from '../storage/metadata/stores/usage-store.ts'
 import { setImageRetirement } from './commands/retirement.ts'
 import { commandContext, type RequestContext } from './context.ts'
 import { registryError } from './errors.ts'
 import { kinOf } from './protection/kin.ts'
-import { retirementState, retirementText, toRetirement, type Retirement } from './retirement-states.ts'
+import { retirementOf } from './retirement-parts.ts'
+import { retirementState, retirementText, toRetirement } from './retirement-states.ts'
 import type { BlockedPulls, Registry } from './types.ts'
 import { doubtOf, isInScope, scopeOf } from './usage/source-health.ts'
 
@@ -19,7 +19,7 @@ export function retirementOperations({ database }: { database: MetadataDatabase 
 }
 
 /**
- * What whoever pulls a retired image is told. A blocked image is given to whom `mayPullBlocked` says yes of, and to everybody
+ * What whoever pulls a retired image is told; nothing of a part that another image needs. A blocked image is given to whom `mayPullBlocked` says yes of, and to everybody
  * as long as some workload is known to run it: a node that starts again what runs cannot be told from one that starts it for
  * the first time. Throws `image-blocked`.
  */
@@ -29,10 +29,10 @@ export async function noticeOfRetirement(
   name: string,
   manifest: { readonly id: number; readonly retirement: number },
   { mayPullBlocked }: BlockedPulls,
-): Promise<string> {
-  const row = await findRetirement(database.reader, manifest.id)
-  const retirement: Retirement | undefined = row && toRetirement(manifest.retirement, row)
-  const text = retirement === undefined ? 'this image is retired' : retirementText(retirement)
+): Promise<string | undefined> {
+  const row = await retirementOf(database.reader, manifest.id)
+  if (row === undefined) return undefined
+  const text = retirementText(toRetirement(manifest.retirement, row))
   if (retirementState(manifest.retirement) !== 'blocked') return text
   if (await isInUse(database, context, name, manifest.id)) return text
   if ((await mayPullBlocked?.()) === true) return text

@@ -4,7 +4,7 @@ import { systemIds } from '../../src/internal/ids.ts'
 import { RetirementSteps } from '../../src/lifecycle/retirement-steps.ts'
 import { putProtection } from '../../src/registry/commands/protections.ts'
 import { commandContext, type NewRetirement } from '../../src/registry/index.ts'
-import { parseReference, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
+import { digestOf, parseReference, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
@@ -12,6 +12,14 @@ const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: 
 const dayMs = 24 * 60 * 60 * 1000
 const deprecated: NewRetirement = { state: 'deprecated', reason: 'has a hole', replacedBy: 'app:v2', steps: [] }
 const blocked: NewRetirement = { ...deprecated, state: 'blocked' }
+
+/** An index of its own around images that others list too. */
+function indexOf(...children: KnownImage[]): KnownImage {
+  const mediaType = 'application/vnd.oci.image.index.v1+json'
+  const manifests = children.map(({ mediaType: type, digest, bytes }) => ({ mediaType: type, digest, size: bytes.length }))
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }))
+  return { name: 'other-index', digest: digestOf(bytes), bytes, mediaType, blobs: [], children, subject: undefined }
+}
 
 describe.each(databases)('the retirement of images on %s', (kind) => {
   let fixture: RegistryFixture
@@ -160,6 +168,39 @@ describe.each(databases)('the retirement of images on %s', (kind) => {
     expect(restored.images).toHaveLength(4)
     expect(await refusalOf('latest')).toBeDefined()
     expect(await steps().look()).toBe(0)
+  })
+
+  it('neither blocks nor removes a part of an index that another index has come to need', async () => {
+    await push(images.index!, 'latest')
+    const start = fixture.clock.now()
+    await retire('latest', { ...deprecated, steps: [{ state: 'blocked', at: start + dayMs }, { state: 'trashed', at: start + 2 * dayMs }] })
+    await push(indexOf(images.one!), 'other')
+    fixture.clock.advance(dayMs)
+    await steps().look()
+
+    expect(await refusalOf('latest')).toBeDefined()
+    expect(await refusalOf(images.two!.digest)).toBeDefined()
+    expect((await pull(images.one!.digest)).notice).toBeUndefined()
+    expect((await fixture.registry.describeImageState(fixture.context, name, { digest: images.one!.digest })).retirement).toBeUndefined()
+    fixture.clock.advance(dayMs)
+    await steps().look()
+
+    await expect(pull('latest')).rejects.toMatchObject({ code: 'manifest-unknown' })
+    await expect(pull(images.two!.digest)).rejects.toMatchObject({ code: 'manifest-unknown' })
+    await pull('other')
+    expect((await pull(images.one!.digest)).notice).toBeUndefined()
+  })
+
+  it('does not block an image at its time while an index lists it', async () => {
+    await push(images.one!, 'one')
+    await retire('one', { ...deprecated, steps: [{ state: 'blocked', at: fixture.clock.now() + dayMs }] })
+    const other = indexOf(images.one!)
+    await push(other, 'other')
+    fixture.clock.advance(dayMs)
+    await steps().look()
+
+    expect(await refusalOf('one')).toBeUndefined()
+    expect((await state('one')).retirement?.postponed).toBe(`it is listed by ${other.digest}`)
   })
 
   it('waits with the trash while something forbids it, says why, and tries again', async () => {

@@ -77,8 +77,8 @@ export type StepOutcome =
 const retryMs = 60 * 60 * 1000
 
 /**
- * Takes the step of an image's retirement that is due: blocks it, or puts it into the trash with its unit unless something
- * forbids that; then it waits, and says why. Safe to run twice, and beside others that do the same.
+ * Takes the step of an image's retirement that is due: blocks it, or puts it into the trash with its unit. It waits, and says
+ * why, while a living index lists the image, and with the trash while anything else forbids it. Safe to run twice, and beside others that do the same.
  */
 export const takeRetirementStep = defineCommand({
   name: 'take-retirement-step',
@@ -91,6 +91,13 @@ export const takeRetirementStep = defineCommand({
     const [step, ...later] = JSON.parse(row.steps) as RetirementStep[]
     if (step === undefined) return { kind: 'none' }
     const taken = { manifestId: image.id, steps: JSON.stringify(later), dueAt: later[0]?.at ?? null, postponed: null }
+    const postpone = async (reason: string): Promise<StepOutcome> => {
+      await planRetirement(tx, { ...taken, steps: row.steps, dueAt: context.nowMs + retryMs, postponed: reason })
+      return { kind: 'postponed', reason }
+    }
+    // Whoever pulls the index needs it, for blocking as for the trash.
+    const listedBy = await referencingManifests(tx, repository.id, input.digest)
+    if (listedBy.length > 0) return postpone(`it is listed by ${listedBy.join(', ')}`)
     if (step.state === 'blocked') {
       await setRetirementState(tx, image.id, retirementCode('blocked'))
       await planRetirement(tx, taken)
@@ -98,11 +105,8 @@ export const takeRetirementStep = defineCommand({
       return { kind: 'taken', state: 'blocked' }
     }
     const unit = await collectUnit(tx, image)
-    const reason = await whyItMustStay(tx, repository, image, unit, context)
-    if (reason !== undefined) {
-      await planRetirement(tx, { ...taken, steps: row.steps, dueAt: context.nowMs + retryMs, postponed: reason })
-      return { kind: 'postponed', reason }
-    }
+    const vetoes = await findVetoes(tx, repository, unit.map(({ id }) => id), context.nowMs, { mode: 'automatic' })
+    if (vetoes.size > 0) return postpone(vetoText([...vetoes.values()].flat()))
     await planRetirement(tx, taken)
     const suspicions = collectSuspicions()
     const cause = { action: 'ImageRetirement', reason: row.reason, retiredBy: row.changed_by }
@@ -121,19 +125,6 @@ export const takeRetirementStep = defineCommand({
     return { kind: 'taken', state: 'trashed' }
   },
 })
-
-async function whyItMustStay(
-  tx: Session,
-  repository: RepositoryRow,
-  image: ManifestRow,
-  unit: readonly ManifestRow[],
-  context: CommandContext,
-): Promise<string | undefined> {
-  const by = await referencingManifests(tx, repository.id, digestFromBytes(image.digest))
-  if (by.length > 0) return `it is listed by ${by.join(', ')}`
-  const vetoes = await findVetoes(tx, repository, unit.map(({ id }) => id), context.nowMs, { mode: 'automatic' })
-  return vetoes.size === 0 ? undefined : vetoText([...vetoes.values()].flat())
-}
 
 async function livingImage(tx: Session, repository: RepositoryRow, { digest, tag }: SetInput['image']): Promise<ManifestRow> {
   const target = tag === undefined ? undefined : await findTag(tx, repository.id, tag)
