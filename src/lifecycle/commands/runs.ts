@@ -15,7 +15,7 @@ import {
   restEvaluation,
 } from '../../storage/metadata/stores/lifecycle-policy-store.ts'
 import { activityOf } from '../../storage/metadata/stores/lifecycle-facts.ts'
-import { cancelRun, confirmRun, findRun, insertRun, tagsHaveChanged, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
+import { cancelRun, confirmRun, findRun, forgetOldRuns, insertRun, tagsHaveChanged, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
 import type { ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts'
@@ -58,11 +58,19 @@ export const planLifecycle = defineCommand({
   run: (tx, input: { repositoryId: number }, context): Promise<void> => planEvaluation(tx, input.repositoryId, context.nowMs),
 })
 
+/** Runs of a repository that are remembered when they are over: six weeks of one each hour. What they did stays in the audit log. */
+export const keptRuns = 1000
+/** One is begun at a time, so that any more than one catches up. */
+const runsForgottenAtOnce = 100
+
+/** Records a run, and forgets the repository's oldest that are over. */
 export const beginRun = defineCommand({
   name: 'begin-lifecycle-run',
   durability: 'durable',
-  run: (tx, input: { id: string; repositoryId: number; cause: string; policies: string }, context): Promise<void> =>
-    insertRun(tx, { ...input, now: context.nowMs, by: context.actorArn }),
+  async run(tx, input: { id: string; repositoryId: number; cause: string; policies: string }, context): Promise<void> {
+    await insertRun(tx, { ...input, now: context.nowMs, by: context.actorArn })
+    await forgetOldRuns(tx, { repositoryId: input.repositoryId, kept: keptRuns, limit: runsForgottenAtOnce })
+  },
 })
 
 export interface RunProgress {

@@ -55,6 +55,25 @@ export async function insertRun(
   await tx.change(insert, run)
 }
 
+const forget = statement<{ repositoryId: number; kept: number; limit: number }>()((db, p) =>
+  db.deleteFrom('lifecycle_run').where('id', 'in', (eb) =>
+    eb
+      .selectFrom('lifecycle_run as old')
+      .select('old.id')
+      .where('old.repository_id', '=', p.repositoryId)
+      .where('old.finished_at', 'is not', null)
+      .orderBy('old.started_at', 'desc')
+      .orderBy('old.id', 'desc')
+      .limit(p.limit)
+      .offset(p.kept),
+  ),
+)
+
+/** Drops runs of a repository that are over, `limit` at most, and leaves the `kept` newest of them. */
+export async function forgetOldRuns(tx: Session, bounds: { repositoryId: number; kept: number; limit: number }): Promise<void> {
+  await tx.change(forget, bounds)
+}
+
 const byId = statement<{ registryId: number; id: string }>()((db, p) =>
   db
     .selectFrom('lifecycle_run')
