@@ -28,6 +28,7 @@ docs/operations/retirement.md and archive.md tell what each state means for whoe
 ${awsHelp}
 
 Examples:
+  $ stowage image list team/app --state deprecated
   $ stowage image describe team/app:v1
   $ stowage image archive team/app:v1
   $ stowage image retire team/app:v1 --reason "has CVE-2026-1234" --replaced-by team/app:v2 --delete-at 2027-01-31
@@ -37,6 +38,15 @@ Examples:
   const add = (name: string, description: string): Command =>
     addAwsOptions(image.command(name).description(description).argument('<image>', '<repository>:<tag> or <repository>@<digest>', parseImageName).option('--json', 'as JSON'))
 
+  const states = ['active', 'deprecated', 'blocked', 'archived', 'activating'] as const
+  addAwsOptions(image.command('list').description('Show the images of a repository with their states, and what holds them. What was deleted: stowage trash list.'))
+    .argument('<repository>', 'its name, without the host')
+    .addOption(new Option('--state <state>', 'only those').choices(states))
+    .option('--json', 'as JSON')
+    .action(async (repository: string, words: ImageWords & { readonly state?: (typeof states)[number] }) => {
+      const { listImages } = await import('./image-list.ts')
+      onExit(await listImages(io, { repository, state: words.state, ...optionsOf(words) }))
+    })
   add('describe', 'Show the state of an image, living or in the trash, and what holds it.').action(async (name: ImageName, words: ImageWords) => {
     const { describeImage } = await import('./image.ts')
     onExit(await describeImage(io, { image: name, ...optionsOf(words) }))

@@ -15,7 +15,7 @@ export interface ImageOptions extends AwsOptions {
 }
 
 /** As the service answers it; times are seconds since the epoch. */
-interface Retirement {
+export interface Retirement {
   readonly state: string
   readonly reason: string
   readonly replacedBy?: string
@@ -120,7 +120,7 @@ function retirementLines({ state, reason, replacedBy, steps, postponed }: Retire
   ]
 }
 
-function readableRetirement({ steps, changedAt, ...retirement }: Retirement): object {
+export function readableRetirement({ steps, changedAt, ...retirement }: Retirement): object {
   return { ...retirement, steps: steps.map(({ state, at }) => ({ state, at: isoTime(at) })), changedAt: isoTime(changedAt) }
 }
 

@@ -7,7 +7,7 @@ describe('the quotas', () => {
     expect(loadConfig({}).quotas).toEqual(ecrQuotas)
   })
 
-  it('are taken each from its own variable, the size of a layer in MiB', () => {
+  it('are taken each from its own variable, sizes in MiB', () => {
     const environment = {
       STOWAGE_QUOTA_REPOSITORIES: '1',
       STOWAGE_QUOTA_IMAGES_PER_REPOSITORY: '2',
@@ -18,6 +18,8 @@ describe('the quotas', () => {
       STOWAGE_QUOTA_PULL_TIME_EXCLUSIONS: '7',
       STOWAGE_QUOTA_SESSIONS: '8',
       STOWAGE_QUOTA_REGIONS: '9',
+      STOWAGE_QUOTA_REPOSITORY_MIB: '10',
+      STOWAGE_QUOTA_REGISTRY_MIB: '11',
     }
     expect(loadConfig(environment).quotas).toEqual({
       repositoriesPerRegistry: 1,
@@ -29,6 +31,8 @@ describe('the quotas', () => {
       pullTimeExclusions: 7,
       sessionsPerAccount: 8,
       regionsPerAccount: 9,
+      repositoryBytes: 10 * 1024 * 1024,
+      registryBytes: 11 * 1024 * 1024,
     })
   })
 

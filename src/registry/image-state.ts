@@ -1,6 +1,6 @@
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { referencingManifests } from '../storage/metadata/stores/blob-index.ts'
-import { describeImageRows } from '../storage/metadata/stores/image-listing.ts'
+import { describeImageRows, listLives, type LifeRow } from '../storage/metadata/stores/image-listing.ts'
 import { findManifestRow, type ManifestRow } from '../storage/metadata/stores/manifest-store.ts'
 import { findTag } from '../storage/metadata/stores/tag-store.ts'
 import { findTrashBatch, tagsHeldInTrash } from '../storage/metadata/stores/trash-store.ts'
@@ -10,14 +10,42 @@ import { registryError } from './errors.ts'
 import { toDetail } from './images.ts'
 import { statusOf } from './image-status.ts'
 import { collectUnit } from './image-unit.ts'
+import { parseIdPosition } from './paging.ts'
 import { findVetoes } from './protection/index.ts'
 import { registryOf } from './repositories.ts'
 import { retirementOf } from './retirement-parts.ts'
-import { toRetirement } from './retirement-states.ts'
-import type { ImageDetail, Registry } from './types.ts'
+import { retirementState, toRetirement } from './retirement-states.ts'
+import type { ImageDetail, ImageLifeState, Registry } from './types.ts'
 
-export function imageStateOperations({ database }: { database: MetadataDatabase }): Pick<Registry, 'describeImageState'> {
+/** Images looked at for a page: of one state there may be few among many. Some milliseconds' work. */
+const maxLookedAt = 2000
+
+export function imageStateOperations({ database }: { database: MetadataDatabase }): Pick<Registry, 'describeImageState' | 'listImageStates'> {
   return {
+    async listImageStates(context, name, state, page) {
+      const { repository, images, next } = await database.snapshot(async (session) => {
+        const repository = await readRepository(session, registryOf(context), name)
+        const looked = await listLives(session, { repositoryId: repository.id, after: parseIdPosition(page.after), limit: maxLookedAt + 1 })
+        const window = looked.slice(0, maxLookedAt)
+        const fitting = window.filter((row) => state === undefined || lifeStateOf(row) === state)
+        const taken = new Map(fitting.slice(0, page.limit).map((row) => [row.id, row]))
+        const last = fitting.length > taken.size ? [...taken.keys()].at(-1) : looked.length > window.length ? window.at(-1)?.id : undefined
+        const images = []
+        for (const described of taken.size === 0 ? [] : await describeImageRows(session, repository.id, [...taken.keys()])) {
+          const life = taken.get(described.manifestId)!
+          const retired = life.retirement === 0 ? undefined : await retirementOf(session, life.id)
+          const retirement = retired && toRetirement(life.retirement, retired)
+          // A part of a retired image that another needs by now is retired no more.
+          const own = lifeStateOf(retired === undefined ? { ...life, retirement: 0 } : life)
+          if (state === undefined || own === state) images.push({ id: life.id, image: toDetail(described), state: own, retirement })
+        }
+        return { repository, images, next: last === undefined ? undefined : String(last) }
+      })
+      // Beside the snapshot, as below.
+      const vetoes = await findVetoes(database.reader, repository, images.map(({ id }) => id), context.clock.now(), { mode: 'automatic', onlyAsks: true })
+      return { items: images.map(({ id, ...image }) => ({ ...image, vetoes: vetoes.get(id) ?? [] })), next }
+    },
+
     async describeImageState(context, name, { digest, tag }) {
       const { repository, row, facts } = await database.snapshot(async (session) => {
         const repository = await readRepository(session, registryOf(context), name)
@@ -54,6 +82,11 @@ export function imageStateOperations({ database }: { database: MetadataDatabase 
       return { ...facts, vetoes: vetoes.get(row.id) ?? [] }
     },
   }
+}
+
+function lifeStateOf({ storageClass, retirement }: LifeRow): ImageLifeState {
+  if (storageClass !== 'active') return storageClass as ImageLifeState
+  return retirement === 0 ? 'active' : retirementState(retirement)
 }
 
 /** Of an image in the trash: it has no tags, and nobody pulls it. */

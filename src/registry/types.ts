@@ -174,6 +174,17 @@ export interface ImageState {
   readonly trash: ImageInTrash | undefined
 }
 
+/** How far a living image has come: what the archive makes of it goes before what people are told. */
+export type ImageLifeState = 'active' | 'deprecated' | 'blocked' | 'archived' | 'activating'
+
+export interface ListedImageState {
+  readonly image: ImageDetail
+  readonly state: ImageLifeState
+  readonly retirement: Retirement | undefined
+  /** Why no rule may remove it now. */
+  readonly vetoes: ImageState['vetoes']
+}
+
 export interface ImageInTrash {
   readonly batch: string
   readonly trashedAt: number
@@ -407,6 +418,11 @@ export interface Registry {
   headManifest(context: RequestContext, name: RepositoryName, reference: Reference, options?: BlockedPulls): Promise<StoredManifest>
   /** Where an image is on its way to its end, in the trash or before it. Throws `manifest-unknown`. */
   describeImageState(context: RequestContext, name: RepositoryName, image: ImageIdentifier): Promise<ImageState>
+  /**
+   * The living images of a repository with their states, in the order in which they came; of one state where that is asked for.
+   * A page of few among many may have less than it could, and has a next one. Throws `repository-unknown`.
+   */
+  listImageStates(context: RequestContext, name: RepositoryName, state: ImageLifeState | undefined, page: PageRequest): Promise<Page<ListedImageState>>
   /**
    * Retires an image with what it alone lists; without `retirement` takes that back. Steps come in the order of their times.
    * Throws `manifest-unknown`.

@@ -84,6 +84,7 @@ export const stowageEntries: EntryTable = {
   'stowage:ReplaceRootCredential': entry('ReplaceRootCredential', 'AccountNotFoundException', ({ repository }) => ({ accountId: repository })),
 
   'stowage:DescribeImage': onRepository('DescribeImage', { input: { imageId: { imageTag: 'v1' } }, granted: '200' }),
+  'stowage:ListImageStates': onRepository('ListImageStates', { granted: '200' }),
   'stowage:SetImageRetirement': onRepository('SetImageRetirement', {
     input: { imageId: { imageDigest: absentDigest }, state: 'DEPRECATED', reason: 'matrix' },
     granted: 'ImageNotFoundException',

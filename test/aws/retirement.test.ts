@@ -155,3 +155,13 @@ function skopeoInspect({ username, password }: Puller['credentials']): Promise<R
   const source = `docker://${stowage.registryHost}/${repository}:${tag}`
   return run(ensureTool('skopeo'), ['--policy', policy, 'inspect', '--tls-verify=false', '--creds', `${username}:${password}`, source], { env: { HOME: dir.path }, mayFail: true })
 }
+
+it('lists the images of a repository, those of one state alone, and what is to come of them', async () => {
+  expect((await image('retire', `${repository}:${tag}`, '--reason', 'old', '--delete-at', '2099-02-28')).exitCode).toBe(0)
+
+  const { stdout } = await image('list', repository, '--state', 'deprecated')
+  expect(stdout.split('\n').find((line) => line.startsWith(digest.slice(0, 19)))).toMatch(new RegExp(`${tag} +deprecated .* trashed 2099-02-28$`))
+  const states = JSON.parse((await image('list', repository, '--json')).stdout) as { imageDigest: string; state: string }[]
+  expect(states.find(({ imageDigest }) => imageDigest === digest)).toMatchObject({ state: 'DEPRECATED', imageTags: [tag], retirement: { reason: 'old' }, heldBy: [] })
+  expect((await image('list', repository, '--state', 'archived')).stdout).toBe('There is no such image.\n')
+})

@@ -1,5 +1,6 @@
 import { digestFromBytes, type Digest } from '../../../values/digest.ts'
 import type { Session } from '../session.ts'
+import { statement } from '../statement.ts'
 
 /*
  * ECR's two listings of images. Both walk a repository's living manifests in the order of their ids, so a page
@@ -140,6 +141,28 @@ export async function describeImageRows(
   const rows = await session.query(imagesOf(session, repositoryId).where('manifest.id', 'in', manifestIds))
   const tags = await tagsOf(session, rows.map(({ id }) => id), undefined)
   return rows.map((row) => toImageRow(row, tags.get(row.id)))
+}
+
+export interface LifeRow {
+  readonly id: number
+  readonly storageClass: string
+  readonly retirement: number
+}
+
+const lives = statement<{ repositoryId: number; after: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('manifest')
+    .select(['id', 'storage_class as storageClass', 'retirement'])
+    .where('repository_id', '=', p.repositoryId)
+    .where('trashed_at', 'is', null)
+    .where('id', '>', p.after)
+    .orderBy('id')
+    .limit(p.limit),
+)
+
+/** How far living images have come, in the order in which they came. */
+export function listLives(session: Session, wanted: { repositoryId: number; after: number; limit: number }): Promise<LifeRow[]> {
+  return session.all(lives, wanted)
 }
 
 function imagesOf(session: Session, repositoryId: number) {

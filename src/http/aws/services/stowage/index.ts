@@ -53,7 +53,7 @@ export function createStowageService({ registry, erasures, collection, reconcile
     accountOf,
     operations: {
       ...accountOperations({ accounts, homeAccountId }),
-      ...retirementOperations({ registry }),
+      ...retirementOperations({ registry, pageTokens }),
       ...protectionOperations({ protections }),
       ...usageOperations({ usageSources }),
       ...holdOperations({ protections }),

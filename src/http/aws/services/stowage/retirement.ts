@@ -1,7 +1,8 @@
-import { parameterInvalid, type ImageIdentifier, type NewRetirement, type Registry, type Retirement } from '../../../../registry/index.ts'
+import { parameterInvalid, type ImageIdentifier, type ImageLifeState, type NewRetirement, type Registry, type Retirement } from '../../../../registry/index.ts'
 import { parseDigest, parseTag } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
-import { enumeration, list, required, simplePattern, string, structure, timestamp, type Input } from '../../shapes.ts'
+import { enumeration, integer, list, required, simplePattern, string, structure, timestamp, type Input } from '../../shapes.ts'
+import type { ListIdentity, PageTokens } from '../ecr/page-token.ts'
 import * as shapes from '../ecr/shapes.ts'
 import { repositoryMembers, repositoryResource, targetOf } from './target.ts'
 
@@ -12,8 +13,11 @@ const imageId = required(structure({ imageDigest: shapes.digest, imageTag: shape
 
 const steps = list(structure({ state: required(enumeration(['BLOCKED', 'TRASHED'])), at: required(timestamp()) }), { min: 1, max: 2 })
 
+/** What holds each is looked for. */
+const maxStatesPerPage = 100
+
 /** What an image's owner tells of its end, to people and to whoever pulls it. */
-export function retirementOperations({ registry }: { readonly registry: Registry }): Record<string, AwsOperation> {
+export function retirementOperations({ registry, pageTokens }: { readonly registry: Registry; readonly pageTokens: PageTokens }): Record<string, AwsOperation> {
   return {
     DescribeImage: operation({
       action: 'stowage:DescribeImage',
@@ -47,6 +51,33 @@ export function retirementOperations({ registry }: { readonly registry: Registry
             cause: trash.cause,
             imageTags: trash.tags,
           },
+        }
+      },
+    }),
+
+    ListImageStates: operation({
+      action: 'stowage:ListImageStates',
+      resource: (input, call) => repositoryResource(input, call),
+      input: structure({ ...repositoryMembers, state: enumeration(['ACTIVE', 'DEPRECATED', 'BLOCKED', 'ARCHIVED', 'ACTIVATING']), nextToken: shapes.nextToken, maxResults: integer({ min: 1, max: maxStatesPerPage }) }),
+      async handler(call, input) {
+        const { context, name } = targetOf(input, call)
+        const identity: ListIdentity = ['ListImageStates', context.registry.id, name, input.state ?? '']
+        const page = { limit: input.maxResults ?? maxStatesPerPage, after: pageTokens.read(identity, input.nextToken) }
+        const { items, next } = await registry.listImageStates(context, name, input.state?.toLowerCase() as ImageLifeState | undefined, page)
+        return {
+          images: items.map(({ image, state, retirement, vetoes }) => ({
+            imageDigest: image.digest,
+            imageTags: image.tags,
+            imageManifestMediaType: image.mediaType,
+            artifactMediaType: image.artifactType,
+            imageSizeInBytes: image.imageSizeBytes,
+            imagePushedAt: new Date(image.pushedAt),
+            lastRecordedPullTime: dateOf(image.lastPulledAt),
+            state: state.toUpperCase(),
+            retirement: retirement && describeRetirement(retirement),
+            heldBy: vetoes.map(({ kind, message }) => ({ kind, message })),
+          })),
+          nextToken: pageTokens.issue(identity, next),
         }
       },
     }),
