@@ -68,6 +68,24 @@ resource "aws_ecr_repository_policy" "app" {
   repository = aws_ecr_repository.app.name
   policy     = ${policyOf(round === 1 ? 'ecr:BatchGetImage' : 'ecr:ListImages', '[aws_iam_role.builder.arn, aws_iam_user.puller.arn]')}
 }
+resource "aws_ecr_lifecycle_policy" "app" {
+  repository = aws_ecr_repository.app.name
+  policy = jsonencode({
+    rules = [
+      {
+        rulePriority = 1
+        description  = "Leftovers of builds"
+        selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = ${round === 1 ? 14 : 7} }
+        action       = { type = "expire" }
+      },
+      {
+        rulePriority = 2
+        selection    = { tagStatus = "tagged", ${round === 1 ? 'tagPrefixList = ["v"]' : 'tagPatternList = ["v*"]'}, countType = "imageCountMoreThan", countNumber = 30 }
+        action       = { type = "expire" }
+      },
+    ]
+  })
+}
 resource "aws_ecr_registry_policy" "all" {
   policy = ${policyOf(round === 1 ? 'ecr:DescribeRepositories' : 'ecr:ListImages')}
 }
@@ -140,7 +158,12 @@ describe.skipIf(missing !== undefined)('terraform', () => {
     const [created] = (await aws.json('ecr', 'describe-repositories')).repositories
     expect(created).toMatchObject({ repositoryName: 'terraform/app', imageTagMutability: 'MUTABLE' })
 
+    const policy = () => aws.text('ecr', 'get-lifecycle-policy', '--repository-name', 'terraform/app', '--query', 'lifecyclePolicyText')
+    const rules = async () => (JSON.parse(await policy()) as { rules: unknown[] }).rules
+    expect(await rules()).toMatchObject([{ selection: { countNumber: 14 } }, { selection: { tagPrefixList: ['v'] } }])
+
     await apply(2)
+    expect(await rules()).toMatchObject([{ selection: { countNumber: 7 } }, { selection: { tagPatternList: ['v*'] } }])
     const [updated] = (await aws.json('ecr', 'describe-repositories')).repositories
     expect(updated).toMatchObject({ createdAt: created.createdAt, imageTagMutability: 'IMMUTABLE' })
     expect(await aws.text('ecr', 'get-registry-policy')).toContain('ecr:ListImages')
@@ -152,6 +175,8 @@ describe.skipIf(missing !== undefined)('terraform', () => {
     expect(changes).toMatch(/aws_ecr_repository_policy\.app (?:will be updated in-place|has changed|must be replaced)/)
     await apply(2)
 
+    await succeed('destroy', '-auto-approve', '-target=aws_ecr_lifecycle_policy.app')
+    expect(await aws.failure('ecr', 'get-lifecycle-policy', '--repository-name', 'terraform/app')).toContain('LifecyclePolicyNotFoundException')
     await succeed('destroy', '-auto-approve')
     expect((await aws.json('ecr', 'describe-repositories')).repositories).toEqual([])
     expect(await aws.failure('ecr', 'get-registry-policy')).toContain('RegistryPolicyNotFoundException')
