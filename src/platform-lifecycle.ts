@@ -106,7 +106,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   const lifecyclePolicies = new LifecyclePolicies(database, { strict, intervalMs, minimumArchiveDays: archiveMinimumDays })
   const retention = new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs })
   const processId = ids.uuid()
-  const evaluator = new EvaluationThread(target, (repositoryId, signal) => readImageLabels({ database, openConfig, systemContext }, repositoryId, signal))
+  const evaluator = new EvaluationThread(target, (repositoryId, signal) => readImageLabels({ database, openConfig, systemContext, logger }, repositoryId, signal))
   releases.push(() => evaluator.stop())
   const lifecyclePreviews = new LifecyclePreviews({ database, evaluator, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
   releases.push(() => lifecyclePreviews.stop())

@@ -155,8 +155,11 @@ async function factsOf(
   const configs = byId(needs.classes ? await configTypesOfWindow(session, span) : [], ({ mediaType }) => mediaType)
   const subjects = await livingSubjects(session, repositoryId, rows)
   const described = needs.labels || needs.annotations ? await descriptionsOf(session, span, rows) : undefined
+  const unread: Description = { labels: {}, annotations: {}, isUnread: true }
   return rows.map((row) => {
     const held = tags.get(row.id) ?? []
+    // One that came just now has not been read either.
+    const description = described && (described.get(row.id) ?? unread)
     return {
       manifestId: row.id,
       digest: digestFromBytes(row.digest),
@@ -177,8 +180,9 @@ async function factsOf(
             listsOnlyBlobs: indexes.ofBlobs.has(row.id),
           })
         : 'image',
-      labels: described?.get(row.id)?.labels,
-      annotations: described?.get(row.id)?.annotations,
+      labels: description?.labels,
+      annotations: description?.annotations,
+      isUnread: description?.isUnread,
       // An index in the archive needs none of what it lists to be pulled: what else is active may follow it.
       isPartOfUnit: (row.storageClass === 'active' ? indexes.listedInUse : indexes.listed).has(row.id) || (row.subject !== null && subjects.has(digestFromBytes(row.subject))),
     }
@@ -188,25 +192,32 @@ async function factsOf(
 interface Description {
   readonly labels: Readonly<Record<string, string>>
   readonly annotations: Readonly<Record<string, string>>
+  /** Not all of it is known. */
+  readonly isUnread: boolean
 }
 
 /** An index also has what its children say; of two that say different things the first. */
 async function descriptionsOf(session: Session, span: Span, rows: readonly FactRow[]): Promise<ReadonlyMap<number, Description>> {
   const descriptions = new Map<number, Description>()
   const indexIds = rows.flatMap(({ id, kind }) => (kind === 'index' ? [id] : []))
-  for (const { manifestId, labels, annotations } of [...(await labelsOfWindow(session, span)), ...(await labelsOfChildren(session, indexIds))]) {
+  const own = await labelsOfWindow(session, span)
+  const isRead = new Set(own.map(({ manifestId }) => manifestId))
+  for (const { manifestId, ...read } of [...own, ...(await labelsOfChildren(session, indexIds))]) {
     const known = descriptions.get(manifestId)
+    const labels = textsOf(read.labels)
+    const annotations = textsOf(read.annotations)
     descriptions.set(manifestId, {
-      labels: { ...textsOf(labels), ...known?.labels },
-      annotations: { ...textsOf(annotations), ...known?.annotations },
+      labels: { ...labels, ...known?.labels },
+      annotations: { ...annotations, ...known?.annotations },
+      isUnread: !isRead.has(manifestId) || known?.isUnread === true || labels === undefined || annotations === undefined,
     })
   }
   return descriptions
 }
 
-/** Written by `readImageLabels` alone. */
-function textsOf(json: string): Readonly<Record<string, string>> {
-  return JSON.parse(json) as Readonly<Record<string, string>>
+/** Written by `readImageLabels` alone. Undefined: not read, or too much. */
+function textsOf(json: string | null): Readonly<Record<string, string>> | undefined {
+  return (JSON.parse(json ?? 'null') as Readonly<Record<string, string>> | null) ?? undefined
 }
 
 /** Of the digests that the rows refer to those that are living images of the repository. */

@@ -56,6 +56,7 @@ const imageDetails = fc.record({
   isPartOfUnit: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   labels: labelMaps,
   annotations: labelMaps,
+  isUnread: fc.oneof({ weight: 6, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
 })
 
 function imageOf(manifestId: number, details: typeof imageDetails extends Arbitrary<infer Details> ? Details : never): ImageFacts {
@@ -75,6 +76,7 @@ function imageOf(manifestId: number, details: typeof imageDetails extends Arbitr
     isPartOfUnit: details.isPartOfUnit,
     labels: details.labels,
     annotations: details.annotations,
+    isUnread: details.isUnread,
   }
 }
 

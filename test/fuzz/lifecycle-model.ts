@@ -137,7 +137,7 @@ function retentionWishes(rule: ModelRetentionRule, number: number, policy: numbe
   const newest = new Set<ImageFacts>()
   if (count !== undefined) {
     const groups = new Map<string, ImageFacts[]>()
-    for (const image of selected) {
+    for (const image of selected.filter((each) => !isUnknown(rule, each))) {
       const group = groupOf(rule, image)
       groups.set(group, [...(groups.get(group) ?? []), image])
     }
@@ -155,7 +155,7 @@ function retentionWishes(rule: ModelRetentionRule, number: number, policy: numbe
     const isOld = duration !== undefined && nowMs - begin! > durationMs(duration)
     if (rule.action === 'keep') {
       if (duration !== undefined && isOld) continue
-      if (count !== undefined && !newest.has(image)) continue
+      if (count !== undefined && !newest.has(image) && !isUnknown(rule, image)) continue
     } else {
       if (duration !== undefined && !isOld) continue
       if (count !== undefined && newest.has(image)) continue
@@ -245,6 +245,11 @@ function matchesPattern(pattern: string, tag: string): boolean {
   return source === undefined ? matchesStars(pattern, tag) : new RegExp(`^(?:${source})$`, flags).test(tag)
 }
 
+/** What cannot be read is kept by each rule that might keep it, and is in no other's way. */
+function isUnknown({ labels, annotations }: ModelRetentionRule, image: ImageFacts): boolean {
+  return image.isUnread === true && (labels !== undefined || annotations !== undefined)
+}
+
 function retentionSelects(rule: ModelRetentionRule, image: ImageFacts): boolean {
   const names = image.tags.map(({ name }) => name)
   if (!(rule.classes ?? ['image', 'index']).includes(image.artifactClass)) return false
@@ -252,9 +257,11 @@ function retentionSelects(rule: ModelRetentionRule, image: ImageFacts): boolean 
   if (rule.neverPulled === true && image.lastPulledAt !== undefined) return false
   if (asksTags(rule) && !names.some((name) => isWanted(rule, name))) return false
   if (names.some((name) => (rule.notTags ?? []).some((pattern) => matchesPattern(pattern, name)))) return false
+  if (isUnknown(rule, image) && rule.action !== 'keep') return false
   for (const [wanted, map] of [[rule.labels, image.labels], [rule.annotations, image.annotations]] as const) {
     for (const [name, pattern] of Object.entries(wanted ?? {})) {
       const value = map?.[name]
+      if (isUnknown(rule, image)) continue
       if (value === undefined || !matchesStars(pattern, value)) return false
     }
   }

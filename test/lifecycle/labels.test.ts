@@ -75,19 +75,43 @@ describe.each(databases)('rules about labels and annotations, on %s', (kind) => 
     expect(left).not.toContain(other.digest)
   })
 
-  it('remove nothing where a config cannot be read', async () => {
+  const lose = (image: KnownImage) =>
+    world.fixture.tamper(`update blob_location set key = ? where blob_id in (select id from blob where digest = ?)`, `nowhere/${image.name}`, digestToBytes(image.blobs[0]!.digest))
+
+  it('keep what cannot be read, where they keep by it, beside what they keep by number, and remove the others', async () => {
     const { name } = await world.newRepository('labels')
-    const image = labelled('unreadable', { keep: 'yes' })
-    await world.push(name, image, 'tag')
+    const [kept, unreadable, gone] = [labelled('kept-beside', { keep: 'yes' }), labelled('unreadable', { keep: 'yes' }), labelled('gone', { keep: 'no' })]
+    const child = labelled('unreadable-child', { keep: 'yes' })
+    const index = indexOf('index-of-unreadable', child)
+    for (const image of [kept, gone, unreadable, index]) await world.push(name, image, image.name)
     world.fixture.clock.advance(2 * dayMs)
-    await world.fixture.tamper(
-      `update blob_location set key = 'nowhere' where blob_id in (select id from blob where digest = ?)`,
-      digestToBytes(image.blobs[0]!.digest),
-    )
-    await world.retention.put(world.fixture.context, { scope: 'repository', name }, policyOf(deleteAged, { action: 'keep', labels: { keep: 'yes' } }))
+    for (const image of [unreadable, child]) await lose(image)
+    const policy = policyOf(deleteAged, { action: 'keep', labels: { keep: 'yes' }, newest: 1 })
+    await world.retention.put(world.fixture.context, { scope: 'repository', name }, policy)
     world.fixture.clock.advance(hourMs)
     await world.runner.sweep()
-    expect([...(await world.listed(name)).keys()]).toEqual([image.digest])
-    await expect(world.explain(name, image.digest)).rejects.toThrow()
+    const left = await world.listed(name)
+    expect([kept, unreadable, index, gone].filter(({ digest }) => left.has(digest))).toEqual([kept, unreadable, index])
+    expect((await world.explain(name, unreadable.digest)).text).toContain('its labels could not be read')
+  })
+
+  it('remove nothing by what cannot be read', async () => {
+    const unreadable = labelled('stage-unreadable', { stage: 'dev' })
+    const gone = labelled('stage-gone', { stage: 'dev' })
+    const { name } = await world.newRepository('labels')
+    for (const image of [unreadable, gone]) await world.push(name, image, image.name)
+    world.fixture.clock.advance(2 * dayMs)
+    await lose(unreadable)
+    await world.retention.put(world.fixture.context, { scope: 'repository', name }, policyOf({ ...deleteAged, labels: { stage: 'dev' } }))
+    world.fixture.clock.advance(hourMs)
+    await world.runner.sweep()
+    const left = await world.listed(name)
+    expect([unreadable, gone].map(({ digest }) => left.has(digest))).toEqual([true, false])
+  })
+
+  it('take labels that are too many to be kept for unknown', async () => {
+    const many = labelled('many', Object.fromEntries(Array.from({ length: 700 }, (_, index) => [`label-${index}`, 'x'.repeat(100)])))
+    const { left } = await leftOf([many, labelled('few', {})], deleteAged, { action: 'keep', labels: { keep: 'yes' } })
+    expect(left).toEqual([many.digest])
   })
 })

@@ -50,7 +50,7 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
   const meanwhile = new Map<string, () => Promise<unknown>>()
   const evaluator = new PausedAfterwards(fixture.target, (repositoryId, signal) => {
     const openConfig: OpenConfig = (blob) => registry.openNamedBlob(blob)
-    return readImageLabels({ database, openConfig, systemContext }, repositoryId, signal)
+    return readImageLabels({ database, openConfig, systemContext, logger: { warn: () => undefined } }, repositoryId, signal)
   }, async (repositoryId) => {
     const name = (await findRepositoryRowById(database.reader, repositoryId))?.name ?? ''
     const work = meanwhile.get(name)

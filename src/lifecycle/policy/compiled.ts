@@ -12,6 +12,8 @@ export interface CompiledRule {
   readonly action: RuleAction
   /** Whether the rule speaks about the image at all. The rules of a count only see images that it selects. */
   readonly selects: (image: ImageFacts) => boolean
+  /** Whether a rule that keeps would speak about an image but for what could not be read of it: then it keeps it, uncounted. */
+  readonly keepsUnread: ((image: ImageFacts) => boolean) | undefined
   /** A tag for whose sake the rule does nothing to an image that it selects, and counts; undefined where it has none. */
   readonly sparingTag: ((image: ImageFacts) => string | undefined) | undefined
   /** `expire` and `transition`: the image must be older than this. `keep`: it must not be. */

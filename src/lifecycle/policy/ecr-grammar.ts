@@ -128,6 +128,7 @@ function compileRule({ rulePriority, selection, action }: EcrRule): CompiledRule
     name: `rule ${rulePriority}`,
     action,
     selects: selectionTest(selection),
+    keepsUnread: undefined,
     sparingTag: undefined,
     age: countType === 'imageCountMoreThan' ? undefined : { clock: clocks[countType], ms: countNumber * msPerDay, words: days(countNumber) },
     newest:

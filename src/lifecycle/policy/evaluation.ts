@@ -122,8 +122,14 @@ export class Evaluation {
   #addToRetention(rules: readonly PlacedRule[], image: ImageFacts, row: number): void {
     for (const placed of rules) {
       const { rule, counted } = placed
-      if (!rule.selects(image)) continue
+      const isUnread = rule.keepsUnread?.(image) === true
+      if (!isUnread && !rule.selects(image)) continue
       const mayDecide = rule.sparingTag?.(image) === undefined && this.#meetsAge(rule, image)
+      // It takes no other's place among the newest.
+      if (isUnread) {
+        if (mayDecide) this.#mark(placed, row)
+        continue
+      }
       if (counted !== undefined) this.#count(counted, image, row, mayDecide)
       else if (mayDecide) this.#mark(placed, row)
     }

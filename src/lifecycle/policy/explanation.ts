@@ -88,6 +88,11 @@ function verdict(
   if (policy.grammar === 'retention' && image.isPartOfUnit) {
     return { outcome: 'apart', atMs: undefined, text: `${name} does not see it: it is part of another image, and stays or goes with that.` }
   }
+  if (rule.keepsUnread?.(image) === true) {
+    const { isMet, atMs, because } = wishOf(rule, image, undefined, nowMs)
+    if (isMet) return { outcome: 'keeps', atMs, text: `${name} keeps it${until(atMs)}: its labels could not be read, or are too many.` }
+    return { outcome: 'waits', atMs: undefined, text: `${name} does not keep it: ${because}.` }
+  }
   if (!rule.selects(image)) return { outcome: 'apart', atMs: undefined, text: `${name} is about ${rule.what}: this is none of them.` }
   if (claimedBy !== undefined) {
     return {

@@ -29,6 +29,8 @@ export interface ImageFacts {
   readonly isPartOfUnit: boolean
   readonly labels?: Readonly<Record<string, string>> | undefined
   readonly annotations?: Readonly<Record<string, string>> | undefined
+  /** Labels and annotations are not known, whatever stands there: rules that keep by them keep it, others leave it alone. */
+  readonly isUnread?: boolean | undefined
 }
 
 /** What a policy asks of images, so that a reader fetches nothing else. */

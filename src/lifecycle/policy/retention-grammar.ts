@@ -50,7 +50,7 @@ function compileRule(rule: RetentionRule, index: number): CompiledRule {
     number: index + 1,
     name: rule.name,
     action: compiledActions[rule.action],
-    selects: selectionTest(rule, tags),
+    ...selectionTests(rule, tags),
     sparingTag: sparingTag(rule, tags),
     age: age === undefined ? undefined : { clock: rule.since ?? 'pushed', ms: age.ms, words: age.words },
     newest: countCondition(rule, tags),
@@ -142,12 +142,13 @@ function anyOf(tests: readonly TagTest[]): TagTest {
   return (tag) => tests.some((test) => test(tag))
 }
 
-function selectionTest(rule: RetentionRule, { wanted, unwanted }: CompiledTags): (image: ImageFacts) => boolean {
+function selectionTests(rule: RetentionRule, { wanted, unwanted }: CompiledTags): Pick<CompiledRule, 'selects' | 'keepsUnread'> {
   const classes: ReadonlySet<string> = rule.classes === undefined ? defaultClasses : new Set(rule.classes)
   const storage = rule.storage ?? (rule.action === 'archive' ? 'active' : rule.since === 'archived' ? 'archived' : 'any')
   const labels = mapTest(rule.labels)
   const annotations = mapTest(rule.annotations)
-  return (image) => {
+  const asksContent = rule.labels !== undefined || rule.annotations !== undefined
+  const selectsByRow = (image: ImageFacts): boolean => {
     const { tags } = image
     if (!classes.has(image.artifactClass)) return false
     // What is being fetched from the archive was just asked for: only rules that keep see it.
@@ -155,8 +156,12 @@ function selectionTest(rule: RetentionRule, { wanted, unwanted }: CompiledTags):
     if (rule.untagged && tags.length > 0) return false
     if (rule.neverPulled && image.lastPulledAt !== undefined) return false
     if (wanted !== undefined && !tags.some(({ name }) => wanted(name))) return false
-    if (unwanted !== undefined && tags.some(({ name }) => unwanted(name))) return false
-    return labels(image.labels) && annotations(image.annotations)
+    return unwanted === undefined || !tags.some(({ name }) => unwanted(name))
+  }
+  const isUnread = (image: ImageFacts): boolean => asksContent && image.isUnread === true
+  return {
+    selects: (image) => selectsByRow(image) && !isUnread(image) && labels(image.labels) && annotations(image.annotations),
+    keepsUnread: rule.action === 'keep' && asksContent ? (image) => isUnread(image) && selectsByRow(image) : undefined,
   }
 }
 

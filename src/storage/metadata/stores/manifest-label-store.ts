@@ -9,7 +9,7 @@ import { statement } from '../statement.ts'
 
 export interface LabelRow {
   readonly manifestId: number
-  /** JSON objects of texts. */
+  /** JSON objects of texts; or `null` where there are too many to keep. */
   readonly labels: string
   readonly annotations: string
 }
@@ -78,8 +78,14 @@ export function labelsOfWindow(session: Session, span: { repositoryId: number; f
   return session.all(ofWindow, span)
 }
 
-/** The labels of what indexes list, by the index (as `manifestId`), in the order in which they list it. */
-export async function labelsOfChildren(session: Session, indexIds: readonly number[]): Promise<LabelRow[]> {
+/**
+ * The labels of what indexes list, by the index (as `manifestId`), in the order in which they list it; nulls where nobody has read
+ * them.
+ */
+export async function labelsOfChildren(
+  session: Session,
+  indexIds: readonly number[],
+): Promise<{ manifestId: number; labels: string | null; annotations: string | null }[]> {
   if (indexIds.length === 0) return []
   return session.query(
     session.builder
@@ -87,7 +93,7 @@ export async function labelsOfChildren(session: Session, indexIds: readonly numb
       .innerJoin('manifest as child', (join) =>
         join.onRef('child.repository_id', '=', 'edge.repository_id').onRef('child.digest', '=', 'edge.digest').on('child.trashed_at', 'is', null),
       )
-      .innerJoin('manifest_label', 'manifest_label.manifest_id', 'child.id')
+      .leftJoin('manifest_label', 'manifest_label.manifest_id', 'child.id')
       .select(['edge.manifest_id as manifestId', 'manifest_label.labels', 'manifest_label.annotations'])
       .where('edge.manifest_id', 'in', indexIds)
       .where('edge.kind', '=', 'manifest')
