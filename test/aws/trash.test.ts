@@ -125,8 +125,8 @@ it('undoes delete-repository --force: images, tags, policies and settings', asyn
   const restored = await trash('restore', repository, '--batch', batch!.trashBatch)
 
   expect(restored.stdout).toBe(`${repository} is back, with everything that was in it.\n`)
-  expect(await pull(':v1')).toBe('pulled')
   expect([await aws('describe-images'), await aws('get-repository-policy'), (await aws('get-lifecycle-policy'))['lifecyclePolicyText']]).toEqual(before)
+  expect(await pull(':v1')).toBe('pulled')
   const arn = `arn:aws:ecr:${stowage.region}:000000000000:repository/${repository}`
   const tags = await command('aws', ['ecr', 'list-tags-for-resource', '--resource-arn', arn, '--output', 'json'])
   expect(JSON.parse(tags.stdout)).toEqual({ tags: [{ Key: 'team', Value: 'red' }] })
