@@ -165,7 +165,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
     },
   })
   addDiskMetrics(metrics, () => diskWatch.latest)
-  diskWatch.start()
+  await diskWatch.start()
   releases.push(() => diskWatch.stop())
 
   return {

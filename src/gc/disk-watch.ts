@@ -35,9 +35,10 @@ export class DiskWatch {
     this.#work = new RecurringWork(() => this.look(), deps.onError)
   }
 
-  start(): void {
+  /** Resolves when it has looked for the first time. Never rejects. */
+  start(): Promise<void> {
     this.#work.start(intervalMs)
-    void this.#work.run()
+    return this.#work.run()
   }
 
   stop(): Promise<void> {

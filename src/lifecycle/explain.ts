@@ -50,7 +50,7 @@ export async function explainImage(
     const batch = row.trash_batch ?? ''
     const cause: unknown = JSON.parse((await findTrashBatch(reader, context.registry.id, batch))?.cause ?? '{}')
     const trash = { batch, since: row.trashed_at, by: row.trashed_by ?? '', until: row.purge_after ?? row.trashed_at, cause }
-    const text = `It was deleted on ${time(trash.since)} by ${trash.by}, and can be brought back until ${time(trash.until)}: stowage trash restore ${batch}`
+    const text = `It was deleted on ${time(trash.since)} by ${trash.by}, and can be brought back until ${time(trash.until)}: stowage trash restore ${name}@${digest}`
     return { digest, state: 'trashed', text, verdicts: [], vetoes: [], trash }
   }
   const policies = await policiesOf(reader, repository)

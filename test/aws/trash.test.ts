@@ -225,8 +225,9 @@ it('restores and moves back only tags that the caller has a right to', async () 
   for (const tag of ['dev-1', 'prod-1']) await push(buildImage({ seed: `rights ${tag}` }), tag)
   await push(buildImage({ seed: 'rights moved' }), 'prod-1')
   await aws('batch-delete-image', '--image-ids', 'imageTag=dev-1')
-  await push(buildImage({ seed: 'rights prod-2' }), 'prod-2')
-  await aws('batch-delete-image', '--image-ids', 'imageTag=prod-2')
+  for (const tag of ['prod-2', 'dev-2']) await push(buildImage({ seed: 'rights prod-2' }), tag)
+  const { imageDetails: [both] = [] } = (await aws('describe-images', '--image-ids', 'imageTag=prod-2')) as { imageDetails?: { imageDigest: string }[] }
+  await aws('batch-delete-image', '--image-ids', `imageDigest=${both?.imageDigest ?? ''}`)
   const iam = iamClient(stowage.url, stowage.keys)
   const resource = `arn:aws:ecr:us-east-1:000000000000:repository/${repository}`
   const developer = await newUser(iam, { Action: 'stowage:*', Resource: resource, Condition: { StringLike: { 'stowage:ImageTag': 'dev-*' } } }, { Action: 'stowage:List*', Resource: resource })
@@ -238,6 +239,8 @@ it('restores and moves back only tags that the caller has a right to', async () 
   }
 
   expect((await call('RestoreTrash', { imageId: { imageTag: 'prod-2' } }))['__type']).toContain('AccessDenied')
+  // Of an image with a tag that is the caller's, and one that is not.
+  expect((await call('RestoreTrash', { imageId: { imageTag: 'dev-2' } }))['__type']).toContain('AccessDenied')
   expect((await call('RestoreTrash', { trashBatch: await batchOf('prod-2') }))['__type']).toContain('AccessDenied')
   const { tagChanges } = (await call('ListTagChanges', { imageTag: 'prod-1' })) as { tagChanges: { changeId: number; previousImageDigest?: string }[] }
   const moved = tagChanges.find(({ previousImageDigest }) => previousImageDigest !== undefined)

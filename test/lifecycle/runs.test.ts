@@ -177,7 +177,7 @@ describe.each(databases)('lifecycle runs on %s', (kind) => {
 
     const explanation = await world.explain(name, images.one!.digest)
     expect(explanation).toMatchObject({ state: 'trashed', trash: { batch: (await runsOf(name))[0]!.id } })
-    expect(explanation.text).toContain('stowage trash restore')
+    expect(explanation.text).toContain(`: stowage trash restore ${name}@${images.one!.digest}`)
   })
 })
 

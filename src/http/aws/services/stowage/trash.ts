@@ -1,3 +1,4 @@
+import { isPlatformError } from '../../../../internal/platform-error.ts'
 import { parameterInvalid, type Registry, type RestoreOutcome, type TagChange, type TrashBatch } from '../../../../registry/index.ts'
 import { parseDigest, parseRepositoryName, parseTag } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
@@ -62,9 +63,12 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
       async conditions(input, call) {
         const { context, name } = targetOf(input, call)
         const { trashBatch: batch, imageDigests, imageId: { imageDigest, imageTag } = {} } = input
-        if (imageTag !== undefined) return imageTagConditions([imageTag])
-        const digests = imageDigest === undefined ? imageDigests : [imageDigest]
-        return imageTagConditions(await registry.tagsInTrash(context, name, { batch, digests: digests?.map(parseDigest) }))
+        // With the image come all tags that it had, and those of what comes with it.
+        const named = imageTag === undefined ? undefined : await registry.findInTrash(context, name, { tag: parseTag(imageTag) }).catch(unlessUnknown)
+        if (imageTag !== undefined && named === undefined) return imageTagConditions([imageTag])
+        const digests = named !== undefined ? [named.digest] : (imageDigest === undefined ? imageDigests : [imageDigest])?.map(parseDigest)
+        const tags = await registry.tagsInTrash(context, name, { batch, digests })
+        return imageTagConditions(imageTag === undefined ? tags : [imageTag, ...tags])
       },
       input: structure({ ...repositoryMembers, trashBatch, imageDigests, imageId: shapes.imageId }),
       async handler(call, input) {
@@ -131,6 +135,11 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
       },
     }),
   }
+}
+
+function unlessUnknown(error: unknown): undefined {
+  if (isPlatformError(error, 'trash-unknown') || isPlatformError(error, 'repository-unknown')) return undefined
+  throw error
 }
 
 function describeBatch(batch: TrashBatch) {
