@@ -18,7 +18,7 @@ import { createTempDir, type TempDir } from '../support/temp-dir.ts'
  */
 
 const repository = 'gc/app'
-const rounds = 6
+const rounds = 4
 const perRound = 14
 const keptPerRound = 4
 
