@@ -34,7 +34,8 @@ export function imageLimitsOf({ imagesPerRepository, repositoryBytes, registryBy
 
 /**
  * Makes those wait for each other who add to a registry whose bytes are bounded: only so nobody exceeds the bound beside
- * somebody else. Before any lock of a repository.
+ * somebody else. After the lock of the repository and before those of blobs, where whoever asks what protects images takes the
+ * registry's row too: in another order they would wait for each other crosswise.
  */
 export async function lockRegistryRoom(tx: Session, registryId: number, { maxRegistryBytes }: ImageLimits): Promise<void> {
   if (Number.isFinite(maxRegistryBytes)) await lockRegistryRow(tx, registryId)

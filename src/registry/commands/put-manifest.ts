@@ -77,8 +77,8 @@ export const putManifest = defineCommand({
   name: 'put-manifest',
   durability: 'durable',
   async run(tx, input: PutManifestInput, context): Promise<HeldManifest> {
-    await lockRegistryRoom(tx, context.registryId, input.limits)
     const repository = await lockRepository(tx, context, input.name)
+    await lockRegistryRoom(tx, repository.registry_id, input.limits)
     const existing = await findManifestRow(tx, repository.id, input.digest)
     const isRepeat = existing?.trashed_at === null && !isFirstKnown(existing, input)
     await refuseImmutable(tx, repository, input, context, isRepeat)

@@ -100,9 +100,9 @@ export const restoreForPull = defineCommand({
  * Throws `trash-unknown`.
  */
 async function lockTrashBatch(tx: Session, id: string, limits: ImageLimits, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
-  await lockRegistryRoom(tx, context.registryId, limits)
   const found = await findTrashBatch(tx, context.registryId, id)
   const repository = found && (await lockRepositoryRowById(tx, found.repository_id))
+  if (repository) await lockRegistryRoom(tx, repository.registry_id, limits)
   const batch = repository && (await findTrashBatch(tx, context.registryId, id))
   if (!repository || !batch) throw trashUnknown(id)
   return { batch, repository }

@@ -46,11 +46,10 @@ export function lockBlobs(tx: Session, blobIds: readonly number[]): Promise<Lock
   )
 }
 
-/** Why a blob is needed. */
+/** A blob that a repository sees, or that manifests alone name. */
 export interface BlobNeed {
   readonly blobId: number
   readonly isSeen: boolean
-  readonly isNamed: boolean
 }
 
 /** Those of the blobs that a repository sees or a manifest names, of any account, living or in the trash. */
@@ -76,7 +75,7 @@ export async function neededAmong(tx: Session, blobIds: readonly number[]): Prom
   return new Map(
     rows
       .filter(({ seenBy, namedBy }) => seenBy !== null || namedBy !== null)
-      .map(({ blobId, seenBy, namedBy }) => [blobId, { blobId, isSeen: seenBy !== null, isNamed: namedBy !== null }]),
+      .map(({ blobId, seenBy }) => [blobId, { blobId, isSeen: seenBy !== null }]),
   )
 }
 

@@ -1,4 +1,4 @@
-import { parameterInvalid, type ImageIdentifier, type ImageLifeState, type NewRetirement, type Registry, type Retirement } from '../../../../registry/index.ts'
+import { parameterInvalid, type ImageDetail, type ImageIdentifier, type ImageLifeState, type NewRetirement, type Registry, type Retirement } from '../../../../registry/index.ts'
 import { parseDigest, parseTag } from '../../../../values/index.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { enumeration, integer, list, required, simplePattern, string, structure, timestamp, type Input } from '../../shapes.ts'
@@ -29,13 +29,7 @@ export function retirementOperations({ registry, pageTokens }: { readonly regist
         return {
           registryId: context.registry.accountId,
           repositoryName: name,
-          imageDigest: image.digest,
-          imageTags: image.tags,
-          imageManifestMediaType: image.mediaType,
-          artifactMediaType: image.artifactType,
-          imageSizeInBytes: image.imageSizeBytes,
-          imagePushedAt: new Date(image.pushedAt),
-          lastRecordedPullTime: dateOf(image.lastPulledAt),
+          ...imageMembers(image),
           imageStatus: image.status,
           lastArchivedAt: dateOf(image.lastArchivedAt),
           lastActivatedAt: dateOf(image.lastActivatedAt),
@@ -66,13 +60,7 @@ export function retirementOperations({ registry, pageTokens }: { readonly regist
         const { items, next } = await registry.listImageStates(context, name, input.state?.toLowerCase() as ImageLifeState | undefined, page)
         return {
           images: items.map(({ image, state, retirement, vetoes }) => ({
-            imageDigest: image.digest,
-            imageTags: image.tags,
-            imageManifestMediaType: image.mediaType,
-            artifactMediaType: image.artifactType,
-            imageSizeInBytes: image.imageSizeBytes,
-            imagePushedAt: new Date(image.pushedAt),
-            lastRecordedPullTime: dateOf(image.lastPulledAt),
+            ...imageMembers(image),
             state: state.toUpperCase(),
             retirement: retirement && describeRetirement(retirement),
             heldBy: vetoes.map(({ kind, message }) => ({ kind, message })),
@@ -99,6 +87,19 @@ export function retirementOperations({ registry, pageTokens }: { readonly regist
         return { repositoryName: name, imageDigest: digest, retirement: retirement && describeRetirement(retirement) }
       },
     }),
+  }
+}
+
+/** As ECR's DescribeImages names them. */
+function imageMembers(image: ImageDetail) {
+  return {
+    imageDigest: image.digest,
+    imageTags: image.tags,
+    imageManifestMediaType: image.mediaType,
+    artifactMediaType: image.artifactType,
+    imageSizeInBytes: image.imageSizeBytes,
+    imagePushedAt: new Date(image.pushedAt),
+    lastRecordedPullTime: dateOf(image.lastPulledAt),
   }
 }
 
