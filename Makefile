@@ -59,8 +59,8 @@ bench: $(installed) ## Measure beside other registries and write bench/results.m
 	@$(with_node) node bench/main.ts $(if $(ZOT),--zot $(ZOT))
 
 .PHONY: crash
-crash: $(installed) ## Every Nth call of every fault, and 20 random states for each moment of a crash (half an hour; CRASH_STATES, CRASH_STRIKES)
-	@CRASH_STATES=$${CRASH_STATES:-20} CRASH_STRIKES=$${CRASH_STRIKES:-1000000} $(with_node) ./node_modules/.bin/vitest run --testTimeout 36000000 test/crash/power-loss.test.ts test/crash/failing-disk.test.ts
+crash: $(installed) ## Every Nth call of every fault, each statement of a migration, 20 random states for each moment of a crash (half an hour; CRASH_STATES, CRASH_STRIKES)
+	@CRASH_STATES=$${CRASH_STATES:-20} CRASH_STRIKES=$${CRASH_STRIKES:-1000000} MIGRATION_STRIDE=1 $(with_node) ./node_modules/.bin/vitest run --testTimeout 36000000 test/crash/power-loss.test.ts test/crash/failing-disk.test.ts test/upgrade/killed-migrations.test.ts
 
 .PHONY: storm
 storm: $(installed) ## 500 times kill -9 under load on each database (half an hour or more; STORM_ROUNDS, STORM_SEED, STORM_DATABASE)

@@ -1,3 +1,4 @@
+import { readFileSync, globSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 
 /** A single test of pure code or of one store; one that takes longer waits for something that will not come. */
@@ -8,6 +9,10 @@ const protocolTimeoutMs = 60_000
 
 /** Real clients, image builds and killed servers take their time on a small CI machine. */
 const processTimeoutMs = 180_000
+
+const clientTests = globSync('test/clients/**/*.test.ts', { cwd: import.meta.dirname })
+/** All tests share one Docker engine, and count what it holds. */
+const engineTests = clientTests.filter((file) => readFileSync(`${import.meta.dirname}/${file}`, 'utf8').includes('useDockerEngine'))
 
 function project(name: string, groupOrder: number, timeoutMs: number, include: string[], fileParallelism = true) {
   return {
@@ -51,8 +56,9 @@ export default defineConfig({
         'test/interleavings/**/*.test.ts',
       ]),
       project('crash', 2, processTimeoutMs, ['test/crash/**/*.test.ts', 'test/backup/**/*.test.ts', 'test/faults/**/*.test.ts']),
-      // One file at a time: they share the machine's container engine.
-      project('clients', 3, processTimeoutMs, ['test/clients/**/*.test.ts'], false),
+      project('clients', 3, processTimeoutMs, clientTests.filter((file) => !engineTests.includes(file))),
+      // One file at a time.
+      project('engine', 4, processTimeoutMs, engineTests, false),
     ],
   },
 })
