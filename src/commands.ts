@@ -71,6 +71,7 @@ import { restoreForPull, restoreTrash, undoTagChange } from './registry/commands
 import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
 import { saveLabels } from './lifecycle/commands/labels.ts'
 import { deleteRetentionPolicy, putRetentionPolicy, spreadPolicy } from './lifecycle/commands/retention-policies.ts'
+import { giveNotice } from './lifecycle/commands/notices.ts'
 import { deleteLifecyclePolicy, putLifecyclePolicy } from './lifecycle/commands/policies.ts'
 import {
   applyLifecycle,
@@ -231,6 +232,7 @@ export const commands: readonly AnyCommand[] = [
   beginRun,
   noteRun,
   settleRun,
+  giveNotice,
   applyLifecycle,
   askVetoes,
   claimReviewBatch,

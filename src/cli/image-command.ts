@@ -12,6 +12,7 @@ interface RetireWords extends ImageWords {
   readonly reason: string
   readonly replacedBy?: string
   readonly blockAt?: Date
+  readonly archiveAt?: Date
   readonly deleteAt?: Date
 }
 
@@ -64,11 +65,12 @@ Examples:
     .requiredOption('--reason <text>', 'why, for whoever pulls it')
     .option('--replaced-by <reference>', 'what to use instead')
     .option('--block-at <time>', 'when it is blocked for new deployments', parseTime)
+    .option('--archive-at <time>', 'when it goes to the archive', parseTime)
     .option('--delete-at <time>', 'when it goes to the trash', parseTime)
     .action(async (name: ImageName, words: RetireWords) => {
       const { retireImage } = await import('./image.ts')
-      const { state, reason, replacedBy, blockAt, deleteAt } = words
-      onExit(await retireImage(io, { image: name, state, reason, replacedBy, blockAt, deleteAt, ...optionsOf(words) }))
+      const { state, reason, replacedBy, blockAt, archiveAt, deleteAt } = words
+      onExit(await retireImage(io, { image: name, state, reason, replacedBy, blockAt, archiveAt, deleteAt, ...optionsOf(words) }))
     })
   add('unretire', "Take an image's retirement back.").action(async (name: ImageName, words: ImageWords) => {
     const { unretireImage } = await import('./image.ts')

@@ -23,6 +23,8 @@ export interface Retirement {
   readonly postponed?: string
   readonly changedAt: number
   readonly changedBy: string
+  /** The rule that announced it, in words; absent where somebody did. */
+  readonly rule?: string
 }
 
 interface ImageState {
@@ -62,13 +64,15 @@ export async function retireImage(
     readonly reason: string
     readonly replacedBy: string | undefined
     readonly blockAt: Date | undefined
+    readonly archiveAt: Date | undefined
     readonly deleteAt: Date | undefined
   },
 ): Promise<number> {
   const call = await connectToStowage(options)
-  const { reason, replacedBy, blockAt, deleteAt } = options
+  const { reason, replacedBy, blockAt, archiveAt, deleteAt } = options
   const steps = [
     ...(blockAt === undefined ? [] : [{ state: 'BLOCKED', at: blockAt.getTime() / 1000 }]),
+    ...(archiveAt === undefined ? [] : [{ state: 'ARCHIVED', at: archiveAt.getTime() / 1000 }]),
     ...(deleteAt === undefined ? [] : [{ state: 'TRASHED', at: deleteAt.getTime() / 1000 }]),
   ]
   const input = { ...targetOf(options), state: options.state.toUpperCase(), reason, replacedBy, ...(steps.length > 0 && { steps }) }
@@ -111,9 +115,10 @@ function stateText({ repositoryName, imageDigest, imageTags, imagePushedAt, last
   ].join('\n')}\n`
 }
 
-function retirementLines({ state, reason, replacedBy, steps, postponed }: Retirement): string[] {
+function retirementLines({ state, reason, replacedBy, steps, postponed, rule }: Retirement): string[] {
   return [
     `retirement  ${state.toLowerCase()}: ${reason}`,
+    ...(rule === undefined ? [] : [`by          ${rule}`]),
     ...(replacedBy === undefined ? [] : [`use         ${replacedBy}`]),
     ...steps.map((step) => `next        ${step.state === 'TRASHED' ? 'to the trash' : step.state.toLowerCase()} at ${isoTime(step.at)}`),
     ...(postponed === undefined ? [] : [`waits       ${postponed}`]),

@@ -21,6 +21,8 @@ export interface ComparedImage {
   /** Which of the policies deletes it, by its place in its set, and by which of its rules. */
   readonly policy: number
   readonly rule: number
+  /** Not at once: whoever pulls it is given notice first. */
+  readonly isAfterNotice: boolean
 }
 
 export interface PolicyComparison {
@@ -49,11 +51,13 @@ class Amount implements ImageAmount {
 
 interface Fate {
   readonly id: number
-  readonly before: Decision | undefined
-  readonly after: Decision | undefined
+  readonly before: PossiblyLater | undefined
+  readonly after: PossiblyLater | undefined
 }
 
-/** What two evaluations of one repository would delete, beside each other. */
+type PossiblyLater = Decision & { readonly isAfterNotice?: boolean }
+
+/** What two evaluations of one repository would delete, at once or after a notice, beside each other. */
 export async function comparePolicies(
   session: Session,
   { before, after, limit }: { readonly before: Decisions; readonly after: Decisions; readonly limit: number },
@@ -79,13 +83,13 @@ export async function comparePolicies(
     }
     for (const { id, before: was, after: is } of shown) {
       const { digest, pushedAt, sizeBytes } = rows.get(id)!
-      const { policy, rule } = (is ?? was)!
+      const { policy, rule, isAfterNotice = false } = (is ?? was)!
       const names = (tags.get(id) ?? []).map(({ tag }) => tag as Tag).sort()
-      changes.push({ digest: digestFromBytes(digest), tags: names, pushedAt, sizeBytes, change: is ? 'deleted' : 'spared', policy, rule })
+      changes.push({ digest: digestFromBytes(digest), tags: names, pushedAt, sizeBytes, change: is ? 'deleted' : 'spared', policy, rule, isAfterNotice })
     }
     await nextTurn()
   }
-  for (const fate of side(deletions(before), deletions(after))) {
+  for (const fate of side(before.deletions(), after.deletions())) {
     waiting.push(fate)
     if (waiting.length === imagesPerStep) await flush()
   }
@@ -110,7 +114,7 @@ export function countSurprises(before: Decisions, after: Decisions): number {
 }
 
 /** Both in the order of the images' numbers, as decisions come. */
-function* side(left: Iterator<Decision, undefined>, right: Iterator<Decision, undefined>): Generator<Fate> {
+function* side(left: Iterator<PossiblyLater, undefined>, right: Iterator<PossiblyLater, undefined>): Generator<Fate> {
   let was = left.next().value
   let is = right.next().value
   while (was !== undefined || is !== undefined) {
@@ -120,9 +124,4 @@ function* side(left: Iterator<Decision, undefined>, right: Iterator<Decision, un
     if (fate.before) was = left.next().value
     if (fate.after) is = right.next().value
   }
-}
-
-function* deletions(decisions: Decisions): Generator<Decision, undefined> {
-  for (const decision of decisions) if (decision.action === 'expire') yield decision
-  return undefined
 }

@@ -10,9 +10,10 @@ import {
   type FactRow,
 } from '../storage/metadata/stores/lifecycle-facts.ts'
 import { labelsOfChildren, labelsOfWindow } from '../storage/metadata/stores/manifest-label-store.ts'
+import { hasNoticesByRule, noticesOfWindow, type NoticeRow } from '../storage/metadata/stores/retirement-store.ts'
 import { findLivingManifests } from '../storage/metadata/stores/manifest-store.ts'
 import { digestFromBytes, type Digest } from '../values/index.ts'
-import { artifactClassOf, Evaluation, type CompiledPolicy, type DecidedParts, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
+import { artifactClassOf, Evaluation, type Action, type CompiledPolicy, type DecidedParts, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
 import { Column, uint32 } from './policy/columns.ts'
 import { fingerprintOf } from './fingerprint.ts'
 
@@ -50,13 +51,15 @@ export async function evaluateRepository(session: Session, request: CompiledRequ
   const needs = needsOf(policies)
   const evaluation = new Evaluation(policies, nowMs, watch === undefined ? {} : { watch })
   const indexes = await readIndexes(session, repositoryId, needs, signal)
+  // What was told by rules that are gone is to be taken back.
+  const hasNotices = policies.some(({ rules }) => rules.some(({ notice }) => notice !== undefined)) || (await hasNoticesByRule(session, repositoryId))
   const fingerprints = new Column(uint32)
   let count = 0
   for (let after = 0; ; ) {
     signal?.throwIfAborted()
     const rows = await factWindow(session, { repositoryId, after, limit: windowSize })
     if (rows.length === 0) break
-    for (const facts of await factsOf(session, repositoryId, rows, needs, indexes)) {
+    for (const facts of await factsOf(session, repositoryId, rows, needs, { ...indexes, hasNotices })) {
       evaluation.add(facts)
       fingerprints.reserve(count)
       fingerprints.values[count] = fingerprintOf(facts)
@@ -140,7 +143,7 @@ async function factsOf(
   repositoryId: number,
   rows: readonly FactRow[],
   needs: Needs,
-  indexes: IndexFacts,
+  indexes: IndexFacts & { readonly hasNotices: boolean },
 ): Promise<ImageFacts[]> {
   const span: Span = { repositoryId, from: rows[0]!.id, to: rows.at(-1)!.id }
   const tags = new Map<number, TagFact[]>()
@@ -153,6 +156,7 @@ async function factsOf(
   const pulls = byId(needs.pulls || needs.uses ? await pullsOfWindow(session, span) : [], ({ lastPulledAt }) => lastPulledAt)
   const uses = byId(needs.uses ? await usesOfWindow(session, span) : [], ({ lastUsedAt }) => lastUsedAt)
   const configs = byId(needs.classes ? await configTypesOfWindow(session, span) : [], ({ mediaType }) => mediaType)
+  const notices = byId(indexes.hasNotices ? await noticesOfWindow(session, span) : [], noticeOf)
   const subjects = await livingSubjects(session, repositoryId, rows)
   const described = needs.labels || needs.annotations ? await descriptionsOf(session, span, rows) : undefined
   const unread: Description = { labels: {}, annotations: {}, isUnread: true }
@@ -183,6 +187,7 @@ async function factsOf(
       labels: description?.labels,
       annotations: description?.annotations,
       isUnread: description?.isUnread,
+      notice: notices.get(row.id),
       // An index in the archive needs none of what it lists to be pulled: what else is active may follow it.
       isPartOfUnit: (row.storageClass === 'active' ? indexes.listedInUse : indexes.listed).has(row.id) || (row.subject !== null && subjects.has(digestFromBytes(row.subject))),
     }
@@ -229,6 +234,10 @@ async function livingSubjects(session: Session, repositoryId: number, rows: read
 
 function byId<Row extends { readonly manifestId: number }, Value>(rows: readonly Row[], valueOf: (row: Row) => Value): Map<number, Value> {
   return new Map(rows.map((row) => [row.manifestId, valueOf(row)]))
+}
+
+function noticeOf({ ruleAction, ruleUntil, since }: NoticeRow): NonNullable<ImageFacts['notice']> {
+  return { action: ruleAction === null ? undefined : (ruleAction as Action), since, until: ruleUntil ?? undefined }
 }
 
 function later(one: number | undefined, other: number | undefined): number | undefined {

@@ -64,8 +64,8 @@ async function work(job: Exclude<JobMessage, { readonly kind: 'taken' | 'stop' |
 
 async function evaluate(id: number, reader: Session, request: EvaluationRequest, signal: AbortSignal): Promise<void> {
   const parts = await evaluateParts(reader, request, signal)
-  const { ids, flags, expiredBy, transitionedBy, keptBy } = parts.decided.columns
-  const buffers = [ids, flags, expiredBy, transitionedBy, keptBy, parts.fingerprints].map(({ buffer }) => buffer as ArrayBuffer)
+  const { ids, flags, expiredBy, transitionedBy, keptBy, announcedBy, announcements } = parts.decided.columns
+  const buffers = [ids, flags, expiredBy, transitionedBy, keptBy, announcedBy, announcements, parts.fingerprints].map(({ buffer }) => buffer as ArrayBuffer)
   port!.postMessage({ kind: 'evaluated', id, parts } satisfies JobAnswer, buffers)
 }
 

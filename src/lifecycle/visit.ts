@@ -6,20 +6,15 @@ import { vetoText } from '../registry/protection/index.ts'
 import { findLifecycleState, findPolicyVersion } from '../storage/metadata/stores/lifecycle-policy-store.ts'
 import { findRun, lastTagChangeOf, listRuns, openRuns, type RunRow } from '../storage/metadata/stores/lifecycle-run-store.ts'
 import { findRepositoryRowById, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
-import {
-  applyLifecycle,
-  beginRun,
-  cancelledMs,
-  finishLifecycle,
-  noteRun,
-  type DecidedImage,
-  type EvaluatedState,
-} from './commands/runs.ts'
+import type { DecidedImage, EvaluatedState } from './commands/decided-images.ts'
+import { giveNotice, type AnnouncedImage } from './commands/notices.ts'
+import { applyLifecycle, beginRun, cancelledMs, finishLifecycle, noteRun } from './commands/runs.ts'
 import { askVetoes } from './commands/vetoes.ts'
 import { concernAbout, type RunCaution } from './concern.ts'
 import type { EvaluatedRepository, Evaluator, PolicyText } from './evaluator.ts'
 import { policiesSeen } from './policies-seen.ts'
 import { policiesOf, type PolicyInForce } from './policies.ts'
+import type { Decision } from './policy/index.ts'
 import { hasBegun, noSummary, summaryOf, type RunSummary } from './run-summary.ts'
 
 /** Images taken to the trash or the archive by one command: it holds the repository's lock for some tens of milliseconds. */
@@ -112,14 +107,17 @@ export class Visit {
     // An evaluation takes its time.
     if (await this.#wasCancelled()) return this.#restAfterCancelling()
     const { decisions } = evaluated
-    const dueByTime = decisions.dueAtMs ?? never
+    const again = startedAt + this.#settings.intervalMs
+    const notices = await this.#giveNotices({ policies, evaluated, seen })
+    if (notices === 'stale' && !isLast) return false
+    const dueByNotices = notices === 'stale' || notices.again ? again : notices.held ? startedAt + heldBackMs : never
+    const dueByTime = Math.min(decisions.dueAtMs ?? never, dueByNotices)
     const decidedCount = decisions.expireCount + decisions.transitionCount
     if (decidedCount === 0) {
       await this.#dropOpen(open)
       await finish(dueByTime, true)
       return true
     }
-    const again = startedAt + this.#settings.intervalMs
     const run = await this.#openRun(open, seen.policies)
     const planned = hasBegun(run.done) ? run.done : { ...noSummary, images: decidedCount }
     const vetoes = await this.#vetoes()
@@ -253,6 +251,45 @@ export class Visit {
     return previous
   }
 
+  /**
+   * Tells of what rules will do when their notice is over, and takes back what they will not do any more. That is no removal, and
+   * waits for nobody's confirmation. `again`: something was told, or came between, so that another evaluation has to look.
+   */
+  async #giveNotices({
+    policies,
+    evaluated: { decisions, ids, fingerprints },
+    seen,
+  }: Pick<Attempt, 'policies' | 'evaluated' | 'seen'>): Promise<'stale' | { readonly again: boolean; readonly held: boolean }> {
+    const { database } = this.#deps
+    let announced: AnnouncedImage[] = []
+    let withdrawn: number[] = []
+    const outcome = { again: false, held: false }
+    const flush = async (): Promise<'stale' | undefined> => {
+      if (announced.length + withdrawn.length === 0) return undefined
+      this.#signal.throwIfAborted()
+      const { isStale, told, changed, held } = await database.execute(giveNotice, { ...seen, repositoryId: this.#repository.id, announced, withdrawn }, this.#context())
+      if (isStale) return 'stale'
+      outcome.again ||= told + changed > 0
+      outcome.held ||= held > 0
+      announced = []
+      withdrawn = []
+      return undefined
+    }
+    let row = 0
+    for (const decision of decisions.announced()) {
+      if (decision.isTold) continue
+      while (ids[row] !== decision.manifestId) row += 1
+      const { notice } = ruleOf(policies, decision)
+      announced.push({ ...decided(policies, decision, fingerprints[row]!), noticeMs: undefined, notice: notice! })
+      if (announced.length === imagesPerCommand && (await flush()) === 'stale') return 'stale'
+    }
+    for (const manifestId of decisions.withdrawn()) {
+      withdrawn.push(manifestId)
+      if (announced.length + withdrawn.length >= imagesPerCommand && (await flush()) === 'stale') return 'stale'
+    }
+    return (await flush()) ?? outcome
+  }
+
   /** Takes what was decided to the trash or the archive. `stale`: what was evaluated is not so any more, and has to be evaluated anew. */
   async #apply(
     run: OpenRun,
@@ -279,9 +316,9 @@ export class Visit {
     }
     // Decisions come in the order in which the images were read.
     let row = 0
-    for (const { manifestId, action, policy, rule } of decisions) {
-      while (ids[row] !== manifestId) row += 1
-      images.push({ manifestId, fingerprint: fingerprints[row]!, action, rule: `rule ${rule} of the policy of ${policies[policy]!.from}` })
+    for (const decision of decisions) {
+      while (ids[row] !== decision.manifestId) row += 1
+      images.push(decided(policies, decision, fingerprints[row]!))
       if (images.length < imagesPerCommand) continue
       const flushed = await flush()
       if (flushed !== 'done') return flushed
@@ -289,4 +326,14 @@ export class Visit {
     const flushed = await flush()
     return flushed === 'done' ? { changed, failed } : flushed
   }
+}
+
+function ruleOf(policies: readonly PolicyInForce[], { policy, rule }: Decision) {
+  return policies[policy]!.compiled.rules.find(({ number }) => number === rule)!
+}
+
+function decided(policies: readonly PolicyInForce[], decision: Decision, fingerprint: number): DecidedImage {
+  const { manifestId, action, policy, rule } = decision
+  const noticeMs = ruleOf(policies, decision).notice?.ms
+  return { manifestId, fingerprint, action, rule: `rule ${rule} of the policy of ${policies[policy]!.from}`, noticeMs }
 }

@@ -8,7 +8,15 @@ export type RetirementState = 'deprecated' | 'blocked'
 
 /** What becomes of a retired image at a time that was told beforehand. */
 export interface RetirementStep {
-  readonly state: 'blocked' | 'trashed'
+  readonly state: 'blocked' | 'archived' | 'trashed'
+  readonly at: number
+}
+
+/** What a rule will do to an image when its notice is over, if it still wants that then. */
+export interface AnnouncedRemoval {
+  /** The rule in words, with whose policy it is of. */
+  readonly rule: string
+  readonly action: 'expire' | 'transition'
   readonly at: number
 }
 
@@ -23,6 +31,8 @@ export interface Retirement {
   readonly postponed: string | undefined
   readonly changedAt: number
   readonly changedBy: string
+  /** The rule that announced it; undefined: somebody did by hand. */
+  readonly rule: string | undefined
 }
 
 export interface NewRetirement {
@@ -48,11 +58,18 @@ export function toRetirement(code: number, row: RetirementRow): Retirement {
     state: retirementState(code),
     reason: row.reason,
     replacedBy: row.replaced_by ?? undefined,
-    steps: JSON.parse(row.steps) as RetirementStep[],
+    steps: [...(JSON.parse(row.steps) as RetirementStep[]), ...announcedStep(row)],
     postponed: row.postponed ?? undefined,
     changedAt: row.changed_at,
     changedBy: row.changed_by,
+    rule: row.rule ?? undefined,
   }
+}
+
+/** Kept apart from the steps that are taken at their time, come what may: the rule is asked again. */
+function announcedStep({ rule_action: action, rule_until: until }: RetirementRow): RetirementStep[] {
+  if (action === null || until === null) return []
+  return [{ state: action === 'expire' ? 'trashed' : 'archived', at: until }]
 }
 
 /** What whoever pulls the image is told, without a full stop. */

@@ -134,6 +134,8 @@ it('refuses steps that are past or in no order, and what is not there, and chang
   expect(past.stderr).toContain('InvalidParameterException')
   const disordered = await image('retire', `${repository}:${tag}`, '--reason', 'r', '--block-at', '2099-02-01', '--delete-at', '2099-01-01')
   expect(disordered.stderr).toContain('InvalidParameterException')
+  const afterTheEnd = await image('retire', `${repository}:${tag}`, '--reason', 'r', '--archive-at', '2099-02-01', '--delete-at', '2099-01-01')
+  expect(afterTheEnd.stderr).toContain('DEPRECATED, BLOCKED, ARCHIVED, TRASHED')
   const absent = await image('retire', `${repository}:nothing`, '--reason', 'r')
   expect(absent.stderr).toContain('ImageNotFoundException')
   expect(JSON.parse(await done('describe', `${repository}:${tag}`, '--json'))).not.toHaveProperty('retirement')

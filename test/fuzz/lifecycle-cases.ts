@@ -56,6 +56,7 @@ const imageDetails = fc.record({
   isPartOfUnit: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   labels: labelMaps,
   annotations: labelMaps,
+  notice: sometimes(fc.record({ action: fc.constantFrom('expire' as const, 'transition' as const, undefined), since: ages, lasts: fc.oneof(ages, fc.constantFrom(dayMs, 2 * dayMs)) })),
   isUnread: fc.oneof({ weight: 6, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
 })
 
@@ -77,7 +78,12 @@ function imageOf(manifestId: number, details: typeof imageDetails extends Arbitr
     labels: details.labels,
     annotations: details.annotations,
     isUnread: details.isUnread,
+    notice: details.notice && noticeOf(details.notice),
   }
+}
+
+function noticeOf({ action, since, lasts }: { action: 'expire' | 'transition' | undefined; since: number; lasts: number }): ImageFacts['notice'] {
+  return { action, since: nowMs - since, until: action === undefined ? undefined : nowMs - since + lasts }
 }
 
 /** In an order that has nothing to do with their ids. */
@@ -138,6 +144,7 @@ const retentionMembers = fc.record({
   age: maybe(fc.constantFrom('1d', '2d', '3d', '24h', '36h', '1w')),
   since: maybe(fc.constantFrom('pushed', 'tagged', 'pulled', 'used', 'archived')),
   count: maybe(counts),
+  notice: maybe(fc.constantFrom('1d', '2d', '12h')),
   by: maybe(fc.constantFrom('pushed', 'tagged', 'pulled', 'used', 'version')),
   per: maybe(fc.constantFrom('major' as const, 'minor' as const, 'pattern' as const)),
 })
@@ -174,6 +181,7 @@ const retentionRules = retentionMembers.map((drawn): Omit<ModelRetentionRule, 'n
     [action === 'keep' ? 'newest' : 'exceptNewest']: count,
     by,
     per,
+    notice: action === 'keep' ? undefined : drawn.notice,
   }
   return JSON.parse(JSON.stringify(members)) as Omit<ModelRetentionRule, 'name'>
 })

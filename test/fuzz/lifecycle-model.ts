@@ -43,6 +43,7 @@ export interface ModelRetentionRule {
   readonly exceptNewest?: number
   readonly by?: string
   readonly per?: 'major' | 'minor' | 'pattern'
+  readonly notice?: string
 }
 
 export type ModelPolicy =
@@ -60,12 +61,18 @@ export interface ModelOutcome {
   readonly decisions: readonly ModelDecision[]
   /** What ECR's rules would do to images that an index lists, or that refer to another. */
   readonly blocked: readonly ModelDecision[]
+  /** What rules will do when their notice is over, and whether whoever pulls the image has been told all of it. */
+  readonly announced: readonly (ModelDecision & { readonly isTold: boolean })[]
+  /** Images of which something was told that is not to come. */
+  readonly withdrawn: readonly number[]
 }
 
 interface Wish {
   readonly action: 'expire' | 'transition' | 'keep'
   readonly policy: number
   readonly rule: number
+  /** How long it has to be told before. */
+  readonly noticeMs?: number | undefined
 }
 
 export function evaluateByModel(policies: readonly ModelPolicy[], images: readonly ImageFacts[], nowMs: number): ModelOutcome {
@@ -76,16 +83,28 @@ export function evaluateByModel(policies: readonly ModelPolicy[], images: readon
   })
   const decisions: ModelDecision[] = []
   const blocked: ModelDecision[] = []
+  const announced: (ModelDecision & { isTold: boolean })[] = []
+  const withdrawn: number[] = []
   for (const image of images) {
-    const all = wishes.get(image)!
-    if (all.some(({ action }) => action === 'keep')) continue
-    const wish = all.find(({ action }) => action === 'expire') ?? all.find(({ action }) => action === 'transition')
+    const all = wishes.get(image)!.some(({ action }) => action === 'keep') ? [] : wishes.get(image)!
+    // Of rules that give notice of the same the first one counts.
+    const waiting = (['expire', 'transition'] as const).flatMap((action) => all.filter((each) => each.action === action && each.noticeMs !== undefined).slice(0, 1))
+    const isOver = (each: Wish): boolean => noticeEnd(image, each) <= nowMs
+    const now = [...all.filter(({ noticeMs }) => noticeMs === undefined), ...waiting.filter(isOver)]
+    const wish = now.find(({ action }) => action === 'expire') ?? now.find(({ action }) => action === 'transition')
+    const coming = wish?.action === 'expire' ? undefined : waiting.find((each) => !isOver(each) && (each.action === 'expire' || wish === undefined))
+    if (coming !== undefined) {
+      const isTold = image.notice !== undefined && (image.notice.action === undefined || noticeEnd(image, coming) === image.notice.until)
+      announced.push({ manifestId: image.manifestId, action: coming.action as 'expire' | 'transition', policy: coming.policy, rule: coming.rule, isTold })
+    } else if (image.notice?.action !== undefined && (image.isPartOfUnit || image.notice.action !== wish?.action)) {
+      withdrawn.push(image.manifestId)
+    }
     if (wish === undefined) continue
     const decision = { manifestId: image.manifestId, action: wish.action as 'expire' | 'transition', policy: wish.policy, rule: wish.rule }
     if (image.isPartOfUnit) blocked.push(decision)
     else decisions.push(decision)
   }
-  return { decisions, blocked }
+  return { decisions, blocked, announced, withdrawn }
 }
 
 function ecrWishes(rules: readonly ModelEcrRule[], policy: number, images: readonly ImageFacts[], nowMs: number, wishes: Map<ImageFacts, Wish[]>): void {
@@ -160,8 +179,14 @@ function retentionWishes(rule: ModelRetentionRule, number: number, policy: numbe
       if (duration !== undefined && !isOld) continue
       if (count !== undefined && newest.has(image)) continue
     }
-    wishes.get(image)!.push({ action: ({ delete: 'expire', archive: 'transition', keep: 'keep' } as const)[rule.action], policy, rule: number })
+    wishes.get(image)!.push({ action: ({ delete: 'expire', archive: 'transition', keep: 'keep' } as const)[rule.action], policy, rule: number, noticeMs: rule.notice === undefined ? undefined : durationMs(rule.notice) })
   }
+}
+
+/** Never, where the image was told nothing, or something else. */
+function noticeEnd({ notice }: ImageFacts, { action, noticeMs }: Wish): number {
+  if (notice === undefined || (notice.action !== undefined && notice.action !== action)) return Infinity
+  return Math.max(notice.since + noticeMs!, notice.until ?? 0)
 }
 
 function matchesAll({ tagMatch, action }: ModelRetentionRule): boolean {

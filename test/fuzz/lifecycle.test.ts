@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { Evaluation, parseEcrPolicy, parseRetentionPolicy, type Decision } from '../../src/lifecycle/policy/index.ts'
+import { Evaluation, parseEcrPolicy, parseRetentionPolicy, type Decision, type Decisions } from '../../src/lifecycle/policy/index.ts'
 import { fuzzBudget, saveFailure } from './budget.ts'
 import { lifecycleCases, nowMs, type LifecycleCase } from './lifecycle-cases.ts'
 import { evaluateByModel, type ModelPolicy } from './lifecycle-model.ts'
@@ -19,6 +19,10 @@ function sorted(decisions: Iterable<Decision>): readonly Decision[] {
   return [...decisions].sort((a, b) => a.manifestId - b.manifestId)
 }
 
+function all(decisions: Decisions): unknown {
+  return [sorted(decisions), sorted(decisions.announced()), [...decisions.withdrawn()]]
+}
+
 function evaluated({ policies, images }: LifecycleCase, atMs = nowMs) {
   const evaluation = new Evaluation(policies.map(compiled), atMs, { watch: new Set(images.map(({ manifestId }) => manifestId)) })
   for (const image of images) evaluation.add(image)
@@ -28,17 +32,23 @@ function evaluated({ policies, images }: LifecycleCase, atMs = nowMs) {
 test(`decide as the documentation says, of ${caseCount} random policies and sets of images (seed ${seed})`, { timeout: 60_000 + caseCount * 10 }, () => {
   let acted = 0
   let kept = 0
+  let announced = 0
   const property = fc.property(lifecycleCases, (example) => {
     const decisions = evaluated(example)
     const model = evaluateByModel(example.policies, example.images, nowMs)
     expect(sorted(decisions)).toEqual(sorted(model.decisions))
     expect(sorted(decisions.blocked())).toEqual(sorted(model.blocked))
+    expect(sorted(decisions.announced())).toEqual(sorted(model.announced))
+    expect([...decisions.withdrawn()].sort()).toEqual([...model.withdrawn].sort())
+    announced += model.announced.length
     expect(decisions.expireCount + decisions.transitionCount).toBe(model.decisions.length)
     acted += model.decisions.length
     const actions = new Map(model.decisions.map(({ manifestId, action }) => [manifestId, action]))
     for (const { manifestId } of example.images) {
       const { action, verdicts, text } = decisions.why(manifestId)!
       expect(action, text).toBe(actions.get(manifestId) ?? 'none')
+      const isAnnounced = model.announced.some((each) => each.manifestId === manifestId)
+      expect(verdicts.filter(({ outcome }) => outcome === 'announces'), text).toHaveLength(isAnnounced ? 1 : 0)
       if (verdicts.some(({ outcome }) => outcome === 'keeps')) {
         kept++
         expect(action).toBe('none')
@@ -49,9 +59,9 @@ test(`decide as the documentation says, of ${caseCount} random policies and sets
     const { dueAtMs } = decisions
     if (dueAtMs !== undefined) {
       expect(dueAtMs).toBeGreaterThan(nowMs)
-      expect(sorted(evaluated(example, dueAtMs - 1))).toEqual(sorted(decisions))
+      expect(all(evaluated(example, dueAtMs - 1))).toEqual(all(decisions))
     } else {
-      expect(sorted(evaluated(example, nowMs + 10 * 365 * 86_400_000))).toEqual(sorted(decisions))
+      expect(all(evaluated(example, nowMs + 10 * 365 * 86_400_000))).toEqual(all(decisions))
     }
   })
   const result = fc.check(property, { numRuns: caseCount, seed, endOnFailure: false })
@@ -62,4 +72,5 @@ test(`decide as the documentation says, of ${caseCount} random policies and sets
   // The cases say something: images go, and images are kept.
   expect(acted).toBeGreaterThan(caseCount / 2)
   expect(kept).toBeGreaterThan(caseCount / 20)
+  expect(announced).toBeGreaterThan(caseCount / 20)
 })

@@ -40,6 +40,12 @@ describe.each(databases)('previews of policies, on %s', (kind) => {
     expect(await world.retention.list(world.fixture.context, { limit: 10 })).toMatchObject({ items: [] })
   })
 
+  it('tell what would go when its notice is over', async () => {
+    const seen = await preview({ text: policyOf({ ...deleteAged, notice: '30d' }), against: policyOf({ ...deleteAged, tags: ['dev-*'] }) })
+    expect(seen).toMatchObject({ before: { images: 1 }, after: { images: 2 }, deleted: { images: 1 }, spared: { images: 0 } })
+    expect(seen.changes).toMatchObject([{ digest: digests.release, change: 'deleted', ruleName: 'aged', isAfterNotice: true }])
+  })
+
   it('tell the difference of two policies', async () => {
     const seen = await preview({ text: policyOf(deleteAged, keepReleases), against: policyOf(deleteAged) })
     expect(seen).toMatchObject({ before: { images: 2 }, after: { images: 1 }, deleted: { images: 0 }, spared: { images: 1 } })

@@ -170,6 +170,27 @@ describe.each(databases)('the retirement of images on %s', (kind) => {
     expect(await steps().look()).toBe(0)
   })
 
+  it('archives at its time, what was archived before then too, and goes on to the next step', async () => {
+    await push(images.one!, 'v1')
+    await push(images.two!, 'v2')
+    const start = fixture.clock.now()
+    const later = [{ state: 'archived', at: start + dayMs }, { state: 'trashed', at: start + 2 * dayMs }] as const
+    for (const tag of ['v1', 'v2']) await retire(tag, { ...deprecated, steps: later })
+    expect((await pull('v1')).notice).toContain(`it will be archived at ${new Date(start + dayMs).toISOString()}; it will be deleted at`)
+    await fixture.registry.updateStorageClass(fixture.context, name, { tag: parseTag('v2') }, 'ARCHIVE')
+
+    fixture.clock.advance(dayMs)
+    await steps().look()
+
+    for (const tag of ['v1', 'v2']) {
+      expect((await state(tag)).image.status).toBe('ARCHIVED')
+      expect((await state(tag)).retirement).toMatchObject({ state: 'deprecated', steps: [{ state: 'trashed' }] })
+    }
+    fixture.clock.advance(dayMs)
+    await steps().look()
+    await expect(state('v1')).rejects.toMatchObject({ code: 'manifest-unknown' })
+  })
+
   it('neither blocks nor removes a part of an index that another index has come to need', async () => {
     await push(images.index!, 'latest')
     const start = fixture.clock.now()

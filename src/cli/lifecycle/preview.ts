@@ -38,6 +38,8 @@ interface Preview {
     readonly change: 'DELETED' | 'SPARED'
     readonly rule: string
     readonly policy: string
+    /** Whoever pulls it is told first. */
+    readonly afterNotice?: true
   }[]
 }
 
@@ -93,8 +95,8 @@ function previewText(previews: readonly Preview[]): string {
     [repositoryName, ...[imageCount, before.imageCount, after.imageCount, deleted.imageCount, spared.imageCount].map(String), sizeText(deleted.imageSizeInBytes)],
   )
   const changes = previews.flatMap(({ repositoryName, changes: of }) =>
-    of.map(({ change, imageDigest, imageTags, imagePushedAt, rule, policy }) => [
-      change === 'DELETED' ? '- goes' : '+ stays',
+    of.map(({ change, imageDigest, imageTags, imagePushedAt, rule, policy, afterNotice }) => [
+      change !== 'DELETED' ? '+ stays' : afterNotice === true ? '- goes after notice' : '- goes',
       `${repositoryName}@${imageDigest.slice(0, 19)}`,
       imageTags.join(' '),
       isoTime(imagePushedAt).slice(0, 10),

@@ -11,23 +11,18 @@ import {
   finishEvaluation,
   giveEvaluationBack,
   planEvaluation,
-  policiesInForce,
   restEvaluation,
 } from '../../storage/metadata/stores/lifecycle-policy-store.ts'
-import { activityOf } from '../../storage/metadata/stores/lifecycle-facts.ts'
-import { cancelRun, confirmRun, findRun, forgetOldRuns, insertRun, tagsHaveChanged, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
+import { cancelRun, confirmRun, findRun, forgetOldRuns, insertRun, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
 import type { ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { findRetirement, unretireImage } from '../../storage/metadata/stores/retirement-store.ts'
 import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts'
-import { tagsOf } from '../../storage/metadata/stores/image-kin.ts'
-import { livingParentsOf, livingSubjectsOf, manifestsById } from '../../storage/metadata/stores/unit-store.ts'
 import { lockRepositoryRowById } from '../../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes } from '../../values/index.ts'
 import { lifecycleError } from '../errors.ts'
-import { fingerprintOf } from '../fingerprint.ts'
-import { policiesSeen } from '../policies-seen.ts'
+import { isOutdated, unchangedImages, withoutHolders, type DecidedImage, type EvaluatedState } from './decided-images.ts'
 import { hasBegun, noSummary, summaryOf, type LifecycleFailure } from '../run-summary.ts'
-import type { Action, ImageFacts } from '../policy/index.ts'
 
 export const claimLifecycle = defineCommand({
   name: 'claim-lifecycle',
@@ -133,29 +128,6 @@ export function runUnknown(id: string) {
   return lifecycleError('run-unknown', `There is no lifecycle run ${id} in this registry.`, { runId: id })
 }
 
-/** An image that a rule decided about, and what the decision rested on. */
-export interface DecidedImage {
-  readonly manifestId: number
-  readonly fingerprint: number
-  readonly action: Action
-  readonly rule: string
-}
-
-/** What an evaluation saw of a repository beside its images: when that is otherwise, it counts no more. */
-export interface EvaluatedState {
-  /** As `policiesSeen` has them. */
-  readonly policies: string
-  readonly lastTagChange: number
-  readonly lostCount: number
-  /** Images with higher numbers came later. */
-  readonly newestId: number
-  /** Some rule counts images, or asks since when they have their tags: then it matters what became of the others. */
-  readonly othersMatter: boolean
-  /** Which times are in the fingerprints. */
-  readonly pullsMatter: boolean
-  readonly usesMatter: boolean
-}
-
 export interface ApplyInput extends EvaluatedState {
   readonly repositoryId: number
   readonly runId: string
@@ -195,7 +167,7 @@ export const applyLifecycle = defineCommand({
     // It shares the registry's row, which whoever changes a policy of a prefix or of the registry has alone.
     const guards = await openVetoes(tx, repository, context.nowMs, { mode: 'automatic' })
     if (await isOutdated(tx, repository, input)) return { ...nothingDone, isStale: true }
-    const { unchanged, changed } = await unchangedImages(tx, repository, input)
+    const { unchanged, changed } = await unchangedImages(tx, repository, context.nowMs, input)
     const failures: LifecycleFailure[] = []
     const free = await withoutHolders(tx, unchanged, failures)
     const vetoes = await guards.ofManifests(free.map(({ row }) => row.id))
@@ -244,12 +216,6 @@ async function addToRun(tx: Session, { runId, batch, images }: ApplyInput, outco
   await updateRun(tx, { id: runId, status: 'applying', concern: null, summary: JSON.stringify(summary), trashBatch, finishedAt: null })
 }
 
-interface Candidate {
-  readonly row: ManifestRow
-  readonly action: Action
-  readonly rule: string
-}
-
 async function trashOne(
   tx: Session,
   repository: RepositoryRow,
@@ -260,6 +226,7 @@ async function trashOne(
   context: CommandContext,
 ): Promise<number> {
   const unit = await collectUnit(tx, row)
+  await endNotice(tx, row)
   const cause = { action: policyExecution, runId }
   const trashed = await trashUnit(tx, repository, unit, { batch, retentionMs, cause }, suspicions, context)
   await recordEvent(tx, context, repository.id, 'Stowage Lifecycle Action', {
@@ -283,6 +250,7 @@ async function archiveOne(
   context: CommandContext,
 ): Promise<number> {
   const unit = await collectUnit(tx, row, 'archive')
+  await endNotice(tx, row)
   await archiveUnit(tx, repository, unit, suspicions, context)
   await recordEvent(tx, context, repository.id, 'Stowage Lifecycle Action', {
     'repository-name': repository.name,
@@ -295,61 +263,9 @@ async function archiveOne(
   return unit.length
 }
 
-/** Whether a repository is not what an evaluation saw any more. What a run did itself is in what it says it saw. */
-async function isOutdated(tx: Session, repository: RepositoryRow, { batch, ...seen }: EvaluatedState & { readonly batch: string }): Promise<boolean> {
-  if (policiesSeen(await policiesInForce(tx, repository)) !== seen.policies) return true
-  if (!seen.othersMatter) return false
-  return repository.lost_count !== seen.lostCount || (await tagsHaveChanged(tx, { repositoryId: repository.id, batch, ...seen }))
-}
-
-/** Those that are still what the decision was about. */
-async function unchangedImages(
-  tx: Session,
-  repository: RepositoryRow,
-  { images, pullsMatter, usesMatter }: Pick<ApplyInput, 'images' | 'pullsMatter' | 'usesMatter'>,
-): Promise<{ unchanged: Candidate[]; changed: number }> {
-  const ids = images.map(({ manifestId }) => manifestId)
-  const rows = new Map((await manifestsById(tx, ids)).map((row) => [row.id, row]))
-  const tags = Map.groupBy(await tagsOf(tx, ids), ({ id }) => id)
-  const activity = new Map((pullsMatter ? await activityOf(tx, repository, ids, { uses: usesMatter }) : []).map((row) => [row.id, row]))
-  const unchanged: Candidate[] = []
-  for (const { manifestId, fingerprint, action, rule } of images) {
-    const row = rows.get(manifestId)
-    if (row?.trashed_at !== null) continue
-    const isSame =
-      fingerprintOf({
-        tags: (tags.get(manifestId) ?? []).map(({ tag }) => ({ name: tag, taggedAt: 0 })),
-        storageClass: row.storage_class as ImageFacts['storageClass'],
-        pushedAt: row.pushed_at,
-        lastActivatedAt: row.last_activated_at ?? undefined,
-        lastPulledAt: activity.get(manifestId)?.lastPulledAt ?? undefined,
-        lastUsedAt: activity.get(manifestId)?.lastUsedAt ?? undefined,
-      }) === fingerprint
-    if (isSame) unchanged.push({ row, action, rule })
-  }
-  return { unchanged, changed: images.length - unchanged.length }
-}
-
-/** Those that are no part of another image by now; the others fail as ECR has them fail. */
-async function withoutHolders(tx: Session, candidates: readonly Candidate[], failures: LifecycleFailure[]): Promise<Candidate[]> {
-  const ids = candidates.map(({ row }) => row.id)
-  const listed = new Set<number>()
-  const listedInUse = new Set<number>()
-  for (const { child, parentClass } of await livingParentsOf(tx, ids)) {
-    listed.add(child)
-    if (parentClass !== 'archived') listedInUse.add(child)
-  }
-  const referring = await livingSubjectsOf(tx, ids)
-  return candidates.filter(({ row, action }) => {
-    // What is archived already needs no part of it to be pulled.
-    const isListed = (action === 'expire' ? listed : listedInUse).has(row.id)
-    const subjectClass = referring.get(row.id)
-    if (!isListed && (subjectClass === undefined || (action === 'transition' && subjectClass === 'archived'))) return true
-    failures.push({
-      imageDigest: digestFromBytes(row.digest),
-      failureCode: 'ImageReferencedByManifestList',
-      failureReason: isListed ? 'Requested image referenced by manifest list' : 'The image refers to another, and goes with that',
-    })
-    return false
-  })
+/** What a rule announced has come: if the image comes back, it is given notice anew. */
+async function endNotice(tx: Session, { id, retirement }: ManifestRow): Promise<void> {
+  if (retirement === 0) return
+  const row = await findRetirement(tx, id)
+  if (row?.image_id === id && row.rule !== null) await unretireImage(tx, id)
 }

@@ -32,3 +32,9 @@ export const float64 = (length: number): Float64Array => new Float64Array(length
 export const uint32 = (length: number): Uint32Array => new Uint32Array(length)
 export const uint16 = (length: number): Uint16Array => new Uint16Array(length)
 export const uint8 = (length: number): Uint8Array => new Uint8Array(length)
+
+/** Notes a place in a column unless a lower one stands there. */
+export function markFirst(column: Uint16Array, row: number, place: number): void {
+  const before = column[row]!
+  if (before === 0 || place < before) column[row] = place
+}

@@ -20,6 +20,8 @@ export interface CompiledRule {
   readonly age: AgeCondition | undefined
   /** `expire` and `transition`: the image must be beyond the newest. `keep`: it must be among them. */
   readonly newest: CountCondition | undefined
+  /** What has to be told to whoever pulls an image, and for how long, before the rule removes it; undefined: nothing. */
+  readonly notice: NoticeCondition | undefined
   /** The selection in words, such as `untagged images`. */
   readonly what: string
 }
@@ -29,6 +31,16 @@ export interface AgeCondition {
   readonly ms: number
   /** As it is written, such as `30 days`. */
   readonly words: string
+}
+
+export interface NoticeCondition {
+  readonly ms: number
+  /** As it is written, such as `30 days`. */
+  readonly words: string
+  /** For so long at the end the image is blocked for new deployments. */
+  readonly blockMs: number | undefined
+  /** What pullers are told; undefined: which rule it is. */
+  readonly reason: string | undefined
 }
 
 export interface CountCondition {

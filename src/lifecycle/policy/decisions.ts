@@ -26,12 +26,21 @@ export interface RuleCount {
 export interface DecidedColumns {
   readonly size: number
   readonly ids: Float64Array
-  /** 1: part of another's unit. */
+  /** `partFlag`: part of another's unit. */
   readonly flags: Uint8Array
   readonly expiredBy: Uint16Array
   readonly transitionedBy: Uint16Array
   readonly keptBy: Uint16Array
+  /** The rule that will act when its notice is over. Empty where no rule gives notice and no image was given any. */
+  readonly announcedBy: Uint16Array
+  /** As `Announcement` has them; empty likewise. */
+  readonly announcements: Uint8Array
 }
+
+export const partFlag = 1
+
+/** What is to be told, or taken back, of a row's end. */
+export const announcement = { none: 0, tell: 1, told: 2, withdraw: 3 } as const
 
 /** A watched image, and its rank (from 0) among those that a rule counts, by the rule's place. */
 export interface WatchedImage {
@@ -120,12 +129,44 @@ export class Decisions implements Iterable<Decision> {
     }
   }
 
+  /** Images on which a rule will act when its notice is over, and what has been told of them so far: nothing, too little, or enough. */
+  *announced(): IterableIterator<Decision & { readonly isTold: boolean }> {
+    const { announcements, announcedBy } = this.#columns
+    for (const [row, state] of announcements.entries()) {
+      const isTold = state === announcement.told
+      if (announcedBy[row] !== 0) yield { ...this.#decision(row, announcedBy[row]!), isTold }
+    }
+  }
+
+  /** Images that go, now or when a notice is over. */
+  *deletions(): IterableIterator<Decision & { readonly isAfterNotice: boolean }> {
+    const { size, announcedBy } = this.#columns
+    for (let row = 0; row < size; row++) {
+      if (this.#isPart(row)) continue
+      const acting = this.#acting(row)
+      if (acting > 0 && this.#places[acting - 1]!.action === 'expire') yield { ...this.#decision(row, acting), isAfterNotice: false }
+      else if ((announcedBy[row] ?? 0) > 0 && this.#places[announcedBy[row]! - 1]!.action === 'expire') yield { ...this.#decision(row, announcedBy[row]!), isAfterNotice: true }
+    }
+  }
+
+  /** Images of which a rule told something that is not to come any more. */
+  *withdrawn(): IterableIterator<number> {
+    const { announcements, ids } = this.#columns
+    for (const [row, state] of announcements.entries()) if (state === announcement.withdraw) yield ids[row]!
+  }
+
   /** Every rule's verdict on an image in plain words; undefined for one that was not watched, or not added. */
   why(manifestId: number): Explanation | undefined {
     const watched = this.#watched.get(manifestId)
     if (watched === undefined) return undefined
     const { row, image, ranks } = watched
-    return explainImage(this.#policies, this.#nowMs, { image, ranks, actingPlace: this.#acting(row), keptByPlace: this.#columns.keptBy[row]! })
+    return explainImage(this.#policies, this.#nowMs, {
+      image,
+      ranks,
+      actingPlace: this.#acting(row),
+      announcingPlace: this.#columns.announcedBy[row] ?? 0,
+      keptByPlace: this.#columns.keptBy[row]!,
+    })
   }
 
   /** The place of the rule that acts on a row; 0 for none. */
@@ -135,7 +176,7 @@ export class Decisions implements Iterable<Decision> {
   }
 
   #isPart(row: number): boolean {
-    return this.#columns.flags[row] === 1
+    return this.#columns.flags[row] === partFlag
   }
 
   #decision(row: number, place: number): Decision {

@@ -135,6 +135,7 @@ function compileRule({ rulePriority, selection, action }: EcrRule): CompiledRule
       countType === 'imageCountMoreThan'
         ? { count: countNumber, by: 'pushed', versionOf: undefined, groupOf: undefined, per: undefined }
         : undefined,
+    notice: undefined,
     what: selectionWords(selection),
   }
 }

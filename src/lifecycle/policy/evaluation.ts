@@ -1,13 +1,12 @@
-import { Column, float64, uint16, uint32, uint8 } from './columns.ts'
+import { Column, float64, markFirst, uint16, uint32, uint8 } from './columns.ts'
 import type { CompiledPolicy, CompiledRule, CountCondition } from './compiled.ts'
 import { CountedRule } from './counted-rule.ts'
-import { Decisions, type DecidedColumns, type WatchedImage } from './decisions.ts'
+import { Decisions, partFlag, type DecidedColumns, type WatchedImage } from './decisions.ts'
 import { timeOf, type Clock, type ImageFacts } from './image-facts.ts'
+import { Notices } from './notices.ts'
 
 /** What fits in the columns that name a rule; 0 is none. */
 const maxRules = 65_534
-
-const partFlag = 1
 
 export interface EvaluationOptions {
   /** Images of which `why` will be asked: their facts are kept. */
@@ -30,7 +29,8 @@ interface PlacedRule {
  *
  * ECR's rules: an image belongs to the first rule, by priority, whose selection takes it in, and only that rule acts on it;
  * later ones count it. Amazon ECR user guide, "Lifecycle policy evaluation rules". Rules of a retention policy have no order:
- * what one keeps stays, whatever any rule of any policy says; otherwise deletion goes before the archive. An image that is part
+ * what one keeps stays, whatever any rule of any policy says; otherwise deletion goes before the archive. A rule that gives
+ * notice acts when that is over. An image that is part
  * of another's unit is counted by ECR's rules and unknown to those of retention policies; neither acts on it.
  *
  * Images of the same time are ordered by their ids, higher as younger.
@@ -48,6 +48,7 @@ export class Evaluation {
   readonly #expiredBy = new Column(uint16)
   readonly #transitionedBy = new Column(uint16)
   readonly #keptBy = new Column(uint16)
+  readonly #notices: Notices
   /** Of each clock that orders images. */
   readonly #times: ReadonlyMap<Clock, Column<Float64Array>>
   /** A bit for each counting rule: it counts the image; and it may decide about it. */
@@ -73,6 +74,7 @@ export class Evaluation {
       }),
     )
     if (place > maxRules) throw new RangeError(`${place} rules are more than one evaluation can hold.`)
+    this.#notices = new Notices(this.#rules.flat(), nowMs)
     this.#counted = counted
     this.#words = Math.ceil(counted.length / 32)
     this.#counts = new Column(uint32, this.#words)
@@ -87,6 +89,7 @@ export class Evaluation {
     this.#reserve(row)
     this.#ids.values[row] = image.manifestId
     if (image.isPartOfUnit) this.#flags.values[row] = partFlag
+    this.#notices.add(image, row)
     for (const [clock, column] of this.#times) column.values[row] = timeOf(image, clock) ?? image.pushedAt
     for (const [index, rules] of this.#rules.entries()) {
       if (this.#policies[index]!.grammar === 'ecr') this.#addToEcr(rules, image, row)
@@ -156,9 +159,8 @@ export class Evaluation {
 
   /** Notes what a rule wants of an image; of two rules the one at the lower place. */
   #mark({ rule, place }: PlacedRule, row: number): void {
-    const column = this.#columnOf(rule.action).values
-    const before = column[row]!
-    if (before === 0 || place < before) column[row] = place
+    if (rule.notice === undefined || rule.action === 'keep') markFirst(this.#columnOf(rule.action).values, row, place)
+    else this.#notices.mark(rule.action, row, place)
   }
 
   #columnOf(action: CompiledRule['action']): Column<Uint16Array> {
@@ -183,6 +185,14 @@ export class Evaluation {
         this.#decideCounted([placed], placed.counted!.order(youngestFirst), watchedRows)
       }
     }
+    const { announcedBy, announcements } = this.#notices.serve({
+      size: this.#size,
+      flags: this.#flags.values,
+      keptBy: this.#keptBy.values,
+      expiredBy: this.#expiredBy.values,
+      transitionedBy: this.#transitionedBy.values,
+    })
+    this.#dueAtMs = Math.min(this.#dueAtMs, this.#notices.dueAtMs)
     const columns: DecidedColumns = {
       size: this.#size,
       ids: this.#ids.values.subarray(0, this.#size),
@@ -190,6 +200,8 @@ export class Evaluation {
       expiredBy: this.#expiredBy.values.subarray(0, this.#size),
       transitionedBy: this.#transitionedBy.values.subarray(0, this.#size),
       keptBy: this.#keptBy.values.subarray(0, this.#size),
+      announcedBy,
+      announcements,
     }
     const dueAtMs = this.#dueAtMs === Number.POSITIVE_INFINITY ? undefined : this.#dueAtMs
     return new Decisions(this.#policies, this.#nowMs, columns, dueAtMs, this.#watched)

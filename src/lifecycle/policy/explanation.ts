@@ -5,6 +5,7 @@ import { clockWords, newestWords } from './rule-words.ts'
 /**
  * What one rule says about one image:
  * - `acts`: the image goes by this rule.
+ * - `announces`: it goes by this rule when its notice is over.
  * - `keeps`: it stays because of this rule.
  * - `overruled`: the rule would act, but another keeps the image or acts on it.
  * - `blocked`: the rule would act, but the image is part of another's unit.
@@ -12,7 +13,7 @@ import { clockWords, newestWords } from './rule-words.ts'
  * - `counts`: an earlier rule decides about the image; this one only counts it.
  * - `apart`: the rule is not about the image.
  */
-export type VerdictOutcome = 'acts' | 'keeps' | 'overruled' | 'blocked' | 'waits' | 'counts' | 'apart'
+export type VerdictOutcome = 'acts' | 'announces' | 'keeps' | 'overruled' | 'blocked' | 'waits' | 'counts' | 'apart'
 
 export interface RuleVerdict {
   /** The policy's place in the list that was evaluated, from 0. */
@@ -40,6 +41,7 @@ export interface ExplainedImage {
   /** The image's rank, from 0, among those that a rule counts, by the rule's place. */
   readonly ranks: ReadonlyMap<number, number>
   readonly actingPlace: number
+  readonly announcingPlace: number
   readonly keptByPlace: number
 }
 
@@ -81,7 +83,7 @@ function verdict(
   place: number,
   claimedBy: CompiledRule | undefined,
   nowMs: number,
-  { image, ranks, actingPlace, keptByPlace }: ExplainedImage,
+  { image, ranks, actingPlace, announcingPlace, keptByPlace }: ExplainedImage,
   names: readonly string[],
 ): Pick<RuleVerdict, 'outcome' | 'atMs' | 'text'> {
   const name = capital(rule.name)
@@ -115,8 +117,19 @@ function verdict(
     return { outcome: 'blocked', atMs: undefined, text: `${name} would ${would} it, but it is part of another image, and goes only with that.` }
   }
   if (place === actingPlace) return { outcome: 'acts', atMs: undefined, text: `${name} ${would}s it: ${because}.` }
-  const stronger = keptByPlace > 0 ? `${names[keptByPlace]!} keeps it` : `${names[actingPlace]!} acts on it`
+  if (place === announcingPlace) {
+    const atMs = endOfNotice(rule, image)
+    const when = atMs === undefined ? `with a notice of ${rule.notice!.words} that is yet to be given` : `after ${timeWords(atMs)}, as whoever pulls it is told`
+    return { outcome: 'announces', atMs, text: `${name} will ${would} it ${when}: ${because}.` }
+  }
+  const stronger = keptByPlace > 0 ? `${names[keptByPlace]!} keeps it` : `${names[actingPlace || announcingPlace]!} ${actingPlace > 0 ? 'acts on it' : 'has announced its end'}`
   return { outcome: 'overruled', atMs: undefined, text: `${name} would ${would} it, but ${stronger}.` }
+}
+
+/** When the notice that an image has been given by or for the rule is over; undefined: it was given none. */
+function endOfNotice({ action, notice }: CompiledRule, image: ImageFacts): number | undefined {
+  if (image.notice === undefined || (image.notice.action !== undefined && image.notice.action !== action)) return undefined
+  return Math.max(image.notice.since + notice!.ms, image.notice.until ?? 0)
 }
 
 function wishOf(rule: CompiledRule, image: ImageFacts, rank: number | undefined, nowMs: number): Wish {
@@ -164,6 +177,7 @@ function summary(verdicts: readonly RuleVerdict[]): Explanation {
   }
   const decisive =
     verdicts.find(({ outcome }) => outcome === 'keeps') ??
+    verdicts.find(({ outcome }) => outcome === 'announces') ??
     verdicts.find(({ outcome }) => outcome === 'blocked') ??
     firstWaiting(verdicts) ??
     verdicts.find(({ outcome, action }) => outcome === 'waits' && action !== 'keep')

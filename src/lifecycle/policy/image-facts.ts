@@ -31,6 +31,16 @@ export interface ImageFacts {
   readonly annotations?: Readonly<Record<string, string>> | undefined
   /** Labels and annotations are not known, whatever stands there: rules that keep by them keep it, others leave it alone. */
   readonly isUnread?: boolean | undefined
+  readonly notice?: NoticeFact | undefined
+}
+
+/** What whoever pulls an image has been told of its end, since when (milliseconds since 1970). */
+export interface NoticeFact {
+  /** What a rule will do to it; undefined: somebody retired it by hand, which is notice of everything. */
+  readonly action: 'expire' | 'transition' | undefined
+  readonly since: number
+  /** When a rule will do it, as it was told. */
+  readonly until: number | undefined
 }
 
 /** What a policy asks of images, so that a reader fetches nothing else. */

@@ -44,6 +44,9 @@ export interface RetentionRule {
   readonly olderThan: Duration | undefined
   readonly youngerThan: Duration | undefined
   readonly since: Clock | undefined
+  readonly notice: Duration | undefined
+  readonly blockFor: Duration | undefined
+  readonly reason: string | undefined
   readonly newest: number | undefined
   readonly exceptNewest: number | undefined
   readonly by: (typeof orders)[number] | undefined
@@ -86,6 +89,9 @@ const members = {
   olderThan: readDuration,
   youngerThan: readDuration,
   since: oneOf(clocks),
+  notice: readDuration,
+  blockFor: readDuration,
+  reason: readReason,
   newest: readCount,
   exceptNewest: readCount,
   by: oneOf(orders),
@@ -155,6 +161,12 @@ function readName(value: unknown): string | Problem {
 
 function readText(value: unknown): string | Problem {
   return typeof value === 'string' && value !== '' && value.length <= maxPatternLength ? value : new Problem(`a text of 1 to ${maxPatternLength} characters`)
+}
+
+/** Shown to whoever pulls, in one line of a header. */
+function readReason(value: unknown): string | Problem {
+  const text = readText(value)
+  return typeof text === 'string' && /\p{Cc}/u.test(text) ? new Problem('a text in one line') : text
 }
 
 /** Saying `false` could be taken for the opposite of `true`, and means nothing. */

@@ -23,8 +23,8 @@ function tagged(manifestId: number, pushedDaysAgo: number, ...tags: readonly str
 }
 
 describe('the examples of docs/reference/retention-policy.md', () => {
-  test('are ten', () => {
-    expect(examples).toHaveLength(10)
+  test('are eleven', () => {
+    expect(examples).toHaveLength(11)
   })
 
   test('previews: an image that is a release too stays', () => {
@@ -82,6 +82,15 @@ describe('the examples of docs/reference/retention-policy.md', () => {
     expect(removed('unwanted', images)).toEqual({ 1: 'expire by 1', 4: 'expire by 1' })
   })
 
+  test('releases: with notice, and the newest five stay', () => {
+    const told = (since: number, until: number): ImageFacts['notice'] => ({ action: 'expire', since: nowMs - since * dayMs, until: nowMs - until * dayMs })
+    const old = [{ ...tagged(1, 410, 'v1'), notice: told(31, 1) }, { ...tagged(2, 400, 'v2'), notice: told(29, -1) }, tagged(3, 390, 'v3')]
+    const images = [...old, ...Array.from({ length: 5 }, (_, index) => tagged(4 + index, 380, `v${4 + index}`))]
+    const policy = [...examples.filter(({ rules: [rule] }) => rule!.notice !== undefined)]
+    expect(policy).toMatchObject([{ rules: [{ notice: { words: '30 days', blockMs: 7 * dayMs, reason: 'older than a year' } }] }])
+    expect(outcome(policy, images)).toEqual({ 1: 'expire by 1' })
+  })
+
   test('caches', () => {
     const images = [image(1, { pushedDaysAgo: 8, artifactClass: 'cache' }), image(2, { pushedDaysAgo: 8 })]
     expect(removed('caches', images)).toEqual({ 1: 'expire by 1' })
@@ -132,6 +141,11 @@ describe('is refused', () => {
     [{ rules: [{ ...rule, tags: ['/(a/'] }] }, /cannot be read: a "\(" has no "\)"/u],
     [{ rules: [{ ...rule, tags: [] }] }, /a list of 1 to 50/u],
     [{ rules: [{ ...rule, versions: '>>1' }] }, /wrong "versions"/u],
+    [{ rules: [{ name: 'a', action: 'keep', newest: 3, notice: '3d' }] }, /gives no "notice"/u],
+    [{ rules: [{ ...rule, blockFor: '3d' }] }, /"blockFor" without "notice"/u],
+    [{ rules: [{ ...rule, notice: '3d', blockFor: '4d' }] }, /longer than its "notice"/u],
+    [{ rules: [{ ...rule, reason: 'old' }] }, /nobody would be told/u],
+    [{ rules: [{ ...rule, notice: '3d', reason: 'old\nand more' }] }, /in one line/u],
     [{ rules: [{ ...rule, labels: {} }] }, /an object of names/u],
     [{ rules: [{ ...rule, classes: ['images'] }] }, /image, index, cache/u],
     [{ rules: Array.from({ length: 101 }, (_, index) => ({ ...rule, name: `r${index}` })) }, /it may have 100/u],

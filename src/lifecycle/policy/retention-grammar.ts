@@ -54,6 +54,7 @@ function compileRule(rule: RetentionRule, index: number): CompiledRule {
     sparingTag: sparingTag(rule, tags),
     age: age === undefined ? undefined : { clock: rule.since ?? 'pushed', ms: age.ms, words: age.words },
     newest: countCondition(rule, tags),
+    notice: rule.notice && { ...rule.notice, blockMs: rule.blockFor?.ms, reason: rule.reason },
     what: selectionWords(rule),
   }
 }
@@ -67,6 +68,7 @@ function checkSense(rule: RetentionRule, where: string): void {
   if (action === 'keep') {
     if (olderThan !== undefined) refuse('keeps, and so has "youngerThan", not "olderThan"')
     if (exceptNewest !== undefined) refuse('keeps, and so has "newest", not "exceptNewest"')
+    if (rule.notice !== undefined) refuse('keeps, and so gives no "notice"')
   } else {
     if (youngerThan !== undefined) refuse('removes, and so has "olderThan", not "youngerThan"')
     if (newest !== undefined) refuse('removes, and so has "exceptNewest", not "newest"')
@@ -74,6 +76,9 @@ function checkSense(rule: RetentionRule, where: string): void {
       refuse('says neither "olderThan" nor "exceptNewest": it would remove every image as soon as it is pushed')
     }
   }
+  if (rule.blockFor !== undefined && rule.notice === undefined) refuse('has "blockFor" without "notice"')
+  if (rule.reason !== undefined && rule.notice === undefined) refuse('has a "reason" without "notice": nobody would be told it')
+  if ((rule.blockFor?.ms ?? 0) > (rule.notice?.ms ?? 0)) refuse('has a "blockFor" that is longer than its "notice"')
   const isCounting = newest !== undefined || exceptNewest !== undefined
   if (rule.since !== undefined && olderThan === undefined && youngerThan === undefined) refuse('has "since" without an age')
   if (rule.by !== undefined && !isCounting) refuse('has "by" without a count')

@@ -2,7 +2,7 @@ import type { CompiledRule, CountCondition } from './compiled.ts'
 import type { Clock } from './image-facts.ts'
 
 /** The rule as a sentence without its subject, such as `deletes untagged images pushed more than 30 days ago`. */
-export function ruleWords({ action, what, age, newest }: CompiledRule): string {
+export function ruleWords({ action, what, age, newest, notice }: CompiledRule): string {
   if (action === 'keep') {
     const young = age === undefined ? '' : ` ${clockWords[age.clock]} within the last ${age.words}`
     if (newest === undefined) return `keeps ${what}${young}`
@@ -10,8 +10,9 @@ export function ruleWords({ action, what, age, newest }: CompiledRule): string {
   }
   const verb = action === 'expire' ? 'deletes' : 'archives'
   const old = age === undefined ? '' : ` ${clockWords[age.clock]} more than ${age.words} ago`
-  if (newest === undefined) return `${verb} ${what}${old}`
-  return `${verb} ${what}, but for ${newestWords(newest)}${age === undefined ? '' : `, when they were${old}`}`
+  const told = notice === undefined ? '' : `, with a notice of ${notice.words}`
+  if (newest === undefined) return `${verb} ${what}${old}${told}`
+  return `${verb} ${what}, but for ${newestWords(newest)}${age === undefined ? '' : `, when they were${old}`}${told}`
 }
 
 export function newestWords({ count, by, per }: CountCondition): string {

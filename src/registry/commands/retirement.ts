@@ -10,16 +10,18 @@ import {
   retireManifest,
   setRetirementState,
   unretireImage,
+  type RetirementRow,
 } from '../../storage/metadata/stores/retirement-store.ts'
 import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts'
 import { findTag, tagsOfManifest } from '../../storage/metadata/stores/tag-store.ts'
 import { livingChildrenOf } from '../../storage/metadata/stores/unit-store.ts'
 import { digestFromBytes, type Digest, type Tag } from '../../values/index.ts'
+import { archiveUnit } from '../archive.ts'
 import { audit, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { collectUnit } from '../image-unit.ts'
 import { findVetoes, vetoText } from '../protection/index.ts'
-import { retirementCode, toRetirement, type NewRetirement, type Retirement, type RetirementStep } from '../retirement-states.ts'
+import { retirementCode, toRetirement, type AnnouncedRemoval, type NewRetirement, type Retirement, type RetirementStep } from '../retirement-states.ts'
 import { trashUnit } from '../trash.ts'
 
 interface SetInput {
@@ -39,32 +41,50 @@ export const setImageRetirement = defineCommand({
   async run(tx, { name, image: wanted, retirement }: SetInput, context): Promise<{ digest: Digest; retirement: Retirement | undefined }> {
     const repository = await lockRepository(tx, context, name)
     const image = await livingImage(tx, repository, wanted)
-    const digest = digestFromBytes(image.digest)
-    await unretireImage(tx, image.id)
-    let set: Retirement | undefined
-    if (retirement !== undefined) {
-      for (const member of await withOwnChildren(tx, image)) {
-        const isNamed = member.id === image.id
-        await retireManifest(tx, retirementCode(retirement.state), {
-          manifest_id: member.id,
-          image_id: image.id,
-          reason: retirement.reason,
-          replaced_by: retirement.replacedBy ?? null,
-          steps: JSON.stringify(isNamed ? retirement.steps : []),
-          due_at: isNamed ? (retirement.steps[0]?.at ?? null) : null,
-          postponed: null,
-          changed_at: context.nowMs,
-          changed_by: context.actorArn,
-        })
-      }
-      const row = await findRetirement(tx, image.id)
-      if (row === undefined) throw new Error('the image was just retired and is not')
-      set = toRetirement(retirementCode(retirement.state), row)
-    }
-    await tell(tx, repository, digest, await tagsOfManifest(tx, image.id), set, context)
-    return { digest, retirement: set }
+    return { digest: digestFromBytes(image.digest), retirement: await retire(tx, repository, image, retirement, context) }
   },
 })
+
+/**
+ * Retires an image with what it alone lists, or without `retirement` takes that back, and tells of it. With `announced` a rule
+ * does so, which will remove the image at a time that no step is for. The caller holds the repository's lock.
+ */
+export async function retire(
+  tx: Session,
+  repository: RepositoryRow,
+  image: ManifestRow,
+  retirement: (NewRetirement & { readonly since?: number; readonly announced?: AnnouncedRemoval }) | undefined,
+  context: CommandContext,
+): Promise<Retirement | undefined> {
+  await unretireImage(tx, image.id)
+  let set: Retirement | undefined
+  if (retirement !== undefined) {
+    const { state, reason, replacedBy, steps, since, announced } = retirement
+    for (const member of await withOwnChildren(tx, image)) {
+      const isNamed = member.id === image.id
+      await retireManifest(tx, retirementCode(state), {
+        manifest_id: member.id,
+        image_id: image.id,
+        reason,
+        replaced_by: replacedBy ?? null,
+        steps: JSON.stringify(isNamed ? steps : []),
+        due_at: isNamed ? (steps[0]?.at ?? null) : null,
+        postponed: null,
+        changed_at: since ?? context.nowMs,
+        changed_by: context.actorArn,
+        rule: announced?.rule ?? null,
+        rule_action: announced?.action ?? null,
+        rule_until: announced?.at ?? null,
+        rule_repository_id: announced === undefined ? null : repository.id,
+      })
+    }
+    const row = await findRetirement(tx, image.id)
+    if (row === undefined) throw new Error('the image was just retired and is not')
+    set = toRetirement(retirementCode(state), row)
+  }
+  await tell(tx, repository, digestFromBytes(image.digest), await tagsOfManifest(tx, image.id), set, context)
+  return set
+}
 
 /** What came of looking at a step that was due. */
 export type StepOutcome =
@@ -77,8 +97,9 @@ export type StepOutcome =
 const retryMs = 60 * 60 * 1000
 
 /**
- * Takes the step of an image's retirement that is due: blocks it, or puts it into the trash with its unit. It waits, and says
- * why, while a living index lists the image, and with the trash while anything else forbids it. Safe to run twice, and beside others that do the same.
+ * Takes the step of an image's retirement that is due: blocks it, or puts it into the archive or the trash with its unit. It
+ * waits, and says why, while a living index lists the image, and with the archive and the trash while anything else forbids it.
+ * Safe to run twice, and beside others that do the same.
  */
 export const takeRetirementStep = defineCommand({
   name: 'take-retirement-step',
@@ -101,14 +122,21 @@ export const takeRetirementStep = defineCommand({
     if (step.state === 'blocked') {
       await setRetirementState(tx, image.id, retirementCode('blocked'))
       await planRetirement(tx, taken)
-      await tell(tx, repository, input.digest, await tagsOfManifest(tx, image.id), toRetirement(retirementCode('blocked'), { ...row, ...taken }), context)
+      await tell(tx, repository, input.digest, await tagsOfManifest(tx, image.id), toRetirement(retirementCode('blocked'), { ...row, ...rowOf(taken) }), context)
       return { kind: 'taken', state: 'blocked' }
     }
-    const unit = await collectUnit(tx, image)
+    const unit = await collectUnit(tx, image, step.state === 'archived' ? 'archive' : undefined)
     const vetoes = await findVetoes(tx, repository, unit.map(({ id }) => id), context.nowMs, { mode: 'automatic' })
     if (vetoes.size > 0) return postpone(vetoText([...vetoes.values()].flat()))
     await planRetirement(tx, taken)
     const suspicions = collectSuspicions()
+    if (step.state === 'archived') {
+      // It may have been archived by a rule or by hand meanwhile.
+      if (image.storage_class === 'active') await archiveUnit(tx, repository, unit, suspicions, context)
+      await suspicions.write(tx)
+      await tell(tx, repository, input.digest, await tagsOfManifest(tx, image.id), toRetirement(image.retirement, { ...row, ...rowOf(taken) }), context)
+      return { kind: 'taken', state: 'archived' }
+    }
     const cause = { action: 'ImageRetirement', reason: row.reason, retiredBy: row.changed_by }
     const [trashed] = await trashUnit(tx, repository, unit, { batch: input.trashBatch, retentionMs: input.retentionMs, cause }, suspicions, context)
     await suspicions.write(tx)
@@ -125,6 +153,10 @@ export const takeRetirementStep = defineCommand({
     return { kind: 'taken', state: 'trashed' }
   },
 })
+
+function rowOf({ steps, dueAt, postponed }: { steps: string; dueAt: number | null; postponed: null }): Pick<RetirementRow, 'steps' | 'due_at' | 'postponed'> {
+  return { steps, due_at: dueAt, postponed }
+}
 
 async function livingImage(tx: Session, repository: RepositoryRow, { digest, tag }: SetInput['image']): Promise<ManifestRow> {
   const target = tag === undefined ? undefined : await findTag(tx, repository.id, tag)

@@ -262,6 +262,14 @@ interface ImageRetirementTable {
   postponed: string | null
   changed_at: number
   changed_by: string
+  /** The rule that announced its end, in words. Null with what follows where somebody retired it by hand. */
+  rule: string | null
+  /** `expire` or `transition`: what the rule will do to it. */
+  rule_action: string | null
+  /** When it will do that, at the soonest. */
+  rule_until: number | null
+  /** The repository, again. */
+  rule_repository_id: number | null
 }
 
 export interface LifecycleSchema {

@@ -4,6 +4,7 @@ import { blobChecksums } from './0002-blob-checksums.ts'
 import { iam } from './0003-iam.ts'
 import { registrySettings } from './0004-registry-settings.ts'
 import { lifecycle } from './0005-lifecycle.ts'
+import { retirementByRule } from './0006-retirement-by-rule.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
@@ -14,5 +15,6 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
     '0003-iam': iam(dialect),
     '0004-registry-settings': registrySettings(dialect),
     '0005-lifecycle': lifecycle(dialect),
+    '0006-retirement-by-rule': retirementByRule(dialect),
   }
 }

@@ -20,6 +20,10 @@ const ofManifest = statement<{ manifestId: number }>()((db, p) =>
       'image.postponed',
       'image_retirement.changed_at',
       'image_retirement.changed_by',
+      'image_retirement.rule',
+      'image_retirement.rule_action',
+      'image_retirement.rule_until',
+      'image_retirement.rule_repository_id',
     ])
     .where('image_retirement.manifest_id', '=', p.manifestId),
 )
@@ -46,6 +50,10 @@ const put = statement<RetirementRow>()((db, p) =>
       postponed: p.postponed,
       changed_at: p.changed_at,
       changed_by: p.changed_by,
+      rule: p.rule,
+      rule_action: p.rule_action,
+      rule_until: p.rule_until,
+      rule_repository_id: p.rule_repository_id,
     })
     .onConflict((conflict) =>
       conflict.column('manifest_id').doUpdateSet({
@@ -57,6 +65,10 @@ const put = statement<RetirementRow>()((db, p) =>
         postponed: p.postponed,
         changed_at: p.changed_at,
         changed_by: p.changed_by,
+        rule: p.rule,
+        rule_action: p.rule_action,
+        rule_until: p.rule_until,
+        rule_repository_id: p.rule_repository_id,
       }),
     ),
 )
@@ -107,6 +119,49 @@ const setStateOfImage = statement<{ imageId: number; state: number }>()((db, p) 
 /** Moves an image, and what was retired with it, to another state. */
 export async function setRetirementState(tx: Session, imageId: number, state: number): Promise<void> {
   await tx.change(setStateOfImage, { imageId, state })
+}
+
+/** What whoever pulls an image has been told of its end: by a rule, or where that has no action by hand. */
+export interface NoticeRow {
+  readonly manifestId: number
+  readonly ruleAction: string | null
+  readonly ruleUntil: number | null
+  readonly since: number
+}
+
+const noticesOfSpan = statement<{ repositoryId: number; from: number; to: number }>()((db, p) =>
+  db
+    .selectFrom('image_retirement')
+    .innerJoin('manifest', 'manifest.id', 'image_retirement.manifest_id')
+    .select([
+      'image_retirement.manifest_id as manifestId',
+      'image_retirement.rule_action as ruleAction',
+      'image_retirement.rule_until as ruleUntil',
+      'image_retirement.changed_at as since',
+    ])
+    .where('image_retirement.manifest_id', '>=', p.from)
+    .where('image_retirement.manifest_id', '<=', p.to)
+    // What an image lists goes with it, and so the image's row alone says when.
+    .whereRef('image_retirement.image_id', '=', 'image_retirement.manifest_id')
+    .where('manifest.repository_id', '=', p.repositoryId),
+)
+
+/** The notices of a repository's images with these numbers. */
+export function noticesOfWindow(session: Session, span: { repositoryId: number; from: number; to: number }): Promise<NoticeRow[]> {
+  return session.all(noticesOfSpan, { ...span })
+}
+
+const anyByRule = statement<{ repositoryId: number }>()((db, p) =>
+  db
+    .selectFrom('image_retirement')
+    .select('manifest_id')
+    .where('rule_repository_id', '=', p.repositoryId)
+    .limit(1),
+)
+
+/** Whether a rule has given any image of a repository notice. */
+export async function hasNoticesByRule(session: Session, repositoryId: number): Promise<boolean> {
+  return (await session.first(anyByRule, { repositoryId })) !== undefined
 }
 
 export interface DueRetirement {

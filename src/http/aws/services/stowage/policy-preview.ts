@@ -65,7 +65,7 @@ function shown(repositoryName: RepositoryName, { imageCount, before, after, dele
     after: amount(after),
     deleted: amount(deleted),
     spared: amount(spared),
-    changes: changes.map(({ digest, tags, pushedAt, sizeBytes, change, ruleName, policyFrom }) => ({
+    changes: changes.map(({ digest, tags, pushedAt, sizeBytes, change, ruleName, policyFrom, isAfterNotice }) => ({
       imageDigest: digest,
       imageTags: tags,
       imagePushedAt: new Date(pushedAt),
@@ -73,6 +73,7 @@ function shown(repositoryName: RepositoryName, { imageCount, before, after, dele
       change: change.toUpperCase(),
       rule: ruleName,
       policy: policyFrom,
+      afterNotice: isAfterNotice ? true : undefined,
     })),
   }
 }

@@ -11,7 +11,7 @@ const line = simplePattern(/^[^\p{Cc}]*$/u, '[^\\p{Cc}]*')
 
 const imageId = required(structure({ imageDigest: shapes.digest, imageTag: shapes.imageTag }))
 
-const steps = list(structure({ state: required(enumeration(['BLOCKED', 'TRASHED'])), at: required(timestamp()) }), { min: 1, max: 2 })
+const steps = list(structure({ state: required(enumeration(['BLOCKED', 'ARCHIVED', 'TRASHED'])), at: required(timestamp()) }), { min: 1, max: 3 })
 
 /** What holds each is looked for. */
 const maxStatesPerPage = 100
@@ -123,6 +123,8 @@ interface Wanted {
   readonly steps?: Input<typeof steps> | undefined
 }
 
+const stepStates = { BLOCKED: 'blocked', ARCHIVED: 'archived', TRASHED: 'trashed' } as const
+
 /** Throws `parameter-invalid` for what says nothing, or says it in no order. */
 function wantedRetirement({ state, reason, replacedBy, steps: wanted = [] }: Wanted, now: number): NewRetirement | undefined {
   if (state === 'NONE') {
@@ -130,12 +132,12 @@ function wantedRetirement({ state, reason, replacedBy, steps: wanted = [] }: Wan
     return undefined
   }
   if (reason === undefined) throw parameterInvalid('reason', 'Member must not be null')
-  const order = ['DEPRECATED', 'BLOCKED', 'TRASHED']
+  const order = ['DEPRECATED', 'BLOCKED', 'ARCHIVED', 'TRASHED']
   let last = { rank: order.indexOf(state), at: now }
   for (const { state: next, at } of wanted) {
     const step = { rank: order.indexOf(next), at: at.getTime() }
     if (step.rank <= last.rank || step.at <= last.at) {
-      throw parameterInvalid('steps', 'Members must be in the order DEPRECATED, BLOCKED, TRASHED, each later than the one before and than now')
+      throw parameterInvalid('steps', 'Members must be in the order DEPRECATED, BLOCKED, ARCHIVED, TRASHED, each later than the one before and than now')
     }
     last = step
   }
@@ -143,12 +145,12 @@ function wantedRetirement({ state, reason, replacedBy, steps: wanted = [] }: Wan
     state: state === 'BLOCKED' ? 'blocked' : 'deprecated',
     reason,
     replacedBy,
-    steps: wanted.map((step) => ({ state: step.state === 'BLOCKED' ? 'blocked' : 'trashed', at: step.at.getTime() })),
+    steps: wanted.map((step) => ({ state: stepStates[step.state], at: step.at.getTime() })),
   }
 }
 
 /** As it is answered. */
-export function describeRetirement({ state, reason, replacedBy, steps: next, postponed, changedAt, changedBy }: Retirement) {
+export function describeRetirement({ state, reason, replacedBy, steps: next, postponed, changedAt, changedBy, rule }: Retirement) {
   return {
     state: state.toUpperCase(),
     reason,
@@ -157,5 +159,6 @@ export function describeRetirement({ state, reason, replacedBy, steps: next, pos
     postponed,
     changedAt: new Date(changedAt),
     changedBy,
+    rule,
   }
 }
