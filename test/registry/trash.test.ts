@@ -192,6 +192,21 @@ describe.each(databases)('the trash on %s', (kind) => {
     await push(images.three!, 'again')
 
     expect(await there()).toEqual(['three', 'signature-of-three'])
+    expect((await batches())[0]).toMatchObject({ imageCount: 0, tagCount: 0, restoredAt: fixture.clock.now() })
+  })
+
+  it('counts an image that is pushed again as one that has left its batch', async () => {
+    await push(images.one!, 'one')
+    await push(images.one!, 'first')
+    await push(images.three!, 'three')
+    await fixture.registry.deleteImages(fixture.context, name, [{ digest: images.one!.digest }, { digest: images.three!.digest }])
+
+    await push(images.one!, 'again')
+
+    const shown = async () => (await fixture.registry.listTrash(fixture.context, name, { limit: 10 })).items
+    expect(await shown()).toMatchObject([{ imageCount: 1, tagCount: 1 }])
+    await push(images.three!, 'three')
+    expect(await shown()).toEqual([])
   })
 
   it('does not give back an image whose bytes are gone, nor the index that lists it', async () => {

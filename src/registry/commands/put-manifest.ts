@@ -17,6 +17,7 @@ import {
 import { addRepositoryBytes, contentBytes, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions, suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { countTagsOfManifest, findTag, putTag, type TagTarget } from '../../storage/metadata/stores/tag-store.ts'
+import { leaveTrashBatch, tagsHeldInTrash } from '../../storage/metadata/stores/trash-store.ts'
 import { digestToBytes, type Digest } from '../../values/index.ts'
 import { activateUnit } from '../archive.ts'
 import { audit, imageEvent, lockRepository } from '../change.ts'
@@ -145,7 +146,10 @@ async function hold(
   await rewriteManifest(tx, existing.id, row, checked.edges)
   await mendPayload(tx, existing.id, input.bytes)
   if (isTrashed) {
+    const { length: tags } = await tagsHeldInTrash(tx, existing.id)
     await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
+    const left = { images: 1, tags, now: context.nowMs, by: context.actorArn }
+    if (existing.trash_batch !== null) await leaveTrashBatch(tx, { id: existing.trash_batch, ...left })
     await restoreCompanions(tx, { ...repository, ...room }, existing, input.limits, context)
   }
   return { id: existing.id, mediaType, artifactType, mayBeArchived: true }
