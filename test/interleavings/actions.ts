@@ -17,8 +17,11 @@ export interface Scene {
   /** The name of the source that says what runs. */
   readonly source: string
   readonly nextSnapshot: () => number
-  readonly isAboutPolicies: boolean
+  readonly theme: Theme
 }
+
+/** What happens most in a history, so that it meets itself: of anything at all each thing happens too seldom. */
+export type Theme = 'policies' | 'collection' | 'anything'
 
 /** Something a client or the server does: chosen and filled in before the history begins, so that a seed says it all. */
 export interface Action {
@@ -253,7 +256,7 @@ export function pull(repository: RepositoryName, image: KnownImage): Action {
 }
 
 /** Batches of the trash that can still be brought back, of the catalogue's repositories. */
-export async function batchesInTrash(world: World, catalogue: Catalogue): Promise<string[]> {
+export async function batchesInTrash(world: World, catalogue: Pick<Catalogue, 'repositories'>): Promise<string[]> {
   const { reader } = world.fixture.database
   const rows = await reader.query(
     reader.builder
@@ -324,11 +327,42 @@ export function moveToArchive(): Action {
   }
 }
 
-/** Garbage collection, as the server does it now and then. */
-export function collect(): Action {
+/** Garbage collection, as the server does it now and then; or another server with the same database. */
+export function collect(which: 'collector' | 'otherCollector' = 'collector'): Action {
   return {
-    says: 'collect garbage',
-    run: ({ world }) => world.process.collector.collect(),
+    says: which === 'collector' ? 'collect garbage' : 'collect garbage as another server',
+    run: ({ world }) => world.process[which].collect(),
+  }
+}
+
+/** What was deleted last is to go at once, and not when its time in the trash is over. */
+export function purgeTrash(repository: RepositoryName): Action {
+  return {
+    says: `end the newest batch in the trash of ${repository}`,
+    async run({ world }) {
+      const [batch] = await batchesInTrash(world, { repositories: [repository] })
+      if (batch !== undefined) await unless([...gone, 'trash-unknown'], () => world.process.registry.purgeTrash(world.context, repository, batch))
+    },
+  }
+}
+
+/** A client deletes a blob that no image of the repository uses, whoever was told that it is there. */
+export function deleteBlob(repository: RepositoryName, { digest }: { digest: Digest }): Action {
+  return {
+    says: `delete ${digest.slice(0, 15)} from ${repository}`,
+    async run({ world, history, turns }) {
+      const removal = history.removing(repository, new Set([everything]), turns.time)
+      await unless([...gone, 'blob-unknown', 'blob-referenced'], () => world.process.registry.deleteBlob(world.context, repository, digest))
+      removal.ended = turns.time
+    },
+  }
+}
+
+/** What was stopped in the middle of an erasure is done. */
+export function finishErasures(): Action {
+  return {
+    says: 'finish erasures',
+    run: ({ world }) => world.process.erasures.finish(),
   }
 }
 
@@ -430,12 +464,12 @@ export function timePasses(hours: number): Action {
 export const spans: readonly number[] = [1, 2, 25, 25, 25, 8 * 24]
 
 /** An action that a client or the server might do, by chance. */
-export function anyAction({ catalogue, chance, source, nextSnapshot, isAboutPolicies }: Pick<Scene, 'catalogue' | 'chance' | 'source' | 'nextSnapshot' | 'isAboutPolicies'>): Action {
+export function anyAction({ catalogue, chance, source, nextSnapshot, theme }: Pick<Scene, 'catalogue' | 'chance' | 'source' | 'nextSnapshot' | 'theme'>): Action {
   const repository = chance.pick(catalogue.repositories)
   const image = chance.pick(catalogue.images)
   const tag = chance.pick(catalogue.tags)
-  // Some histories are about policies: there images, rules and what holds them back meet more often.
-  if (isAboutPolicies) {
+  if (theme === 'collection') return collectionAction(catalogue, chance)
+  if (theme === 'policies') {
     return chance.pick([
       () => push(repository, image, chance.is(0.5) ? tag : undefined, chance.pick(pushStyles)),
       () => push(repository, image, chance.is(0.5) ? tag : undefined, chance.pick(pushStyles)),
@@ -477,4 +511,41 @@ export function anyAction({ catalogue, chance, source, nextSnapshot, isAboutPoli
     () => timePasses(chance.pick(spans)),
     () => (chance.is(0.3) ? deleteRepository(repository) : pull(repository, image)),
   ])()
+}
+
+/** Of few blobs in one repository mostly: some are on their way out while others ask for them, bring them again or move them. */
+function collectionAction({ repositories, images }: Catalogue, chance: Chance): Action {
+  const repository = repositories[chance.is(0.8) ? 0 : 1]!
+  // All of them have the first layer.
+  const image = chance.pick(images.filter(({ name }) => ['one', 'three', 'signature-of-index'].includes(name)))
+  const tag = chance.is(0.5) ? 'latest' : undefined
+  return chance.pick([
+    () => push(repository, image, tag, 'ask'),
+    () => push(repository, image, tag, 'ask'),
+    () => push(repository, image, tag, 'mount'),
+    () => push(repository, image, tag, 'upload'),
+    () => uploadOnly(repository, image),
+    () => uploadOnly(repository, image),
+    () => deleteByDigest(repository, image),
+    () => deleteByDigest(repository, image),
+    () => purgeTrash(repository),
+    () => deleteBlob(repository, chance.pick(image.blobs)),
+    () => restore(chance.next()),
+    () => collect(),
+    () => collect('otherCollector'),
+    () => archive(repository, image),
+    () => activate(repository, image),
+    () => moveToArchive(),
+    () => chance.pick([() => erase(repository, image, chance.is(0.5)), () => finishErasures(), () => timePasses(1), () => deleteRepository(repository)])(),
+  ])()
+}
+
+/** What the server does by itself beside the clients of a round: what, and how often. */
+export function ownWork(theme: Theme): [name: string, work: Action, probability: number][] {
+  const collects = theme === 'collection'
+  return [
+    ['collector', collect(), collects ? 0.9 : 0.6],
+    ['other collector', collect('otherCollector'), collects ? 0.4 : 0],
+    ['archivist', moveToArchive(), 0.6],
+  ]
 }

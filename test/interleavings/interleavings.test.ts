@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { databases } from '../support/registry.ts'
-import { anyAction, collect, makeRepositories, moveToArchive, restoreEverything, spans, type Action, type Scene } from './actions.ts'
+import { anyAction, makeRepositories, ownWork, restoreEverything, spans, type Action, type Scene, type Theme } from './actions.ts'
 import { wrongIn, wrongInArchive } from './checks.ts'
 import { History } from './history.ts'
 import { catalogueOf } from './images.ts'
@@ -92,7 +92,8 @@ async function play(world: World, historySeed: number): Promise<string | undefin
   await makeRepositories({ world, catalogue })
   const source = `source-${historySeed}`
   let snapshots = 0
-  const isAboutPolicies = chance.is(0.4)
+  const theme = chance.pick<Theme>(['policies', 'collection', 'anything'])
+  story.push(`about ${theme}`)
   const nextSnapshot = (): number => (snapshots += 1)
   // Not in each: from its registration on, a source that has not reported holds everything back.
   if (chance.is(0.5)) await registerSource(world, source, catalogue.repositories)
@@ -104,7 +105,7 @@ async function play(world: World, historySeed: number): Promise<string | undefin
       turns = new Turns(chance, turns.log)
       world.goBy(turns)
     }
-    const scene: Scene = { world, catalogue, history, turns, chance, source, nextSnapshot, isAboutPolicies }
+    const scene: Scene = { world, catalogue, history, turns, chance, source, nextSnapshot, theme }
     const actors: Record<string, () => Promise<void>> = {}
     for (let actor = 0; actor < 2 + chance.below(2); actor += 1) {
       const actions: Action[] = Array.from({ length: 1 + chance.below(2) }, () => anyAction(scene))
@@ -118,8 +119,8 @@ async function play(world: World, historySeed: number): Promise<string | undefin
       }
     }
     // The server's own work goes on beside clients, most of the time.
-    for (const [name, work] of [['collector', collect()], ['archivist', moveToArchive()]] as const) {
-      if (!chance.is(0.6)) continue
+    for (const [name, work, probability] of ownWork(theme)) {
+      if (!chance.is(probability)) continue
       story.push(`${round}.${name}: ${work.says}`)
       actors[`${round}.${name}`] = () => work.run(scene)
     }
@@ -133,6 +134,6 @@ async function play(world: World, historySeed: number): Promise<string | undefin
   }
   // Not always: what nobody brings back has to be reclaimed as well.
   if (chance.is(0.5)) await restoreEverything({ world, catalogue, history })
-  const wrong = [...(await wrongInArchive(world, catalogue, history)), ...(await wrongIn(world, catalogue, history))]
+  const wrong = [...(await wrongInArchive(world, catalogue)), ...(await wrongIn(world, catalogue, history))]
   return wrong.length === 0 ? undefined : [`seed ${historySeed}, after everything was restored:`, ...wrong, 'story:', ...story, 'turns:', ...turns.log].join('\n')
 }

@@ -35,6 +35,8 @@ export interface Process {
   readonly database: MetadataDatabase
   readonly blobStore: TieredBlobStore
   readonly collector: Collector
+  /** That of another server with the same database. */
+  readonly otherCollector: Collector
   readonly archivist: Archivist
   readonly erasures: Erasures
   readonly retirementSteps: RetirementSteps
@@ -132,7 +134,8 @@ export class World {
       uploadTurns: new UploadTurns(randomUUID()),
     })
     const logger = { info: () => undefined, error: (problem: unknown) => this.problems.push(problem) }
-    const collector = new Collector({ database, blobStore, systemContext: system, clock: fixture.clock, logger, owner: randomUUID() })
+    const newCollector = () => new Collector({ database, blobStore, systemContext: system, clock: fixture.clock, logger, owner: randomUUID() })
+    const [collector, otherCollector] = [newCollector(), newCollector()]
     const archivist = new Archivist({ database, blobStore, damageWatch, ids: systemIds, clock: fixture.clock, logger, systemContext: system, owner: randomUUID() })
     const onError = (error: unknown): void => {
       this.problems.push(error)
@@ -152,7 +155,7 @@ export class World {
     )
     const protections = createProtections({ database })
     const sources = createUsageSources({ database })
-    return { registry, database, blobStore, collector, archivist, erasures, retirementSteps, policies, runner, protections, sources }
+    return { registry, database, blobStore, collector, otherCollector, archivist, erasures, retirementSteps, policies, runner, protections, sources }
   }
 }
 
