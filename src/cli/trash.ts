@@ -102,7 +102,7 @@ export async function purgeTrash(io: CommandIo, options: TrashOptions & { readon
   }
   const call = await connectToStowage(options)
   const purged = await call<object>('PurgeTrash', { repositoryName: repository, trashBatch: batch })
-  io.stdout.write(json ? jsonText(purged) : `${batch} goes with the next collection, unless something holds it (stowage hold list, stowage image describe).\n`)
+  io.stdout.write(json ? jsonText(purged) : `${batch} goes with the next collection, and no sooner than an hour after it was deleted, unless something holds it (stowage hold list, stowage image describe).\n`)
   return exitCodes.ok.code
 }
 

@@ -288,7 +288,7 @@ export const settings = z.object({
     group: 'Operation',
     form: 'days',
     description:
-      'Deleted images and repositories can be brought back for this long; their bytes stay as long. 0 keeps nothing, as ECR does.',
+      'Deleted images and repositories can be brought back for this long; their bytes stay as long. 0 keeps nothing, as ECR does, longer than the hour for which a push may count on what it was told is there.',
   }),
   restoreOnPull: flag.prefault('true').register(settingNotes, {
     env: 'STOWAGE_RESTORE_ON_PULL',

@@ -477,8 +477,8 @@ export interface Registry {
    */
   restoreTrash(context: RequestContext, batch: string, digests?: readonly Digest[]): Promise<RestoreOutcome>
   /**
-   * Ends the time of a batch in the trash before its end: the next collection takes it away for good, unless a hold, a
-   * protection or a workload forbids it. Throws `trash-unknown`.
+   * Ends the time of a batch in the trash before its end: a collection takes it away for good, once it was in the
+   * trash for as long as a promise of a blob holds, unless a hold, a protection or a workload forbids it. Throws `trash-unknown`.
    */
   purgeTrash(context: RequestContext, name: RepositoryName, batch: string): Promise<void>
   /** Changes of tags whose images stayed, of one tag or of all; the newest first. */

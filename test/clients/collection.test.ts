@@ -63,6 +63,7 @@ const push: Record<(typeof pushers)[number], () => Promise<unknown>> = {
 /** What waited for its time has waited long enough. Only while nobody pushes: who pushes is promised an hour. */
 function timePasses(): void {
   const database = new DatabaseSync(join(stowage.dataDir, 'stowage.db'), { timeout: 10_000 })
+  database.exec('update manifest set trashed_at = 1 where trashed_at is not null')
   database.exec('update review set due_at = 1')
   database.close()
 }

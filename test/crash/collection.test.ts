@@ -117,6 +117,8 @@ function imagesOf(round: number): Image[] {
 
 /** All that waits for its time has waited long enough, also for a server that will not come back. Nobody pushes meanwhile. */
 async function timePasses(): Promise<void> {
+  const longAgo = 'update manifest set trashed_at = 1 where trashed_at is not null'
+  await execute(database === undefined ? longAgo : `begin; lock table manifest in exclusive mode; ${longAgo}; commit`)
   // The whole table first: rows one by one would be waited for crosswise with a server.
   if (database !== undefined) await execute('begin; lock table review in exclusive mode; update review set due_at = 1, leased_until = 1; commit')
   else await execute('update review set due_at = 1, leased_until = 1')

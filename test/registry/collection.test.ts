@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Collector } from '../../src/gc/index.ts'
 import { commandContext } from '../../src/registry/index.ts'
+import { deleteImages } from '../../src/registry/commands/delete-images.ts'
 import { raiseClockHold } from '../../src/registry/commands/holds.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { createProtections } from '../../src/registry/protection/protections.ts'
@@ -109,6 +110,42 @@ describe.each(databases)('garbage collection on %s', (kind) => {
     await daysPass(30)
     expect(await stored(images.three!)).toEqual([true, true])
     expect((await stored(images.two!)).includes(false)).toBe(true)
+  })
+
+  it('keeps what a pusher was told is there for as long as it was promised, though its image is deleted for good', async () => {
+    const three = images.three!
+    const bare = async () =>
+      fixture.registry.putManifest(fixture.context, name, { bytes: three.bytes, declaredMediaType: three.mediaType, reference: undefined, via: 'oci' })
+    const promised = () => Promise.all(three.blobs.map(({ digest }) => fixture.registry.statBlob(fixture.context, name, digest)))
+    const withoutTrash = () =>
+      fixture.database.execute(
+        deleteImages,
+        { name, identifiers: [{ digest: three.digest }], trashBatch: randomUUID(), retentionMs: 0 },
+        commandContext(fixture.context),
+      )
+    await push(three)
+
+    await promised()
+    await withoutTrash()
+    await collector.collect()
+    fixture.clock.advance(hourMs - 1)
+    await collector.collect()
+    await bare()
+
+    await promised()
+    await remove(three)
+    await fixture.registry.purgeTrash(fixture.context, name, (await batches())[0]!.batch)
+    await collector.collect()
+    await bare()
+    await daysPass(9)
+    expect(await stored(three)).toEqual([true, true])
+
+    await withoutTrash()
+    for (let hour = 0; hour < 3; hour += 1) {
+      fixture.clock.advance(hourMs)
+      await collector.collect()
+    }
+    expect(await stored(three)).toEqual([false, false])
   })
 
   it('leaves what was restored after somebody asked for its end', async () => {

@@ -50,7 +50,7 @@ export interface Reviewed {
 }
 
 /**
- * Manifests of one repository: those whose time in the trash is over go for good, unless somebody holds them. Living ones stay,
+ * Manifests of one repository: those whose time in the trash is over (`endOfTrash`) go for good, unless somebody holds them. Living ones stay,
  * with or without a tag: only policies and people delete images.
  */
 export const reviewManifests = defineCommand({

@@ -5,7 +5,7 @@ import { audit } from '../change.ts'
 import { trashUnknown } from './restore-trash.ts'
 
 /**
- * Ends a batch's time in the trash: what holds for everything whose time is over holds for it from now on, so that the next
+ * Ends a batch's time in the trash: what holds for everything whose time is over holds for it from now on, so that a
  * collection takes it away, unless something forbids that. Throws `trash-unknown`.
  */
 export const purgeTrash = defineCommand({

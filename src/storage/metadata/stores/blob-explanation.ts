@@ -1,6 +1,7 @@
 import { digestFromBytes, digestToBytes, type Digest } from '../../../values/digest.ts'
 import type { Session } from '../session.ts'
 import { statement, type QueryBuilder } from '../statement.ts'
+import { endOfTrash } from './purge-store.ts'
 
 /*
  * Everything that keeps a blob, of all accounts: for those who run the installation.
@@ -59,7 +60,7 @@ export interface Namer {
   readonly repository: string
   readonly digest: Digest
   readonly storageClass: string
-  /** Set for one that is in the trash, itself or with its repository: when its time there is over. */
+  /** Set for one that is in the trash, itself or with its repository: when it may go. */
   readonly purgeAfter: number | null
 }
 
@@ -105,7 +106,7 @@ export async function namersOfBlob(session: Session, blob: { domainId: number; d
   const rows = living.length > 0 ? living : await session.all(trashedNamers, named)
   return rows.map(({ digest, trashedAt, purgeAfter, repositoryTrashedAt, repositoryPurgeAfter, ...row }) => {
     const ends = [
-      ...(trashedAt === null ? [] : [purgeAfter ?? trashedAt]),
+      ...(trashedAt === null ? [] : [endOfTrash({ purgeAfter, trashedAt })]),
       ...(repositoryTrashedAt === null ? [] : [repositoryPurgeAfter ?? repositoryTrashedAt]),
     ]
     return { ...row, digest: digestFromBytes(digest), purgeAfter: ends.length === 0 ? null : Math.min(...ends) }

@@ -1,7 +1,7 @@
 import { sql, type SqlBool } from 'kysely'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
-import type { ReviewKind } from './review-queue.ts'
+import { blobPromiseMs, type ReviewKind } from './review-queue.ts'
 import type { RepositoryRow } from './repository-store.ts'
 
 /*
@@ -93,7 +93,12 @@ export async function blobsGoing(session: Session, blobIds: readonly number[], u
               .where((stays) =>
                 stays.or([
                   stays.and([
-                    stays.or([stays('manifest.trashed_at', 'is', null), stays('manifest.purge_after', '>', until)]),
+                    // As `endOfTrash` has it.
+                    stays.or([
+                      stays('manifest.trashed_at', 'is', null),
+                      stays('manifest.purge_after', '>', until),
+                      stays('manifest.trashed_at', '>', until - blobPromiseMs),
+                    ]),
                     stays.or([stays('repository.trashed_at', 'is', null), stays('repository.purge_after', '>', until)]),
                   ]),
                   isOnHold,

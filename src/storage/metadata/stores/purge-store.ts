@@ -1,5 +1,6 @@
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
+import { blobPromiseMs } from './review-queue.ts'
 
 /*
  * What takes manifests away for good whose time in the trash is over; of blobs see blob-removal.ts.
@@ -15,16 +16,27 @@ export interface PurgeableRow {
   readonly purgeAfter: number
 }
 
-/** Of the manifests those that lie in the trash, with when their time is over. */
-export function trashedAmong(session: Session, repositoryId: number, ids: readonly number[]): Promise<PurgeableRow[]> {
-  return session.query(
+/** Of the manifests those that lie in the trash, with when they may go. */
+export async function trashedAmong(session: Session, repositoryId: number, ids: readonly number[]): Promise<PurgeableRow[]> {
+  const rows = await session.query(
     session.builder
       .selectFrom('manifest')
-      .select(['id', 'digest', 'trash_batch as trashBatch', (eb) => eb.fn.coalesce('purge_after', 'trashed_at').$castTo<number>().as('purgeAfter')])
+      .select(['id', 'digest', 'trash_batch as trashBatch', 'purge_after as purgeAfter', 'trashed_at as trashedAt'])
       .where('repository_id', '=', repositoryId)
       .where('id', 'in', ids)
       .where('trashed_at', 'is not', null),
   )
+  return rows.flatMap(({ purgeAfter, trashedAt, ...row }) =>
+    trashedAt === null ? [] : [{ ...row, purgeAfter: endOfTrash({ purgeAfter, trashedAt }) }],
+  )
+}
+
+/**
+ * When an image in the trash may go: when its time there is over, but not before every promise of a blob has passed that a pusher
+ * was given while the image was there. Its row is what lets such a push name a blob that the repository sees no more.
+ */
+export function endOfTrash({ purgeAfter, trashedAt }: { readonly purgeAfter: number | null; readonly trashedAt: number }): number {
+  return Math.max(purgeAfter ?? trashedAt, trashedAt + blobPromiseMs)
 }
 
 /** In the order of an index: sorted otherwise, the end of a big repository would cost the square of what is in it. */
