@@ -1,6 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Erasures } from '../../src/gc/erasures.ts'
+import { systemIds } from '../../src/internal/ids.ts'
+import { commandContext } from '../../src/registry/index.ts'
 import { createProtections } from '../../src/registry/protection/protections.ts'
 import { parseTag } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
@@ -282,6 +285,24 @@ describe.each(databases)('the archive on %s', (kind) => {
       fixture.clock.advance(24 * 60 * 60_000)
       await world.work()
     }
+    expect(await world.files(shared)).toEqual(['archive zstd'])
+  })
+
+  it('archives a layer that an erased image leaves to archived ones', async () => {
+    const shared = textLayer()
+    const name = await world.repository('left')
+    const [kept, erased] = [imageOf([shared]), imageOf([shared])]
+    await world.push(name, kept)
+    await world.push(name, erased)
+    await world.change(name, kept, 'ARCHIVE')
+    await world.work()
+    expect(await world.files(shared)).toEqual(['filesystem'])
+    const { database, blobStore, context } = fixture
+    const erasures = new Erasures({ database, blobStore, ids: systemIds, systemContext: () => commandContext(context), onError: (error) => world.problems.push(error) })
+
+    await erasures.erase(context, { name, images: [erased.digest], layers: [], everywhere: false, reason: 'a secret', overrideProtection: false, dryRun: false })
+    await world.work()
+
     expect(await world.files(shared)).toEqual(['archive zstd'])
   })
 

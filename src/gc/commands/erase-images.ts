@@ -3,6 +3,7 @@ import { registryError } from '../../registry/errors.ts'
 import { findVetoes } from '../../registry/protection/index.ts'
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
+import { findPlacedBlob } from '../../storage/metadata/stores/archive-store.ts'
 import { blobSizes, hideUnnamedBlob, isUsedElsewhere, lockBlob, usersOfBlob } from '../../storage/metadata/stores/blob-removal.ts'
 import { recordEvent, recordTagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
@@ -18,6 +19,7 @@ import {
 import { childrenOf, parentsOf, referrersOf, tagsOf } from '../../storage/metadata/stores/image-kin.ts'
 import { blobsOfManifest } from '../../storage/metadata/stores/manifest-store.ts'
 import { lowerRepositorySums, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts'
 import { leaveTrashBatch, lockRepositoryRowById, tagsHeldInTrash } from '../../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes, digestToBytes, type Digest } from '../../values/index.ts'
 import type { ErasedBlob, ErasedImage, ErasureDetail } from '../erasure-record.ts'
@@ -255,15 +257,22 @@ async function eraseIn(tx: Session, { repository, rows, erased }: RepositoryWork
   }
 }
 
-/** From now on nobody sees what nothing names any more, where it was erased; a layer without an image too. */
+/**
+ * From now on nobody sees what nothing names any more, where it was erased; a layer without an image too. What only archived
+ * images have by now follows these.
+ */
 async function hideBlobs(tx: Session, work: readonly RepositoryWork[], { everywhere }: EraseInput, context: CommandContext): Promise<void> {
   const all = new Map(work.flatMap(({ blobs }) => [...blobs]))
   const repositoryIds = everywhere ? undefined : work.map(({ repository }) => repository.id)
+  const suspicions = collectSuspicions()
   // In the order in which everybody locks blobs.
   for (const [blobId, digest] of [...all].sort(([, one], [, other]) => (one < other ? -1 : 1))) {
     if ((await lockBlob(tx, blobId)) === undefined) continue
     await hideUnnamedBlob(tx, { registryId: context.registryId, repositoryIds, blobId, digest })
+    if ((await findPlacedBlob(tx, blobId))?.belongs !== 'archive') continue
+    suspicions.add({ kind: 'placement', repositoryId: 0, subjectId: blobId, reason: 'left to the archive', now: context.nowMs, delayMs: 0 })
   }
+  await suspicions.write(tx)
 }
 
 function protectedImage(held: readonly ErasedImage[]) {
