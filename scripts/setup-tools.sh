@@ -3,7 +3,7 @@
 # clients, PostgreSQL, a TLS proxy, a peer registry. Does nothing for a program that is there.
 #
 #   scripts/setup-tools.sh [docker] [skopeo] [buildah] [postgres] [nginx] [docker-registry]
-#                          [openssl] [curl] [wrk] [strace] [faketime] [gcc]
+#                          [openssl] [curl] [wrk] [strace] [faketime] [gcc] [promtool]
 #                          [docker-credential-ecr-login]  (no argument: all of them)
 set -eu
 
@@ -21,13 +21,14 @@ package_of() {
     postgres) echo postgresql ;;
     nginx) echo nginx-light ;;
     gcc) echo gcc libc6-dev ;;
+    promtool) echo prometheus ;;
     docker-credential-ecr-login) echo amazon-ecr-credential-helper ;;
     skopeo | buildah | docker-registry | openssl | curl | wrk | strace | faketime) echo "$1" ;;
     *) echo "setup-tools.sh: no tool is called '$1'" >&2; return 1 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc docker-credential-ecr-login
+[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc promtool docker-credential-ecr-login
 packages=
 for tool in "$@"; do
   package=$(package_of "$tool")

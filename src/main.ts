@@ -7,6 +7,7 @@ import type { EdgeHandler } from './http/request-meta.ts'
 import { createHttpServer, type HttpServer, type TlsPair } from './http/server.ts'
 import { loadTlsPair, noticeExpiry, watchTlsFiles, type TlsFiles } from './http/tls.ts'
 import { systemClock, type Clock } from './internal/clock.ts'
+import type { MetricSet } from './metrics/index.ts'
 import { systemIds, type IdSource } from './internal/ids.ts'
 
 /** What the server needs of the composition root. */
@@ -15,6 +16,7 @@ export interface ServedPlatform {
   readonly layerDownload: EdgeHandler
   readonly aws: EdgeHandler
   ready(): Promise<{ ok: boolean; reason?: string }>
+  readonly metrics: MetricSet
   metricsText(): Promise<string>
   readonly rootCredential: RootCredentialNotice
   stop(): Promise<void>
@@ -129,10 +131,10 @@ function assemble(
   pair: TlsPair | undefined,
   dependencies: Dependencies,
 ): { server: HttpServer; operations: ReturnType<typeof createOperations> } {
-  const metrics = new HttpMetrics(() => server.inFlight)
+  const metrics = new HttpMetrics(platform.metrics, () => server.inFlight)
   const operations = createOperations({
     ready: () => platform.ready(),
-    metricsText: async () => `${await platform.metricsText()}\n${await metrics.text()}`,
+    metricsText: () => platform.metricsText(),
     metricsToken: config.metricsToken,
   })
   const { distribution, layerDownload, aws } = platform

@@ -10,7 +10,7 @@ import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
 import { archiveFolder } from './config/data-paths.ts'
-import { addDiskMetrics, addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addQueueMetrics, addReconcileMetrics, type PlatformMetrics } from './platform-metrics.ts'
+import { addDiskMetrics, addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addLifecycleMetrics, addQueueMetrics, addReconcileMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import { GuardWatch } from './registry/protection/guard-watch.ts'
 import type { TieredBlobStore } from './storage/blobs/index.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -127,6 +127,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
       caution: { isOn: config.lifecycleConfirmation && !config.strictEcr, maxSharePercent: 50, alwaysAllowed: 10 },
     },
   )
+  addLifecycleMetrics(metrics, lifecycleRunner.counters)
   if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
   releases.push(() => lifecycleRunner.stop())
   const collector = new Collector({

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
@@ -40,8 +41,9 @@ import type { Clock } from './internal/clock.ts'
 import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
+import { MetricSet } from './metrics/index.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
-import { addScrubMetrics, platformMetrics } from './platform-metrics.ts'
+import { addInstallationMetrics, addProcessMetrics, addScrubMetrics, platformMetrics, withCommandMetrics, withPushMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
 import { createRegistry, systemActorArn, type RegistryRef, type RequestContext } from './registry/index.ts'
@@ -82,6 +84,8 @@ export interface Platform {
   readonly layerDownload: EdgeHandler
   readonly aws: EdgeHandler
   ready(): Promise<{ readonly ok: boolean; readonly reason?: string }>
+  /** For those of the listener. */
+  readonly metrics: MetricSet
   /** In Prometheus' text format. */
   metricsText(): Promise<string>
   readonly rootCredential: {
@@ -206,7 +210,11 @@ async function build(
     },
   })
   releases.push(() => opened.close())
-  const database = fairDatabase(opened, new FairShare({ limit: 'file' in target ? commandsOfAccounts : postgresCommandsOfAccounts, perTurn: Number.POSITIVE_INFINITY }))
+  const bytesInFlight = new BytesInFlight()
+  const metrics = platformMetrics(new MetricSet(), ownVersion(), opened, bytesInFlight)
+  releases.push(addProcessMetrics(metrics))
+  const database = withCommandMetrics(metrics, fairDatabase(opened, new FairShare({ limit: 'file' in target ? commandsOfAccounts : postgresCommandsOfAccounts, perTurn: Number.POSITIVE_INFINITY })))
+  addInstallationMetrics(metrics, database, clock)
   // One made up now could not open what an earlier one has sealed.
   const keyring = sharedKeyring ?? (await openKeys(await holdsAccessKeys(database.reader)).catch(explainLostKeyring))
 
@@ -236,7 +244,6 @@ async function build(
   const { credential, ...rootCredential } = await rootCredentialOf(config, clock, ids)
   await installRootCredential({ database, keyring, context: systemContext() }, accountId, credential)
 
-  const bytesInFlight = new BytesInFlight()
   const folders = { dataDir, archiveDir: archiveFolder(config) }
   const blobStore = await openBlobStores(folders, bytesInFlight)
   releases.push(() => blobStore.close())
@@ -257,13 +264,12 @@ async function build(
     logger.error({ err: error }, 'pull times could not be written')
   })
   releases.push(() => pullClock.flush())
-  const metrics = platformMetrics(database.counters, bytesInFlight)
   const damageWatch = new DamageWatch({
     database,
     blobStore,
     systemContext,
     onDamage(notice) {
-      metrics.blobsSetAside.inc({ damage: notice.damage })
+      metrics.blobsSetAside({ damage: notice.damage }).add()
       logger.error(notice, 'the stored bytes of a blob are damaged and were set aside: push an image that has it again')
     },
   })
@@ -284,7 +290,7 @@ async function build(
     publishTurns: new FairShare({ limit: publicationsOfAccounts, perTurn: Number.POSITIVE_INFINITY }),
     uploadTurns: new UploadTurns(ids.uuid()),
   }
-  const registry = createRegistry(registryDependencies)
+  const registry = withPushMetrics(metrics, createRegistry(registryDependencies), pullClock.pulls)
 
   const expiryContext = (): RequestContext => ({
     actor: rootPrincipal(accountId, ''),
@@ -460,11 +466,17 @@ async function build(
         return { ok: false, reason: 'the metadata database does not answer' }
       }
     },
-    metricsText: () => metrics.registry.metrics(),
+    metrics: metrics.set,
+    metricsText: () => metrics.set.text(),
     rootCredential: { accessKeyId: credential.accessKeyId, ...rootCredential },
     counters: { database: database.counters, bytesInFlight },
     stop,
   }
+}
+
+/** The version in package.json. */
+function ownVersion(): string {
+  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 }
 
 /** Says at the start what would otherwise fail with the first build that logs in. */

@@ -80,7 +80,7 @@ export const units: Readonly<Record<string, Unit>> = {
   'platform-verify.ts': { layer: 5, mayImport: [...belowRules, ...rules, ...processes, 'platform.ts'] },
   // Likewise of `stowage backup` and `stowage restore`, which ends with a verification.
   'platform-backup.ts': { layer: 5, mayImport: [...belowRules, ...rules, ...processes, 'platform.ts', 'platform-verify.ts'] },
-  'main.ts': { layer: 5, mayImport: [...base, 'http', ...protocols, 'platform.ts'] },
+  'main.ts': { layer: 5, mayImport: [...base, 'metrics', 'http', ...protocols, 'platform.ts'] },
   'cli.ts': { layer: 5, mayImport: [...base, 'cli', 'platform.ts', 'main.ts'] },
   // Programs that docker and kubelets run by their names.
   'docker-credential-stowage.ts': { layer: 5, mayImport: ['cli'] },

@@ -2,6 +2,7 @@
 import { loadConfig } from '../config/index.ts'
 import { runServer, type ServedPlatform } from '../main.ts'
 import { describeFailure } from './failures.ts'
+import { MetricSet } from '../metrics/index.ts'
 import { createLogger } from './log.ts'
 
 const slow: ServedPlatform['aws'] = async (_request, response) => {
@@ -15,6 +16,7 @@ const platform: ServedPlatform = {
   layerDownload: slow,
   aws: slow,
   ready: async () => ({ ok: true }),
+  metrics: new MetricSet(),
   metricsText: async () => '',
   rootCredential: { accessKeyId: 'AKIAEXAMPLE', source: 'environment', createdNow: false },
   stop: async () => undefined,

@@ -12,11 +12,15 @@ export interface RequestMeta {
   readonly secure: boolean
   /** Milliseconds since the Unix epoch. */
   readonly startedAt: number
-  /** The rest is for the access log: a handler fills in what it learns. */
+  /** The rest is for the access log and metrics: a handler fills in what it learns. */
   actorArn?: string | undefined
   protocol?: string | undefined
   /** The operation's name at its edge, such as `PutImage` or `blob-upload-complete`. */
   operation?: string | undefined
+  /** The repository that the request names, once it is known to be a name. */
+  repository?: string | undefined
+  /** The code that the answer gives where it refuses or fails, such as `MANIFEST_UNKNOWN`. */
+  errorCode?: string | undefined
 }
 
 /**

@@ -13,7 +13,7 @@ import type { RepositoryName } from '../values/index.ts'
 import { claimLifecycle, planLifecycle, releaseLifecycle, runUnknown, settleRun } from './commands/runs.ts'
 import { spreadPolicy } from './commands/retention-policies.ts'
 import { summaryOf, type RunSummary } from './run-summary.ts'
-import { Visit, type RunnerDependencies, type RunnerSettings } from './visit.ts'
+import { newLifecycleCounters, Visit, type RunnerDependencies, type RunnerSettings } from './visit.ts'
 
 /** Whoever evaluates a repository says so this often; what nobody speaks for any longer is taken over. */
 const leaseMs = 5 * 60_000
@@ -71,6 +71,7 @@ function positionOf(after: string | undefined): RunPosition | undefined {
  * say to the trash, each image looked at again first. Of several servers with one database one works at a repository at a time.
  */
 export class LifecycleRunner {
+  readonly counters = newLifecycleCounters()
   readonly #deps: RunnerDependencies
   readonly #settings: RunnerSettings
   readonly #work: RecurringWork
@@ -157,7 +158,9 @@ export class LifecycleRunner {
         try {
           await this.#visit(id, signal)
         } catch (error) {
-          if (!signal.aborted) logger.error({ err: error, repositoryId: id }, 'the lifecycle policies of a repository could not be carried out')
+          if (signal.aborted) return
+          this.counters.runs.failed += 1
+          logger.error({ err: error, repositoryId: id }, 'the lifecycle policies of a repository could not be carried out')
         }
       }
       if (due.length < duePage) return
@@ -189,7 +192,7 @@ export class LifecycleRunner {
     let isDone = false
     try {
       const signal = AbortSignal.any([stop, lost.signal])
-      await new Visit(this.#deps, this.#settings, repository, context, signal).run()
+      await new Visit(this.#deps, this.#settings, repository, context, signal, this.counters).run()
       isDone = true
     } finally {
       clearInterval(keeping)

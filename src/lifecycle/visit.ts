@@ -26,6 +26,16 @@ const heldBackMs = 24 * 60 * 60 * 1000
 /** Where time alone changes nothing. */
 const never = Number.MAX_SAFE_INTEGER
 
+/** What runs came to since the start. */
+export interface LifecycleCounters {
+  readonly runs: Record<'done' | 'applying' | 'unconfirmed' | 'held' | 'cancelled' | 'failed', number>
+  readonly images: Record<'expired' | 'archived', number>
+}
+
+export function newLifecycleCounters(): LifecycleCounters {
+  return { runs: { done: 0, applying: 0, unconfirmed: 0, held: 0, cancelled: 0, failed: 0 }, images: { expired: 0, archived: 0 } }
+}
+
 export interface RunnerDependencies {
   readonly database: MetadataDatabase
   readonly evaluator: Evaluator
@@ -73,6 +83,7 @@ export class Visit {
   readonly #context: () => CommandContext
   readonly #signal: AbortSignal
   readonly #beganAt: number
+  readonly #counters: LifecycleCounters
 
   constructor(
     deps: RunnerDependencies,
@@ -80,7 +91,9 @@ export class Visit {
     repository: RepositoryRow,
     context: () => CommandContext,
     signal: AbortSignal,
+    counters: LifecycleCounters,
   ) {
+    this.#counters = counters
     this.#deps = deps
     this.#settings = settings
     this.#repository = repository
@@ -133,6 +146,8 @@ export class Visit {
     // What was done is in the run's row: each command has added to it.
     const summary = summaryOf(await findRun(database.reader, this.#repository.registry_id, run.id))
     const isDone = outcome !== 'stale'
+    this.#counters.images.expired += summary.expired - run.done.expired
+    this.#counters.images.archived += summary.archived - run.done.archived
     if (!(await this.#note(run.id, isDone ? 'done' : 'applying', null, summary, isDone))) return this.#restAfterCancelling()
     if (!isDone || outcome.changed > 0) await finish(again, true)
     // What somebody holds is not asked about every hour.
@@ -202,11 +217,13 @@ export class Visit {
   }
 
   /** False: somebody has ended the run meanwhile. */
-  #note(id: string, status: string, concern: string | null, summary: RunSummary, isOver = false): Promise<boolean> {
+  async #note(id: string, status: keyof LifecycleCounters['runs'], concern: string | null, summary: RunSummary, isOver = false): Promise<boolean> {
     const { id: repositoryId, name: repositoryName } = this.#repository
     const trashBatch = summary.expired > 0 ? id : null
     const input = { id, status, concern, summary: JSON.stringify(summary), trashBatch, isOver, repositoryId, repositoryName }
-    return this.#deps.database.execute(noteRun, input, this.#context())
+    const isNoted = await this.#deps.database.execute(noteRun, input, this.#context())
+    if (isNoted) this.#counters.runs[status] += 1
+    return isNoted
   }
 
   /** Whether somebody has ended the repository's run since this visit began. */

@@ -30,6 +30,7 @@ export class PullClock {
   #waitingCount = 0
   /** Of the access keys at work: found out once for each. */
   readonly #principals = new WeakMap<Principal, { readonly name: string | undefined }>()
+  readonly #pulls = new Map<string, number>()
   #timer: NodeJS.Timeout | undefined
   #flushing: Promise<void> = Promise.resolve()
 
@@ -39,7 +40,13 @@ export class PullClock {
     this.#onError = onError
   }
 
-  record({ registry, actor, clock }: RequestContext, manifestId: number): void {
+  /** How many there were since the start, by protocol. */
+  get pulls(): ReadonlyMap<string, number> {
+    return this.#pulls
+  }
+
+  record({ registry, actor, clock, protocol }: RequestContext, manifestId: number): void {
+    this.#pulls.set(protocol, (this.#pulls.get(protocol) ?? 0) + 1)
     const atMs = clock.now()
     const { pulls } = this.#waitingOf(registry.id, actor)
     const pull = pulls.get(manifestId)

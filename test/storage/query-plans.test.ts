@@ -132,6 +132,7 @@ function recordingDatabase(file: string): MetadataDatabase {
     dialect: 'sqlite',
     counters: newDatabaseCounters(),
     commitsOfAll: () => undefined,
+    pools: () => [],
     reader: session,
     snapshot: (read) => read(session),
     execute: (command, input, context) => command.run(session, input, context),

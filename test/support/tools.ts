@@ -21,6 +21,7 @@ export type Tool =
   | 'strace'
   | 'faketime'
   | 'gcc'
+  | 'promtool'
   | 'docker-credential-ecr-login'
   | 'aws'
   | 'python'

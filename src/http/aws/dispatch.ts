@@ -291,6 +291,8 @@ export function createAwsHandler(
     const { input, violations } = checkInput(operation.input, decoded)
     exchange.facts = factsOf(decoded)
     if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
+    // Checked against the input's shape, so that it is a name.
+    meta.repository = typeof exchange.facts['repositoryName'] === 'string' ? exchange.facts['repositoryName'] : undefined
 
     const { principal, region } = verified
     requireOpenToSession(service, meta.operation ?? '', principal)
@@ -353,6 +355,7 @@ export function createAwsHandler(
     const failed: FailedOperation = { names: errorNames(route), serverFault, errors: operation?.errors, facts }
     const known = toAwsError(error, failed)
     const answer = known ?? unexpectedError(failed, error)
+    meta.errorCode = answer.type
     if (answer.status >= 500) {
       logger.error({ err: error, requestId: meta.requestId, operation: meta.operation }, 'an AWS request failed')
     } else if (isPlatformError(error, 'signature-mismatch')) {

@@ -1,12 +1,13 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Logger } from 'pino'
 import { isPlatformError, type PlatformError } from '../../internal/platform-error.ts'
+import type { RequestMeta } from '../request-meta.ts'
 import { answer, answerJson, type HttpExchange } from './answer.ts'
 import { unexpectedError, wireErrorOf, type WireError } from './errors.ts'
 
 /** What the answer to a failed request says about it beside the error. */
 export interface FailureContext {
-  readonly requestId: string
+  readonly meta: RequestMeta
   /**
    * The registry's own URL with a trailing slash: the realm of its challenge. Absent where a login would change nothing,
    * as for a link that is its own permission; the answer is a refusal then.
@@ -30,7 +31,7 @@ export async function answerFailure(
   const wire = wireErrorOf(error)
   const isClientGone = isPlatformError(error, 'body-aborted')
   if (wire.status >= 500 && !isClientGone) {
-    logger.error({ requestId: context.requestId, err: error }, 'request failed')
+    logger.error({ requestId: context.meta.requestId, err: error }, 'request failed')
   }
   if (response.headersSent) {
     // Part of a body is out, and its length was promised: only a cut connection tells the client that it is not whole.
@@ -38,12 +39,14 @@ export async function answerFailure(
     return
   }
   if (wire.status === 401 && context.realm !== undefined) {
+    context.meta.errorCode = wire.code
     await answerChallenge(exchange, context.realm)
     return
   }
   const { status, code } = wire.status === 401 ? refusal : wire
+  context.meta.errorCode = code
   const headers = isPlatformError(error) ? failureHeaders(error, status) : {}
-  await answerJson(exchange, status, { errors: [errorDocument(error, code, context.requestId)] }, headers)
+  await answerJson(exchange, status, { errors: [errorDocument(error, code, context.meta.requestId)] }, headers)
 }
 
 /** ECR's answer to a request without valid credentials, to the letter; docker clients then send a login, if they have one. */

@@ -70,6 +70,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
       try {
         parsed = parseRequest(request.method ?? '', request.url ?? '')
         meta.operation = parsed.operation
+        meta.repository = repositoryOf(parsed.route)
       } catch (error) {
         // Said only to those who are known: to everybody else every path looks the same.
         problem = error
@@ -138,7 +139,7 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
       await options.admission.run(context, admissionRule(operation, request), () => runOperation(operation, route, work))
     } catch (error) {
       const realm = `${options.publicUrl ?? requestedOrigin(meta)}/`
-      await answerFailure(exchange, error, { requestId: meta.requestId, realm }, logger)
+      await answerFailure(exchange, error, { meta, realm }, logger)
     }
   }
 }

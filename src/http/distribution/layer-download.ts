@@ -43,7 +43,7 @@ export function createLayerDownloadHandler(options: LayerDownloadOptions): EdgeH
       const share: TransferShare = { accountId, turn: (work) => options.downloadTurns.run(accountId, work) }
       await sendBlob(exchange, await options.openLayer(claims, meta), ids, share)
     } catch (error) {
-      await answerFailure(exchange, error, { requestId: meta.requestId, realm: undefined }, logger)
+      await answerFailure(exchange, error, { meta, realm: undefined }, logger)
     }
   }
 }

@@ -1,66 +1,49 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { CounterSeries, HistogramSeries, MetricSet } from '../../metrics/index.ts'
 import type { ExchangeRecord } from './access-log.ts'
 
-/** From an answer out of memory to a layer over a slow line. */
-const durationBucketsSeconds = [0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 600]
+/** What is counted of requests to one operation with statuses of one class. */
+interface Tally {
+  readonly requests: CounterSeries
+  readonly duration: HistogramSeries
+  readonly bytesIn: CounterSeries
+  readonly bytesOut: CounterSeries
+}
 
-const namedMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
-
-/** Counts what passes through the listener. Labels hold no name of a repository or client: they stay few. */
+/** Counts what passes through the listener. */
 export class HttpMetrics {
-  readonly #registry = new Registry()
-  readonly #requests: Counter<'protocol' | 'method' | 'status'>
-  readonly #duration: Histogram<'protocol'>
-  readonly #bytesIn: Counter<'protocol'>
-  readonly #bytesOut: Counter<'protocol'>
+  readonly #requests
+  readonly #duration
+  readonly #bytesIn
+  readonly #bytesOut
+  readonly #errors
+  readonly #aborted
+  /** A request costs one look-up here: a busy server answers thousands a second. Operations and protocols are few. */
+  readonly #tallies = new Map<string, Tally>()
 
-  constructor(inFlight: () => number) {
-    const registers = [this.#registry]
-    this.#requests = new Counter({
-      name: 'stowage_http_requests_total',
-      help: 'Requests answered.',
-      labelNames: ['protocol', 'method', 'status'],
-      registers,
-    })
-    this.#duration = new Histogram({
-      name: 'stowage_http_request_duration_seconds',
-      help: 'Time from the request line to the last byte of the answer.',
-      labelNames: ['protocol'],
-      buckets: durationBucketsSeconds,
-      registers,
-    })
-    this.#bytesIn = new Counter({
-      name: 'stowage_http_received_bytes_total',
-      help: 'Bytes of request bodies.',
-      labelNames: ['protocol'],
-      registers,
-    })
-    this.#bytesOut = new Counter({
-      name: 'stowage_http_sent_bytes_total',
-      help: 'Bytes of answers, headers included.',
-      labelNames: ['protocol'],
-      registers,
-    })
-    new Gauge({
-      name: 'stowage_http_requests_in_flight',
-      help: 'Requests whose answer has not ended.',
-      registers,
-      collect() {
-        this.set(inFlight())
-      },
-    })
+  constructor(set: MetricSet, inFlight: () => number) {
+    this.#requests = set.counter('stowage_http_requests_total')
+    this.#duration = set.histogram('stowage_http_request_duration_seconds')
+    this.#bytesIn = set.counter('stowage_http_received_bytes_total')
+    this.#bytesOut = set.counter('stowage_http_sent_bytes_total')
+    this.#errors = set.counter('stowage_http_errors_total')
+    this.#aborted = set.counter('stowage_http_aborted_total')
+    set.read('stowage_http_requests_in_flight', inFlight)
   }
 
-  observe(record: ExchangeRecord): void {
-    const protocol = record.meta.protocol ?? 'none'
-    const method = namedMethods.has(record.method) ? record.method : 'other'
-    this.#requests.inc({ protocol, method, status: String(record.status) })
-    this.#duration.observe({ protocol }, record.durationMs / 1000)
-    this.#bytesIn.inc({ protocol }, record.bytesIn)
-    this.#bytesOut.inc({ protocol }, record.bytesOut)
-  }
-
-  text(): Promise<string> {
-    return this.#registry.metrics()
+  observe({ meta: { protocol = 'none', operation = 'none', errorCode }, status, durationMs, bytesIn, bytesOut, aborted }: ExchangeRecord): void {
+    const statusClass = `${Math.floor(status / 100)}xx`
+    const key = `${protocol} ${operation} ${statusClass}`
+    let tally = this.#tallies.get(key)
+    if (tally === undefined) {
+      const labels = { protocol, operation, status: statusClass }
+      tally = { requests: this.#requests(labels), duration: this.#duration(labels), bytesIn: this.#bytesIn({ protocol }), bytesOut: this.#bytesOut({ protocol }) }
+      this.#tallies.set(key, tally)
+    }
+    tally.requests.add()
+    tally.duration.observe(durationMs / 1000)
+    tally.bytesIn.add(bytesIn)
+    tally.bytesOut.add(bytesOut)
+    if (errorCode !== undefined) this.#errors({ protocol, code: errorCode }).add()
+    if (aborted) this.#aborted({ protocol }).add()
   }
 }

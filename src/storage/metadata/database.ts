@@ -11,6 +11,8 @@ export interface MetadataDatabase {
    * undefined where others do. While it stands, so does what was read.
    */
   commitsOfAll(): number | undefined
+  /** How its connections are used; empty where there are none to wait for. */
+  pools(): readonly PoolUse[]
   /** For single statements; each sees everything committed before it. */
   readonly reader: Session
   /** Several statements that see one moment. Keep it short: it holds a connection. */
@@ -31,6 +33,14 @@ export interface MetadataDatabase {
  * every command is refused with the same error; `close` still works.
  */
 export type FatalHandler = (error: Error) => void
+
+export interface PoolUse {
+  readonly pool: 'read' | 'write'
+  readonly busy: number
+  readonly idle: number
+  /** What waits for one. */
+  readonly waiting: number
+}
 
 /** A count of what was asked of the database, for tests and metrics. */
 export interface DatabaseCounters {

@@ -3,7 +3,7 @@ import type { IdSource } from '../../../internal/ids.ts'
 import { PlatformError } from '../../../internal/platform-error.ts'
 import { storageError } from '../../errors.ts'
 import type { Command, CommandContext } from '../command.ts'
-import { newDatabaseCounters, type MetadataDatabase } from '../database.ts'
+import { newDatabaseCounters, type MetadataDatabase, type PoolUse } from '../database.ts'
 import { Session } from '../session.ts'
 import { inTransaction, PostgresConnection, type QueryRunner } from './connection.ts'
 import { stateOf, withRetries } from './retry.ts'
@@ -89,6 +89,7 @@ export async function openPostgresDatabase(options: PostgresOptions): Promise<Me
     dialect: 'postgres',
     counters,
     commitsOfAll: () => undefined,
+    pools: () => [useOf('read', readPool), useOf('write', writePool)],
     reader: sessionOn({ query: (query) => translated(() => readPool.query(query)) }),
     snapshot: (read) =>
       translated(() =>
@@ -102,6 +103,10 @@ export async function openPostgresDatabase(options: PostgresOptions): Promise<Me
       await Promise.all([readPool.end(), writePool.end()])
     },
   }
+}
+
+function useOf(pool: PoolUse['pool'], { totalCount, idleCount, waitingCount }: pg.Pool): PoolUse {
+  return { pool, busy: totalCount - idleCount, idle: idleCount, waiting: waitingCount }
 }
 
 /** A pool whose connections come up with Stowage's settings. */

@@ -118,6 +118,7 @@ export async function openSqliteDatabase(options: SqliteOptions): Promise<Metada
     counters,
     // The folder's lock keeps other processes out. A commit is counted here before anybody is answered.
     commitsOfAll: () => (broken ? undefined : counters.commits),
+    pools: () => [],
     reader: new Session(readConnection),
     snapshot: (read) => snapshots.run(read),
 
