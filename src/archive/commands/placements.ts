@@ -77,7 +77,7 @@ export const switchPlace = defineCommand({
     const { blobId, from, to, archiveStore } = input
     const blob = await lockBlob(tx, blobId)
     const placed = blob && (await findPlacedBlob(tx, blobId))
-    if (placed?.key !== from.key || moveOf(placed, archiveStore) !== (to.store === archiveStore ? 'archive' : 'active')) return false
+    if (placed === undefined || moveOf(placed, archiveStore) !== (to.store === archiveStore ? 'archive' : 'active')) return false
     const now = context.nowMs
     const leftId = await moveLocation(tx, blobId, from, to, now)
     if (leftId === undefined) return false

@@ -150,7 +150,7 @@ export const reviewSights = defineCommand({
     const due = await stillDueAmong(tx, reviews, { now, owner })
     if (due.length === 0) return 0
     if (repository && (await registryHolds(tx, repository.registry_id)).length > 0) {
-      await putReviewsOff(tx, due, { owner, dueAt: now + heldBackMs })
+      await putReviewsOff(tx, due, now + heldBackMs)
       return 0
     }
     await dropReviews(tx, due)

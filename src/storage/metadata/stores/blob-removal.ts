@@ -103,23 +103,23 @@ export function placesGoing(session: Session, blobIds: readonly number[]): Promi
   )
 }
 
-/** Forgets places whose bytes are gone. */
+/** Forgets places whose bytes are gone. They were going: once a place is, it is never used again, and no other gets its number. */
 export async function forgetPlaces(tx: Session, locationIds: readonly number[]): Promise<void> {
   if (locationIds.length === 0) return
   await tx.query(tx.builder.deleteFrom('blob_checksum').where('location_id', 'in', locationIds))
-  await tx.query(tx.builder.deleteFrom('blob_location').where('id', 'in', locationIds).where('state', '=', 'deleting'))
+  await tx.query(tx.builder.deleteFrom('blob_location').where('id', 'in', locationIds))
 }
 
-/** Forgets those of the blobs that have no place any more and that nothing needs. The caller has locked them. */
+/**
+ * Forgets those of the blobs that have no place any more. The caller has locked them. Nothing needs such a blob: what is needed has
+ * a place that is not going, since whoever comes to need a blob gives it one first, or finds one under the same lock.
+ */
 export async function forgetBlobs(tx: Session, blobIds: readonly number[]): Promise<void> {
   if (blobIds.length === 0) return
-  const needed = await neededAmong(tx, blobIds)
-  const going = blobIds.filter((id) => !needed.has(id))
-  if (going.length === 0) return
   await tx.query(
     tx.builder
       .deleteFrom('blob')
-      .where('id', 'in', going)
+      .where('id', 'in', blobIds)
       .where((eb) => eb.not(eb.exists(eb.selectFrom('blob_location').select('blob_location.id').whereRef('blob_location.blob_id', '=', 'blob.id')))),
   )
 }
