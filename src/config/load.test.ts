@@ -31,6 +31,7 @@ describe('loadConfig', () => {
       drainTimeoutMs: 25_000,
       uploadExpiryMs: 86_400_000,
       logLevel: 'info',
+      requestLog: 'all',
     })
     expect(config.databaseUrl).toBeUndefined()
   })

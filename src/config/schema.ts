@@ -376,7 +376,16 @@ export const settings = z.object({
       env: 'STOWAGE_LOG_LEVEL',
       group: 'Operation',
       form: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
-      description: 'The least severe lines that are logged. Requests are logged at `info`; successful health, readiness and metrics requests at `debug`.',
+      description: 'The least severe lines that are logged. Requests are logged at `info` (`STOWAGE_REQUEST_LOG`); successful health, readiness and metrics requests at `debug`.',
+    }),
+  requestLog: z
+    .enum(['all', 'errors', 'off'])
+    .prefault('all')
+    .register(settingNotes, {
+      env: 'STOWAGE_REQUEST_LOG',
+      group: 'Operation',
+      form: '`all`, `errors` or `off`',
+      description: 'Which requests get a line in the log: all, those that were refused, failed or were cut off, or none. [What a line holds](../operations/monitoring.md#the-log).',
     }),
   logFormat: z
     .enum(['auto', 'json', 'text'])

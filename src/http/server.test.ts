@@ -243,6 +243,21 @@ describe('the access log', () => {
     expect(requestLines(started)[0]).toMatchObject({ aborted: true })
   })
 
+  it('logs only what was refused, failed or was cut off where it is told to, or nothing', async () => {
+    const aws: EdgeHandler = async (request, response) => {
+      response.writeHead(request.url === '/wrong' ? 400 : 200)
+      response.end()
+    }
+    const errors = await start({ aws }, { STOWAGE_REQUEST_LOG: 'errors' })
+    const off = await start({ aws }, { STOWAGE_REQUEST_LOG: 'off' })
+
+    for (const { port } of [errors, off]) for (const path of ['/right', '/wrong', '/right']) await send(port, { path })
+    await waitFor(() => requestLines(errors).length > 0)
+
+    expect(requestLines(errors).map((line) => line['path'])).toEqual(['/wrong'])
+    expect(requestLines(off)).toEqual([])
+  })
+
   it('keeps successful probes at debug', async () => {
     const started = await start({ ready: async () => ({ ok: false, reason: 'no database' }) })
 

@@ -24,7 +24,7 @@ export interface TlsPair {
 export interface HttpServerOptions {
   readonly config: Pick<
     Config,
-    'trustedProxies' | 'headersTimeoutMs' | 'uploadIdleTimeoutMs' | 'downloadIdleTimeoutMs' | 'maxConnections'
+    'trustedProxies' | 'headersTimeoutMs' | 'uploadIdleTimeoutMs' | 'downloadIdleTimeoutMs' | 'maxConnections' | 'requestLog'
   >
   /** `/v2` and below. */
   readonly distribution: EdgeHandler
@@ -200,7 +200,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
         aborted: !response.writableFinished,
       }
       connection.sentBytes = sentBytes
-      logExchange(logger, record)
+      logExchange(logger, config.requestLog, record)
       options.onExchange?.(record)
       if (request.complete || request.destroyed) settle(exchange, connection)
       else request.once('close', () => settle(exchange, connection))

@@ -20,6 +20,8 @@ export interface ExchangeRecord {
 
 const maxPathLength = 1024
 const maxUserAgentLength = 256
+/** The longest name that there can be; what an AWS request calls one may be anything. */
+const maxRepositoryLength = 256
 const hidden = 'REDACTED'
 
 /**
@@ -75,8 +77,16 @@ function isQuietProbe(record: ExchangeRecord): boolean {
   return record.meta.protocol === 'ops' && record.status < 400
 }
 
-/** Writes the one line that each request gets. */
-export function logExchange(logger: Logger, record: ExchangeRecord): void {
+/** Which requests get a line: all, those that were refused, failed or were cut off, or none. */
+export type RequestLog = 'all' | 'errors' | 'off'
+
+function isWanted(wanted: RequestLog, { status, aborted }: ExchangeRecord): boolean {
+  return wanted === 'all' || (wanted === 'errors' && (status >= 400 || aborted))
+}
+
+/** Writes the one line that each request gets, where `wanted` says so. */
+export function logExchange(logger: Logger, wanted: RequestLog, record: ExchangeRecord): void {
+  if (!isWanted(wanted, record)) return
   const { meta } = record
   const line = {
     requestId: meta.requestId,
@@ -91,6 +101,8 @@ export function logExchange(logger: Logger, record: ExchangeRecord): void {
     ...(meta.actorArn === undefined ? {} : { actorArn: meta.actorArn }),
     ...(meta.protocol === undefined ? {} : { protocol: meta.protocol }),
     ...(meta.operation === undefined ? {} : { operation: meta.operation }),
+    ...(meta.repository === undefined ? {} : { repository: bounded(meta.repository, maxRepositoryLength) }),
+    ...(meta.errorCode === undefined ? {} : { errorCode: meta.errorCode }),
     ...(record.aborted ? { aborted: true } : {}),
   }
   if (isQuietProbe(record)) logger.debug(line, 'request')
