@@ -22,7 +22,7 @@ import { createRole, deleteRole, updateRole } from './iam/commands/roles.ts'
 import { createUser, deleteUser, updateUser } from './iam/commands/users.ts'
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
-import { claimArchiveWork, endArchiveWork, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
+import { beginMove, claimArchiveWork, endAllMoves, endArchiveWork, endMove, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
 import { noteDisk } from './gc/commands/disk-samples.ts'
 import { pauseCollection, resumeCollection } from './gc/commands/pause.ts'
@@ -175,6 +175,9 @@ export const commands: readonly AnyCommand[] = [
   claimArchiveWork,
   postponeArchiveWork,
   endArchiveWork,
+  beginMove,
+  endAllMoves,
+  endMove,
   settlePlacement,
   switchPlace,
   eraseImages,

@@ -54,6 +54,7 @@ import { createUsageSources } from './registry/usage/usage-sources.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
+import { endAllMoves } from './archive/index.ts'
 import { openBlobStores } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -257,6 +258,7 @@ async function build(
       isOpenSession: (uploadId) => isOpenUpload(database.reader, uploadId, clock.now()),
     })
     if (Object.values<number>({ ...recovered }).some((count) => count > 0)) logger.info(recovered, 'settled the uploads that the last process left')
+    await database.execute(endAllMoves, {}, systemContext())
     folder.share()
   }
 

@@ -9,7 +9,7 @@ import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { archiveContents, findPlacedBlob, type ArchiveContents } from '../storage/metadata/stores/archive-store.ts'
 import { findRegistryOf, findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
 import { isAnyDue, type ClaimedReview } from '../storage/metadata/stores/review-claims.ts'
-import { claimArchiveWork, endArchiveWork, moveOf, postponeArchiveWork, settlePlacement, switchPlace, type WantedMove } from './commands/placements.ts'
+import { beginMove, claimArchiveWork, endArchiveWork, endMove, moveOf, postponeArchiveWork, settlePlacement, switchPlace, type WantedMove } from './commands/placements.ts'
 import { copyBlob } from './copy-blob.ts'
 
 /** Longer than the largest layers take. What a process that died had taken is free again after it; two at once do no harm. */
@@ -165,20 +165,26 @@ export class Archivist {
     const { blobStore, damageWatch, ids } = this.#deps
     const store = to === 'archive' ? blobStore.archive : blobStore.active
     const uploadId = ids.uuid()
+    const { locationId, key } = from
     const content = await damageWatch.open(from.digest, from)
-    let copied
+    let isMoved: boolean
     try {
-      copied = await copyBlob({ content, digest: from.digest, domain: from.domain, to: store, uploadId, mayCompress: to === 'archive', signal })
+      if (!(await this.#execute(beginMove, { blobId, key, uploadId }))) return
+      const copied = await copyBlob({ content, digest: from.digest, domain: from.domain, to: store, uploadId, mayCompress: to === 'archive', signal })
+      if ('failure' in copied) {
+        await this.#execute(endMove, { uploadId })
+        throw copied.failure
+      }
+      const { key: ownKey, generation, encoding, storedSizeBytes } = copied
+      const place = { store: store.name, key: to === 'archive' ? blobStore.archiveKey(ownKey) : ownKey, generation, encoding, storedSizeBytes }
+      isMoved = await this.#execute(switchPlace, { blobId, uploadId, from: { locationId, store: from.store, key }, to: place, archiveStore: archiveStoreName })
+      // Last the upload's own name: as long as it is there, the next start settles what became of the copy.
+      if (!isMoved) await store.withdraw(ownKey)
+      await store.discardUpload(uploadId)
+      if (!isMoved) await this.#execute(endMove, { uploadId })
     } finally {
       await content.close()
     }
-    const { key: ownKey, generation, encoding, storedSizeBytes } = copied
-    const place = { store: store.name, key: to === 'archive' ? blobStore.archiveKey(ownKey) : ownKey, generation, encoding, storedSizeBytes }
-    const { locationId, key } = from
-    const isMoved = await this.#execute(switchPlace, { blobId, from: { locationId, store: from.store, key }, to: place, archiveStore: archiveStoreName })
-    // Last the upload's own name: as long as it is there, the next start settles what became of the copy.
-    if (!isMoved) await store.withdraw(ownKey)
-    await store.discardUpload(uploadId)
     if (!isMoved) return
     if (to === 'archive') {
       this.counters.archivedBlobs += 1

@@ -34,10 +34,11 @@ export interface CopyOptions {
 
 /**
  * Copies a blob into a store and reads the copy back: when it returns, the bytes are durable there, and were seen to be the
- * blob's. Nobody knows of the copy yet; the upload of its name is the caller's to discard once somebody does. Throws
- * `blob-corrupt`, `storage-full`, `storage-unavailable` and the signal's reason, having taken back what it had made.
+ * blob's. Nobody knows of the copy yet; the upload of its name is the caller's to discard once somebody does. Answers a failure
+ * where there is no copy, since what was made of it has been taken back: `blob-corrupt`, `storage-full`, `storage-unavailable`, or
+ * the signal's reason. Throws where it could not be taken back.
  */
-export async function copyBlob(options: CopyOptions): Promise<CopiedBlob> {
+export async function copyBlob(options: CopyOptions): Promise<CopiedBlob | { readonly failure: unknown }> {
   const { content, digest, to, uploadId, mayCompress, signal } = options
   let published: { readonly key: string } | undefined
   try {
@@ -53,7 +54,7 @@ export async function copyBlob(options: CopyOptions): Promise<CopiedBlob> {
   } catch (error) {
     if (published !== undefined) await to.withdraw(published.key)
     await to.discardUpload(uploadId)
-    throw error
+    return { failure: error }
   }
 }
 

@@ -1,1 +1,2 @@
+export { endAllMoves } from './commands/placements.ts'
 export { Archivist, type ArchiveCounters, type ArchivistDependencies } from './archivist.ts'

@@ -1,6 +1,7 @@
 import type { BlobStore } from '../storage/blobs/index.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import { isBeingMoved } from '../storage/metadata/stores/archive-store.ts'
 import { condemnBlob, forgetBlobPlaces } from './commands/reclaim-blob.ts'
 
 export interface ReclaimDependencies {
@@ -13,7 +14,7 @@ export interface ReclaimDependencies {
  * What became of a blob's bytes:
  * - `gone`: nothing needed it.
  * - `needed`: a repository sees it, or a manifest names it.
- * - `held`: nothing needs it, but a backup under way still reads; to be asked again.
+ * - `held`: nothing needs it, but a backup under way still reads, or a copy of it is being made for another store; to be asked again.
  */
 export type Reclaimed = 'gone' | 'needed' | 'held'
 
@@ -27,6 +28,7 @@ export async function reclaimBlob({ database, blobStore }: ReclaimDependencies, 
   const gone = places.filter(({ key }) => outcomes.get(key) === 'deleted').map(({ locationId }) => locationId)
   if (gone.length > 0) await database.execute(forgetBlobPlaces, { blobId, locationIds: gone }, context)
   for (const outcome of outcomes.values()) if (typeof outcome === 'object') throw outcome.failed
-  if (gone.length < places.length) return 'held'
+  // Whoever begins a copy from now on finds no blob to be copied.
+  if (gone.length < places.length || (await isBeingMoved(database.reader, blobId))) return 'held'
   return isNeeded ? 'needed' : 'gone'
 }

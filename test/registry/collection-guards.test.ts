@@ -271,7 +271,7 @@ describe.each(databases)('between two steps of collection on %s', (kind) => {
 
     const put = (blobId: number, { from: { locationId, store, key } }: WantedMove): Promise<boolean> => {
       const to = { store: archiveStoreName, key: 'archive/copy', generation: 'x', encoding: 'identity', storedSizeBytes: 1 }
-      return execute(switchPlace, { blobId, from: { locationId, store, key }, to, archiveStore: archiveStoreName })
+      return execute(switchPlace, { blobId, uploadId: 'a copy', from: { locationId, store, key }, to, archiveStore: archiveStoreName })
     }
 
     it('stays where it is when somebody has come to use it meanwhile', async () => {

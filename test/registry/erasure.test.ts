@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { Erasures } from '../../src/gc/erasures.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { putProtection } from '../../src/registry/commands/protections.ts'
@@ -7,6 +7,7 @@ import { commandContext } from '../../src/registry/index.ts'
 import { digestToBytes, parseReference, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
+import { ArchiveWorld } from './archive-world.ts'
 
 const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} } as const
 const reason = 'holds a key'
@@ -230,5 +231,40 @@ describe.each(databases)('erasing images on %s', (kind) => {
     await expect(erase({ images: [images.one!.digest] })).rejects.toMatchObject({ code: 'manifest-unknown' })
     const nowhere = { name: parseRepositoryName('leaks/nowhere'), images: [images.one!.digest], layers: [], everywhere: false, overrideProtection: false, dryRun: false, reason }
     await expect(erasures.erase(fixture.context, nowhere)).rejects.toMatchObject({ code: 'repository-unknown' })
+  })
+
+  it('is not done while a copy is being made for the archive, which nobody knows of yet', async () => {
+    const world = new ArchiveWorld(fixture)
+    await push(here, images.three!, 'v1')
+    await fixture.registry.updateStorageClass(fixture.context, here, { digest: images.three!.digest }, 'ARCHIVE')
+    const copied = Promise.withResolvers<undefined>()
+    const goesOn = Promise.withResolvers<undefined>()
+    const { archive } = fixture.blobStore
+    const hashBlob = archive.hashBlob.bind(archive)
+    // Stops the mover between its copy and the moment from which the copy is known.
+    const stopped = vi.spyOn(archive, 'hashBlob').mockImplementation(async (...given) => {
+      copied.resolve(undefined)
+      await goesOn.promise
+      return hashBlob(...given)
+    })
+    onTestFinished(() => {
+      stopped.mockRestore()
+    })
+    const moving = world.move()
+    await copied.promise
+
+    const erasure = await erase({ images: [images.three!.digest], layers: images.three!.blobs.map(({ digest }) => digest) })
+    expect(erasure.status).toBe('running')
+    expect(erasure.blobs.map(({ bytes }) => bytes)).toContain('waiting')
+    expect(await pull(here, images.three!.digest).then(() => 'given', () => 'refused')).toBe('refused')
+    await erasures.finish()
+    expect((await erasures.list(fixture.context, { limit: 1 })).items[0]!.status).toBe('running')
+
+    goesOn.resolve(undefined)
+    await moving
+    await erasures.finish()
+    expect((await erasures.list(fixture.context, { limit: 1 })).items[0]!.status).toBe('done')
+    for (const blob of images.three!.blobs) expect(await remains(blob)).toEqual({ file: false, row: false })
+    expect(world.problems).toEqual([])
   })
 })

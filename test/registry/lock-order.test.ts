@@ -196,7 +196,7 @@ describe('the order of locks, on postgres', () => {
     const blobId = Number((await watcher.query<{ id: string }>('select id from blob where digest = $1', [digest])).rows[0]!.id)
     const { locationId, store, key } = (await findPlacedBlob(fixture.database.reader, blobId))!
     const to = { store: archiveStoreName, key: 'archive/copy', generation: 'x', encoding: 'identity', storedSizeBytes: 1 }
-    const move = () => execute(switchPlace, { blobId, from: { locationId, store, key }, to, archiveStore: archiveStoreName })
+    const move = () => execute(switchPlace, { blobId, uploadId: 'a copy', from: { locationId, store, key }, to, archiveStore: archiveStoreName })
 
     const isMoved = await whileHeld('select id from blob_location where id = $1', [locationId], move, async (holder) => {
       await holder.query(`update blob_location set state = 'quarantined' where id = $1`, [locationId])

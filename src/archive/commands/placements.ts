@@ -1,5 +1,5 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
-import { findPlacedBlob, moveLocation, type NewPlace, type PlacedBlob } from '../../storage/metadata/stores/archive-store.ts'
+import { findPlacedBlob, forgetAllMoves, forgetMove, moveLocation, noteMove, type NewPlace, type PlacedBlob } from '../../storage/metadata/stores/archive-store.ts'
 import { lockBlob } from '../../storage/metadata/stores/blob-removal.ts'
 import { claimReviews, dropReview, isStillDue, putReviewOff, type ClaimedReview } from '../../storage/metadata/stores/review-claims.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
@@ -62,6 +62,36 @@ export function moveOf({ store, belongs }: PlacedBlob, archiveStore: string): Wa
 }
 
 /**
+ * Notes that a copy of a blob is about to be made, so that whoever erases the blob knows of it. False: the blob is not there any
+ * more, and is not to be copied.
+ */
+export const beginMove = defineCommand({
+  name: 'begin-move',
+  durability: 'durable',
+  async run(tx, input: { blobId: number; key: string; uploadId: string }, context): Promise<boolean> {
+    const { blobId, key, uploadId } = input
+    const placed = (await lockBlob(tx, blobId)) && (await findPlacedBlob(tx, blobId))
+    if (placed?.key !== key) return false
+    await noteMove(tx, { uploadId, blobId, now: context.nowMs })
+    return true
+  },
+})
+
+/** Notes that a copy which nobody knows of is gone again. */
+export const endMove = defineCommand({
+  name: 'end-move',
+  durability: 'process',
+  run: (tx, input: { uploadId: string }): Promise<void> => forgetMove(tx, input.uploadId),
+})
+
+/** Where no other server is, and what copies there were have been settled. */
+export const endAllMoves = defineCommand({
+  name: 'end-all-moves',
+  durability: 'process',
+  run: (tx): Promise<void> => forgetAllMoves(tx),
+})
+
+/**
  * From now on a blob's bytes are at the new place, where the caller has made them durable and read them back; those at the old
  * one are deleted later. False where the blob was moved, set aside or collected meanwhile, or does not belong there any more:
  * nothing has changed, and nobody knows of the copy.
@@ -71,16 +101,17 @@ export const switchPlace = defineCommand({
   durability: 'durable',
   async run(
     tx,
-    input: { blobId: number; from: { locationId: number; store: string; key: string }; to: NewPlace; archiveStore: string },
+    input: { blobId: number; uploadId: string; from: { locationId: number; store: string; key: string }; to: NewPlace; archiveStore: string },
     context,
   ): Promise<boolean> {
-    const { blobId, from, to, archiveStore } = input
+    const { blobId, uploadId, from, to, archiveStore } = input
     const blob = await lockBlob(tx, blobId)
     const placed = blob && (await findPlacedBlob(tx, blobId))
     if (placed === undefined || moveOf(placed, archiveStore) !== (to.store === archiveStore ? 'archive' : 'active')) return false
     const now = context.nowMs
     const leftId = await moveLocation(tx, blobId, from, to, now)
     if (leftId === undefined) return false
+    await forgetMove(tx, uploadId)
     await suspect(tx, { kind: 'location', repositoryId: 0, subjectId: leftId, reason: 'moved', now, delayMs: leaveAfterMs })
     return true
   },

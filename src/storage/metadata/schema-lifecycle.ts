@@ -272,6 +272,14 @@ interface ImageRetirementTable {
   rule_repository_id: number | null
 }
 
+/** A copy of a blob that is being made for another store. */
+interface BlobMoveTable {
+  /** The copy's name there, until it is known by `blob_location`. */
+  upload_id: string
+  blob_id: number
+  began_at: number
+}
+
 export interface LifecycleSchema {
   lifecycle_policy: LifecyclePolicyTable
   lifecycle_policy_version: LifecyclePolicyVersionTable
@@ -289,4 +297,5 @@ export interface LifecycleSchema {
   trash_batch: TrashBatchTable
   erasure: ErasureTable
   image_retirement: ImageRetirementTable
+  blob_move: BlobMoveTable
 }

@@ -251,3 +251,32 @@ export async function archiveContents(session: Session, store: string): Promise<
     activatingImages,
   }
 }
+
+const insertMove = statement<{ uploadId: string; blobId: number; now: number }>()((db, p) =>
+  db.insertInto('blob_move').values({ upload_id: p.uploadId, blob_id: p.blobId, began_at: p.now }),
+)
+
+/** Notes that a copy of a blob is about to be made. */
+export async function noteMove(tx: Session, move: { uploadId: string; blobId: number; now: number }): Promise<void> {
+  await tx.change(insertMove, move)
+}
+
+const dropMove = statement<{ uploadId: string }>()((db, p) => db.deleteFrom('blob_move').where('upload_id', '=', p.uploadId))
+
+/** Notes that a copy is known as a location, or gone. */
+export async function forgetMove(tx: Session, uploadId: string): Promise<void> {
+  await tx.change(dropMove, { uploadId })
+}
+
+const dropAllMoves = statement()((db) => db.deleteFrom('blob_move'))
+
+export async function forgetAllMoves(tx: Session): Promise<void> {
+  await tx.change(dropAllMoves, {})
+}
+
+const moveOfBlob = statement<{ blobId: number }>()((db, p) => db.selectFrom('blob_move').select('upload_id').where('blob_id', '=', p.blobId).limit(1))
+
+/** Whether somebody is making a copy of the blob, which nobody knows of yet. */
+export async function isBeingMoved(session: Session, blobId: number): Promise<boolean> {
+  return (await session.first(moveOfBlob, { blobId })) !== undefined
+}
