@@ -53,6 +53,7 @@ export default defineConfig({
         'test/authorization/**/*.test.ts',
         'test/abuse/**/*.test.ts',
         'test/fuzz/**/*.test.ts',
+        'test/monitoring/**/*.test.ts',
         'test/interleavings/**/*.test.ts',
       ]),
       project('crash', 2, processTimeoutMs, ['test/crash/**/*.test.ts', 'test/backup/**/*.test.ts', 'test/faults/**/*.test.ts']),

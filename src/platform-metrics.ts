@@ -53,7 +53,7 @@ export function withCommandMetrics({ set }: PlatformMetrics, database: MetadataD
 export function withPushMetrics({ set }: PlatformMetrics, registry: Registry, pulls: ReadonlyMap<string, number>): Registry {
   const pushes = set.counter('stowage_image_pushes_total')
   const uploads = set.counter('stowage_uploads_completed_total')
-  set.read('stowage_image_pulls_total', () => [...pulls].map(([protocol, count]) => [{ protocol }, count] as const))
+  set.read('stowage_image_pulls_total', () => ['oci', 'ecr'].map((protocol) => [{ protocol }, pulls.get(protocol) ?? 0] as const))
   return {
     ...registry,
     async putManifest(context, ...rest) {

@@ -45,8 +45,9 @@ describe('a set of metrics', () => {
 
     expect(lines).toContain('stowage_http_aborted_total{protocol="other"} 1')
     expect(lines).toContain('stowage_http_errors_total{protocol="other",code="other"} 4700')
-    expect(lines.length - 1).toBe(declaredMetrics.stowage_http_errors_total.labels.code.atMost + 1)
-    expect(lines.length - 1).toBeLessThanOrEqual(mostSeries(declaredMetrics.stowage_http_errors_total))
+    const ofErrors = lines.filter((line) => line.startsWith('stowage_http_errors_total'))
+    expect(ofErrors).toHaveLength(declaredMetrics.stowage_http_errors_total.labels.code.atMost + 1)
+    expect(ofErrors.length).toBeLessThanOrEqual(mostSeries(declaredMetrics.stowage_http_errors_total))
   })
 
   it('adds up what is read for the same labels, and leaves out what cannot be read', async () => {
@@ -63,6 +64,17 @@ describe('a set of metrics', () => {
     expect(text).toContain('stowage_gc_overdue_seconds{kind="other"} 3\n')
     expect(text).not.toContain('stowage_images')
     expect(text).not.toContain('stowage_uploads_open')
+  })
+
+  it('begins counters of few series with 0, so that their first rise is one', async () => {
+    const set = new MetricSet()
+    set.counter('stowage_blobs_set_aside_total')
+    set.counter('stowage_http_errors_total')
+    expect((await set.text()).split('\n').filter((line) => line.startsWith('stowage'))).toEqual([
+      'stowage_blobs_set_aside_total{damage="missing"} 0',
+      'stowage_blobs_set_aside_total{damage="wrong-size"} 0',
+      'stowage_blobs_set_aside_total{damage="corrupt"} 0',
+    ])
   })
 
   it('takes no second instrument for a metric', () => {

@@ -79,8 +79,8 @@ export class MetricSet {
       }
       return found
     }
-    // Without labels there is nothing to wait for: a rate from zero is seen.
-    if (Object.keys(declaration.labels).length === 0) at({} as LabelsOf<Name>)
+    // A counter whose first value is 1 has not risen, to whoever looks for a rise. Those that may have few series begin with 0.
+    for (const labels of fewCombinations(declaration)) at(labels as LabelsOf<Name>)
     this.#add(name, () => [...series.values()].map((each) => each.lines()).join(''))
     return at
   }
@@ -89,6 +89,19 @@ export class MetricSet {
     if (this.#metrics.has(name)) throw new Error(`the metric ${name} is measured twice`)
     this.#metrics.set(name, { name, declaration: declaredMetrics[name], lines })
   }
+}
+
+/** So many series are there from the start. */
+const fewSeries = 30
+
+/** Every combination of a metric's labels, where they are listed and few; else none. */
+function fewCombinations({ labels }: MetricDeclaration): Readonly<Record<string, string>>[] {
+  let combinations: Readonly<Record<string, string>>[] = [{}]
+  for (const [name, values] of Object.entries(labels)) {
+    if (!isList(values) || combinations.length * values.length > fewSeries) return []
+    combinations = combinations.flatMap((combination) => values.map((value) => ({ ...combination, [name]: value })))
+  }
+  return combinations
 }
 
 class Count implements CounterSeries {
