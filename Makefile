@@ -70,6 +70,10 @@ storm: $(installed) ## 500 times kill -9 under load on each database (half an ho
 interleavings: $(installed) ## 10,000 random histories on each database, step by step in random order (a quarter of an hour; HISTORIES, SEED)
 	@HISTORIES=$${HISTORIES:-10000} SEED=$${SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run --project protocol test/interleavings
 
+.PHONY: mutants
+mutants: $(installed) ## Take each guard of collection out of a copy, and see the test fail that is there for it (a quarter of an hour; MUTANTS names some)
+	@$(with_node) node scripts/mutants/run.ts $(MUTANTS)
+
 .PHONY: lifecycle-scale
 lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside pulls, and look through 100,000 repositories (two minutes)
 	@$(with_node) node bench/lifecycle-scale.ts
