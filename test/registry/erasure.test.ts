@@ -100,6 +100,29 @@ describe.each(databases)('erasing images on %s', (kind) => {
     expect((await erasures.list(fixture.context, { limit: 10 })).items).toEqual([erasure])
   })
 
+  it('notes of a batch in the trash that it is gone, and not that it came back', async () => {
+    await push(here, images.one!, 'one')
+    await push(here, images.three!, 'three')
+    await fixture.registry.deleteImages(fixture.context, here, [{ digest: images.one!.digest }, { digest: images.three!.digest }])
+    const { reader } = fixture.database
+    const batch = async () => (await reader.query(reader.builder.selectFrom('trash_batch').select(['image_count', 'tag_count', 'restored_at', 'purged_at'])))[0]
+
+    await erase({ images: [images.one!.digest] })
+    expect(await batch()).toEqual({ image_count: 1, tag_count: 1, restored_at: null, purged_at: null })
+    await erase({ images: [images.three!.digest] })
+
+    expect(await batch()).toEqual({ image_count: 0, tag_count: 0, restored_at: null, purged_at: fixture.clock.now() })
+  })
+
+  it('shows what tags lost with an erased image as no change of the tags alone', async () => {
+    await push(here, images.three!, 'v1')
+    const shown = async () => (await fixture.registry.listTagChanges(fixture.context, here, undefined, { limit: 10 })).items.map(({ digest }) => digest)
+
+    await erase({ images: [images.three!.digest] })
+
+    expect(await shown()).toEqual([images.three!.digest])
+  })
+
   it('changes nothing in a dry run, and foretells exactly what is then done', async () => {
     await push(here, images.index!, 'latest')
     await push(there, images.one!, 'copy')

@@ -20,7 +20,7 @@ import { childrenOf, parentsOf, referrersOf, tagsOf } from '../../storage/metada
 import { blobsOfManifest } from '../../storage/metadata/stores/manifest-store.ts'
 import { lowerRepositorySums, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts'
-import { leaveTrashBatch, lockRepositoryRowById, tagsHeldInTrash } from '../../storage/metadata/stores/trash-store.ts'
+import { lockRepositoryRowById, purgeFromBatch, tagsHeldInTrash } from '../../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes, digestToBytes, type Digest } from '../../values/index.ts'
 import type { ErasedBlob, ErasedImage, ErasureDetail } from '../erasure-record.ts'
 import type { Reclaimed } from '../reclaim-blobs.ts'
@@ -227,11 +227,14 @@ async function eraseIn(tx: Session, { repository, rows, erased }: RepositoryWork
     const image = erased[index]!
     if (row.trashed_at === null) {
       await lowerRepositorySums(tx, repository.id, row)
-      for (const name of image.tags) await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: row.digest })
+      for (const name of image.tags) {
+        // With its image, so that nobody takes it for a change of the tag alone.
+        await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: row.digest, trashBatch: input.id })
+      }
     }
     await deleteManifestRows(tx, row.id)
     if (row.trash_batch !== null && row.trashed_at !== null) {
-      await leaveTrashBatch(tx, { id: row.trash_batch, images: 1, tags: image.tags.length, now: context.nowMs, by: context.actorArn })
+      await purgeFromBatch(tx, { id: row.trash_batch, images: 1, tags: image.tags.length, now: context.nowMs })
     }
   }
   const imageIds = erased.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags }))

@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
+import { notePurged } from './purge-store.ts'
 
 export type TrashBatchRow = Selectable<Schema['trash_batch']>
 
@@ -75,6 +76,13 @@ export async function leaveTrashBatch(
   const { id, images, tags, now, by } = left
   await tx.change(leave, { id, images, tags })
   if ((await tx.first(anyMember, { batch: id })) === undefined) await tx.change(emptied, { id, now, by })
+}
+
+/** Notes of images of a batch that they are gone for good; with the last of them the batch is over. */
+export async function purgeFromBatch(tx: Session, gone: { id: string; images: number; tags: number; now: number }): Promise<void> {
+  const { id, images, tags, now } = gone
+  await tx.change(leave, { id, images, tags })
+  await notePurged(tx, id, now)
 }
 
 /** Notes that a batch came back as a whole. */
