@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Collector } from '../../src/gc/index.ts'
 import { commandContext } from '../../src/registry/index.ts'
@@ -139,6 +140,28 @@ describe.each(databases)('races of the trash on %s', (kind) => {
       expect(await openBatches()).toEqual([])
     }
   })
+
+  // On SQLite one command ends before the next begins.
+  if (kind === 'postgres') {
+    it('a purge that waited for a restore sees that the batch is back', async () => {
+      await push(images.one!, 'latest')
+      await remove(images.one!)
+      const [batch] = await openBatches()
+      const restorer = new pg.Client({ connectionString: (fixture.target as { url: string }).url })
+      await restorer.connect()
+      await restorer.query('begin')
+      await restorer.query('select id from repository where name = $1 for no key update', [name])
+
+      const purge = answer(fixture.registry.purgeTrash(fixture.context, name, batch!.batch))
+      const isWaiting = async () => (await restorer.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).rowCount
+      await expect.poll(isWaiting, { timeout: 10_000 }).toBe(1)
+      await restorer.query(`update trash_batch set restored_at = 1, restored_by = 'arn' where id = $1`, [batch!.batch])
+      await restorer.query('commit')
+      await restorer.end()
+
+      expect(await purge).toEqual({ code: 'trash-unknown' })
+    })
+  }
 
   it('an undone move of a tag and another move: the tag names one of them, and the history says how it came to', async () => {
     for (const _ of rounds) {

@@ -1,8 +1,8 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
 import { suspect } from '../../storage/metadata/stores/review-queue.ts'
-import { findTrashBatch, lockRepositoryRowById, shortenRepositoryTrash, shortenTrash } from '../../storage/metadata/stores/trash-store.ts'
+import { shortenRepositoryTrash, shortenTrash } from '../../storage/metadata/stores/trash-store.ts'
 import { audit } from '../change.ts'
-import { trashUnknown } from './restore-trash.ts'
+import { lockTrashBatch, trashUnknown } from './restore-trash.ts'
 
 /**
  * Ends a batch's time in the trash: what holds for everything whose time is over holds for it from now on, so that a
@@ -13,10 +13,8 @@ export const purgeTrash = defineCommand({
   durability: 'durable',
   async run(tx, input: { name: string; batch: string }, context): Promise<void> {
     const now = context.nowMs
-    const batch = await findTrashBatch(tx, context.registryId, input.batch)
-    if (!batch || batch.restored_at !== null || batch.purged_at !== null) throw trashUnknown(input.batch)
-    const repository = await lockRepositoryRowById(tx, batch.repository_id)
-    if (repository?.name !== input.name) throw trashUnknown(input.batch)
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, undefined, context)
+    if (batch.restored_at !== null || batch.purged_at !== null || repository.name !== input.name) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') {
       if (repository.trash_batch !== input.batch) throw trashUnknown(input.batch)
       await shortenRepositoryTrash(tx, { repositoryId: repository.id, batch: input.batch, now })

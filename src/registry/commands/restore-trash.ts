@@ -96,13 +96,14 @@ export const restoreForPull = defineCommand({
 })
 
 /**
- * A batch, and its repository, whose lock holds everybody off who would change the batch: it is read again once that is had.
+ * A batch, and its repository, whose lock holds everybody off who would change the batch: it is read again once that is had. With
+ * `limits` of what it is to make room for.
  * Throws `trash-unknown`.
  */
-async function lockTrashBatch(tx: Session, id: string, limits: ImageLimits, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
+export async function lockTrashBatch(tx: Session, id: string, limits: ImageLimits | undefined, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
   const found = await findTrashBatch(tx, context.registryId, id)
   const repository = found && (await lockRepositoryRowById(tx, found.repository_id))
-  if (repository) await lockRegistryRoom(tx, repository.registry_id, limits)
+  if (repository && limits) await lockRegistryRoom(tx, repository.registry_id, limits)
   const batch = repository && (await findTrashBatch(tx, context.registryId, id))
   if (!repository || !batch) throw trashUnknown(id)
   return { batch, repository }
