@@ -128,7 +128,7 @@ export const reviewRepository = defineCommand({
     for (const subjectId of blobs) suspicions.add({ kind: 'blob', repositoryId: 0, subjectId, reason: 'repository purged', now, delayMs: blobPromiseMs })
     await suspicions.write(tx)
     if (blobs.length === manifestsPerCommand) return { isOver: false, manifests: ids.length }
-    await removeSettings(tx, repository.id)
+    await removeSettings(tx, repository.id, now)
     await dropReview(tx, review.id)
     await noteAllPurged(tx, repository.id, now)
     return { isOver: true, manifests: ids.length }

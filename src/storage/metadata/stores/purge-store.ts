@@ -102,10 +102,16 @@ export async function noteAllPurged(tx: Session, repositoryId: number, now: numb
 }
 
 /** Rows of a repository that say what holds for it; what happened in it, its history and events, stays. */
-const settings = ['resource_tag', 'repository_policy', 'lifecycle_state', 'protection'] as const
+const settings = ['resource_tag', 'repository_policy', 'lifecycle_state', 'protection', 'lifecycle_preview', 'lifecycle_policy'] as const
 
-/** Takes the settings of a repository away that will not come back. */
-export async function removeSettings(tx: Session, repositoryId: number): Promise<void> {
+/** Takes the settings of a repository away that will not come back, and ends the runs that wait for somebody. */
+export async function removeSettings(tx: Session, repositoryId: number, now: number): Promise<void> {
+  const previews = tx.builder.selectFrom('lifecycle_preview').select('id').where('repository_id', '=', repositoryId)
+  await tx.query(tx.builder.deleteFrom('lifecycle_preview_page').where('preview_id', 'in', previews))
+  const policies = tx.builder.selectFrom('lifecycle_policy').select('id').where('repository_id', '=', repositoryId)
+  await tx.query(tx.builder.deleteFrom('lifecycle_policy_version').where('policy_id', 'in', policies))
+  const over = { status: 'cancelled', finished_at: now }
+  await tx.query(tx.builder.updateTable('lifecycle_run').set(over).where('repository_id', '=', repositoryId).where('finished_at', 'is', null))
   for (const table of settings) await tx.query(tx.builder.deleteFrom(table).where('repository_id', '=', repositoryId))
 }
 
