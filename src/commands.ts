@@ -65,7 +65,7 @@ import { acceptUsageSnapshot, beginUsageSnapshot, completeUsageSnapshot, putUsag
 import { decommissionUsageSource, registerUsageSource, updateUsageSource } from './registry/commands/usage-sources.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
-import { setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
+import { putStepOff, setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
 import { purgeTrash } from './registry/commands/purge-trash.ts'
 import { restoreForPull, restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
 import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
@@ -169,6 +169,7 @@ export const commands: readonly AnyCommand[] = [
   undoTagChange,
   setImageRetirement,
   takeRetirementStep,
+  putStepOff,
   updateStorageClass,
   activateForPull,
   finishActivation,

@@ -1,6 +1,6 @@
 import { RecurringWork } from '../internal/recurring-work.ts'
 import type { IdSource } from '../internal/ids.ts'
-import { takeRetirementStep, type StepOutcome } from '../registry/commands/retirement.ts'
+import { putStepOff, takeRetirementStep, type StepOutcome } from '../registry/commands/retirement.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { dueRetirements } from '../storage/metadata/stores/retirement-store.ts'
@@ -56,8 +56,9 @@ export class RetirementSteps {
         const outcome = await database.execute(takeRetirementStep, { name, digest, trashBatch: ids.uuid(), retentionMs }, context)
         onStep({ repository: name, digest, ...outcome })
       } catch (error) {
-        // The others have their steps all the same.
+        // The others have their steps all the same, those beyond this look too.
         onError(error)
+        await database.execute(putStepOff, { name, digest }, context).catch(onError)
       }
     }
     return due.length

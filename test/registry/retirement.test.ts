@@ -4,7 +4,7 @@ import { systemIds } from '../../src/internal/ids.ts'
 import { RetirementSteps } from '../../src/lifecycle/retirement-steps.ts'
 import { putProtection } from '../../src/registry/commands/protections.ts'
 import { commandContext, type NewRetirement } from '../../src/registry/index.ts'
-import { digestOf, parseReference, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
+import { digestOf, digestToBytes, parseReference, parseRepositoryName, parseTag, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
@@ -64,7 +64,15 @@ describe.each(databases)('the retirement of images on %s', (kind) => {
 
   const state = (tag: string) => fixture.registry.describeImageState(fixture.context, name, { tag: parseTag(tag) })
 
-  function steps(): RetirementSteps {
+  function rowOf(image: KnownImage) {
+    return fixture.database.reader.builder
+      .selectFrom('image_retirement')
+      .innerJoin('manifest', 'manifest.id', 'image_retirement.manifest_id')
+      .select('steps')
+      .where('digest', '=', digestToBytes(image.digest))
+  }
+
+  function steps(errors?: unknown[]): RetirementSteps {
     return new RetirementSteps({
       database: fixture.database,
       ids: systemIds,
@@ -72,7 +80,8 @@ describe.each(databases)('the retirement of images on %s', (kind) => {
       systemContext: () => commandContext(fixture.context),
       onStep: () => undefined,
       onError: (error) => {
-        throw error
+        if (errors === undefined) throw error
+        errors.push(error)
       },
     })
   }
@@ -210,6 +219,45 @@ describe.each(databases)('the retirement of images on %s', (kind) => {
     await expect(pull(images.two!.digest)).rejects.toMatchObject({ code: 'manifest-unknown' })
     await pull('other')
     expect((await pull(images.one!.digest)).notice).toBeUndefined()
+  })
+
+  it('opens a part of a blocked index that gets a tag of its own, and keeps it when the index goes', async () => {
+    await push(images.index!, 'latest')
+    const start = fixture.clock.now()
+    await retire('latest', { ...blocked, steps: [{ state: 'trashed', at: start + dayMs }] })
+    expect(await refusalOf(images.one!.digest)).toBeDefined()
+
+    await push(images.one!, 'one')
+
+    expect((await pull('one')).notice).toBeUndefined()
+    expect((await state('one')).retirement).toBeUndefined()
+    expect(await refusalOf(images.two!.digest)).toBeDefined()
+    fixture.clock.advance(dayMs)
+    await steps().look()
+    expect((await pull('one')).notice).toBeUndefined()
+    await expect(pull(images.two!.digest)).rejects.toMatchObject({ code: 'manifest-unknown' })
+  })
+
+  it('tries a step that fails again after an hour, so that others have their turn', async () => {
+    await push(images.one!, 'one')
+    await push(images.two!, 'two')
+    const at = fixture.clock.now() + dayMs
+    for (const tag of ['one', 'two']) await retire(tag, { ...deprecated, steps: [{ state: 'blocked', at }] })
+    const { steps: told } = (await fixture.database.reader.query(rowOf(images.one!)))[0]!
+    await fixture.tamper("update image_retirement set steps = 'unreadable' where manifest_id = (select manifest_id from tag where name = 'one' and repository_id = (select id from repository where name = ?))", name)
+    const errors: unknown[] = []
+    fixture.clock.advance(dayMs)
+
+    expect(await steps(errors).look()).toBe(2)
+    expect(errors).toHaveLength(1)
+    expect(await refusalOf('two')).toBeDefined()
+    expect(await steps(errors).look()).toBe(0)
+
+    await fixture.tamper('update image_retirement set steps = ? where steps = ?', told, 'unreadable')
+    expect((await state('one')).retirement?.postponed).toContain('failed')
+    fixture.clock.advance(dayMs / 24)
+    expect(await steps().look()).toBe(1)
+    expect(await refusalOf('one')).toBeDefined()
   })
 
   it('does not block an image at its time while an index lists it', async () => {

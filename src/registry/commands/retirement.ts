@@ -154,6 +154,20 @@ export const takeRetirementStep = defineCommand({
   },
 })
 
+/** Puts a step off that is due and failed, for as long as one that something stands against. */
+export const putStepOff = defineCommand({
+  name: 'put-retirement-step-off',
+  durability: 'durable',
+  async run(tx, input: { name: string; digest: Digest }, context): Promise<void> {
+    const repository = await lockRepository(tx, context, input.name)
+    const image = await findManifestRow(tx, repository.id, input.digest)
+    const row = image?.trashed_at === null ? await findRetirement(tx, image.id) : undefined
+    if (image === undefined || row === undefined || row.due_at === null || row.due_at > context.nowMs) return
+    const postponed = 'it failed, and the log of the server says why'
+    await planRetirement(tx, { manifestId: image.id, steps: row.steps, dueAt: context.nowMs + retryMs, postponed })
+  },
+})
+
 function rowOf({ steps, dueAt, postponed }: { steps: string; dueAt: number | null; postponed: null }): Pick<RetirementRow, 'steps' | 'due_at' | 'postponed'> {
   return { steps, due_at: dueAt, postponed }
 }
