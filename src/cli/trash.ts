@@ -44,6 +44,7 @@ interface Outcome {
     readonly imageDigest: string
     readonly imageTags: readonly string[]
     readonly takenTags: readonly { readonly imageTag: string; readonly imageDigest: string }[]
+    readonly deletedTags: readonly string[]
   }[]
   readonly notRestored: readonly { readonly imageDigest: string; readonly reason: string }[]
 }
@@ -113,7 +114,7 @@ export async function restoreTrash(io: CommandIo, options: TrashOptions & { read
   const what = options.batch === undefined ? { imageId: { imageTag: tag, imageDigest: digest } } : { trashBatch: options.batch }
   const outcome = await call<Outcome>('RestoreTrash', { repositoryName: repository, ...what })
   io.stdout.write(options.json ? jsonText(outcome) : outcomeText(outcome))
-  const isWhole = outcome.notRestored.length === 0 && outcome.images.every(({ takenTags }) => takenTags.length === 0)
+  const isWhole = outcome.notRestored.length === 0 && outcome.images.every(({ takenTags, deletedTags }) => takenTags.length + deletedTags.length === 0)
   return isWhole ? exitCodes.ok.code : exitCodes.findings.code
 }
 
@@ -182,9 +183,10 @@ function causeText(cause: Readonly<Record<string, unknown>>): string {
 function outcomeText({ repositoryName, repositoryRestored, images, notRestored }: Outcome): string {
   return `${[
     ...(repositoryRestored ? [`${repositoryName} is back, with everything that was in it.`] : []),
-    ...images.flatMap(({ imageDigest, imageTags, takenTags }) => [
+    ...images.flatMap(({ imageDigest, imageTags, takenTags, deletedTags }) => [
       `${repositoryName}@${imageDigest} is back${imageTags.length === 0 ? '' : `: ${imageTags.join(', ')}`}`,
       ...takenTags.map(({ imageTag, imageDigest: by }) => `  not its tag ${imageTag}: it was given to ${by} since`),
+      ...deletedTags.map((imageTag) => `  not its tag ${imageTag}: it was given to another image since, and deleted from that`),
     ]),
     ...notRestored.map(({ imageDigest, reason }) => `${repositoryName}@${imageDigest} is not back: ${reason}`),
   ].join('\n')}\n`

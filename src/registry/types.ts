@@ -237,6 +237,8 @@ export interface RestoredImage {
   readonly tags: readonly Tag[]
   /** Tags it had, and which image has them now. */
   readonly takenTags: readonly { readonly tag: Tag; readonly by: Digest }[]
+  /** Tags it had that were given to another image since, and deleted from that: whoever did so wanted them gone. */
+  readonly deletedTags: readonly Tag[]
 }
 
 /** An image that stays in the trash, and why. */

@@ -120,11 +120,32 @@ describe.each(databases)('the trash on %s', (kind) => {
 
     const outcome = await fixture.registry.restoreTrash(fixture.context, (await batches())[0]!.id)
 
-    expect(outcome.images).toEqual([{ digest: images.one!.digest, tags: ['v1'], takenTags: [{ tag: 'latest', by: images.two!.digest }] }])
+    expect(outcome.images).toEqual([{ digest: images.one!.digest, tags: ['v1'], takenTags: [{ tag: 'latest', by: images.two!.digest }], deletedTags: [] }])
     expect((await listed()).map(({ digest, tags }) => ({ digest, tags }))).toEqual([
       { digest: images.one!.digest, tags: ['v1'] },
       { digest: images.two!.digest, tags: ['latest'] },
     ])
+  })
+
+  it('leaves a tag deleted that was given to another image since and deleted from that, and says so', async () => {
+    await push(images.one!, 'latest')
+    await push(images.one!, 'v1')
+    await push(images.one!, 'stable')
+    await remove(images.one!)
+    await push(images.two!, 'latest')
+    await push(images.two!, 'stable')
+    await push(images.two!, 'v2')
+    await fixture.registry.deleteTag(fixture.context, name, parseTag('latest'))
+    fixture.clock.advance(1)
+    await remove(images.two!)
+
+    const outcome = await fixture.registry.restoreTrash(fixture.context, (await batches())[0]!.id)
+
+    expect(outcome.images).toEqual([{ digest: images.one!.digest, tags: ['v1'], takenTags: [], deletedTags: ['latest', 'stable'] }])
+    expect((await listed()).map(({ tags }) => tags)).toEqual([['v1']])
+    expect((await batches())[0]).toMatchObject({ imageCount: 0, tagCount: 0 })
+    const later = await fixture.registry.restoreTrash(fixture.context, (await batches())[1]!.id)
+    expect(later.images).toEqual([{ digest: images.two!.digest, tags: ['stable', 'v2'], takenTags: [], deletedTags: [] }])
   })
 
   it('gives back one image of a batch, with what refers to it', async () => {

@@ -6,6 +6,7 @@ import { recordEvent, recordTagChange } from '../../storage/metadata/stores/chan
 import { childrenOf, referrersOf } from '../../storage/metadata/stores/image-kin.ts'
 import { findLivingManifests, findManifestRow, type ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
 import { findRepositoryRow, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { findLastLoss } from '../../storage/metadata/stores/trash-listing.ts'
 import {
   endTrashBatch,
   findTagChange,
@@ -49,7 +50,8 @@ export interface PartRestored extends RestoreOutcome {
 
 /**
  * Brings a part of a batch back, from the image numbered `after` on, or of its images those of `digests`, each with what went
- * with it. What has been pushed since is left as it is, and tags that others have by now stay theirs; the outcome says which.
+ * with it. What has been pushed since is left as it is, tags that others have by now stay theirs, and those that were deleted
+ * from others since stay deleted; the outcome says which.
  * Throws `trash-unknown`, `limit-exceeded`, `repository-exists`, `repository-trashed`.
  */
 export const restoreTrash = defineCommand({
@@ -177,7 +179,7 @@ async function restoreImages(
     }
     images.push({ digest: digestFromBytes(row.digest), ...(await giveBackTags(tx, repository, row, held, context)) })
   }
-  const tagCount = images.reduce((sum, { tags, takenTags }) => sum + tags.length + takenTags.length, 0)
+  const tagCount = images.reduce((sum, { tags, takenTags, deletedTags }) => sum + tags.length + takenTags.length + deletedTags.length, 0)
   await leaveTrashBatch(tx, { id: input.batch, images: images.length, tags: tagCount, now: context.nowMs, by: context.actorArn })
   if (images.length > 0) {
     const restored = images.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags }))
@@ -255,11 +257,17 @@ async function giveBackTags(
   row: ManifestRow,
   held: readonly { readonly name: string; readonly taggedAt: number | null }[],
   context: CommandContext,
-): Promise<Pick<RestoredImage, 'tags' | 'takenTags'>> {
+): Promise<Omit<RestoredImage, 'digest'>> {
   const tags: Tag[] = []
   const takenTags: RestoredImage['takenTags'][number][] = []
+  const deletedTags: Tag[] = []
   for (const { name, taggedAt } of held) {
     const tag = name as Tag
+    const lastLost = await findLastLoss(tx, repository.id, name)
+    if (lastLost !== undefined && digestFromBytes(lastLost) !== digestFromBytes(row.digest)) {
+      deletedTags.push(tag)
+      continue
+    }
     const isBack = await putTagBack(tx, { repositoryId: repository.id, name, manifestId: row.id, taggedAt: taggedAt ?? row.pushed_at })
     if (isBack) {
       tags.push(tag)
@@ -269,7 +277,7 @@ async function giveBackTags(
       if (taker) takenTags.push({ tag, by: taker.digest })
     }
   }
-  return { tags, takenTags }
+  return { tags, takenTags, deletedTags }
 }
 
 async function restoreRepository(

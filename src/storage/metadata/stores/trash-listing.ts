@@ -191,6 +191,25 @@ export function findTrashedByTag(session: Session, repositoryId: number, name: s
   return session.first(lastWithTag, { repositoryId, name })
 }
 
+const lastLoss = statement<{ repositoryId: number; name: string }>()((db, p) =>
+  db
+    .selectFrom('tag_history')
+    .select('previous_digest as digest')
+    .where('digest', 'is', null)
+    .where('id', '=', (eb) =>
+      eb
+        .selectFrom('tag_history as newest')
+        .select((of) => of.fn.max<number>('newest.id').as('id'))
+        .where('newest.repository_id', '=', p.repositoryId)
+        .where('newest.name', '=', p.name),
+    ),
+)
+
+/** Which image a tag was taken from that is free; undefined where the tag names an image, or nothing is known of it. */
+export async function findLastLoss(session: Session, repositoryId: number, name: string): Promise<Uint8Array | undefined> {
+  return (await session.first(lastLoss, { repositoryId, name }))?.digest ?? undefined
+}
+
 export interface ListedTagChange {
   readonly id: number
   readonly name: string

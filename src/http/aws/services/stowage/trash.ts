@@ -163,10 +163,11 @@ function describeOutcome(accountId: string, outcome: RestoreOutcome) {
     repositoryName: outcome.repositoryName,
     trashBatch: outcome.batch,
     repositoryRestored: outcome.repositoryRestored,
-    images: outcome.images.map(({ digest, tags, takenTags }) => ({
+    images: outcome.images.map(({ digest, tags, takenTags, deletedTags }) => ({
       imageDigest: digest,
       imageTags: tags,
       takenTags: takenTags.map(({ tag, by }) => ({ imageTag: tag, imageDigest: by })),
+      deletedTags,
     })),
     notRestored: outcome.notRestored.map(({ digest, reason }) => ({ imageDigest: digest, reason })),
   }
