@@ -58,11 +58,13 @@ export async function explainImage(
   const { decisions } = await evaluator.evaluate({ repositoryId: repository.id, account: context.registry.accountId, policies, nowMs, watch: [row.id] }, signal)
   const vetoes = await database.execute(askVetoes, { repositoryId: repository.id, manifestId: row.id }, commandContext(context))
   const why = decisions.why(row.id)
-  const verdicts = (why?.verdicts ?? []).map((verdict) => ({ ...verdict, policyFrom: policies[verdict.policy]!.from }))
+  // It went while everything was evaluated.
+  if (why === undefined) throw lifecycleError('image-unknown', `The repository with name '${name}' has no image ${digest} any more. Ask again: it may be in the trash.`)
+  const verdicts = why.verdicts.map((verdict) => ({ ...verdict, policyFrom: policies[verdict.policy]!.from }))
   const messages = vetoes.map(({ message }) => message)
-  const ruled = why === undefined || policies.length === 0 ? 'It stays: the repository is under no lifecycle policy.' : why.text
+  const ruled = policies.length === 0 ? 'It stays: the repository is under no lifecycle policy.' : why.text
   const isVetoed = messages.length > 0
-  const state = isVetoed || why === undefined || why.action === 'none' ? 'kept' : why.action === 'expire' ? 'expires' : 'archives'
+  const state = isVetoed || why.action === 'none' ? 'kept' : why.action === 'expire' ? 'expires' : 'archives'
   const said = isVetoed ? `It stays, whatever the rules say: ${messages.join('; ')}. Of the rules: ${ruled}` : ruled
   const text = row.storage_class === 'active' ? said : `${archiveWords(row.storage_class, row.last_archived_at)} ${said}`
   return { digest, state, text, verdicts, vetoes: messages, trash: undefined }

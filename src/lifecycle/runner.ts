@@ -10,7 +10,7 @@ import { findRun, listRuns, type RunPosition, type RunRow } from '../storage/met
 import { policiesToPlan } from '../storage/metadata/stores/retention-policy-store.ts'
 import { findRepositoryRowById, findRegistryOf } from '../storage/metadata/stores/repository-store.ts'
 import type { RepositoryName } from '../values/index.ts'
-import { claimLifecycle, planLifecycle, releaseLifecycle, runUnknown, settleRun } from './commands/runs.ts'
+import { claimLifecycle, keepLifecycle, planLifecycle, releaseLifecycle, runUnknown, settleRun } from './commands/runs.ts'
 import { spreadPolicy } from './commands/retention-policies.ts'
 import { summaryOf, type RunSummary } from './run-summary.ts'
 import { newLifecycleCounters, Visit, type RunnerDependencies, type RunnerSettings } from './visit.ts'
@@ -183,7 +183,8 @@ export class LifecycleRunner {
     if (stillDue !== repositoryId || !(await database.execute(claimLifecycle, lease(), context()))) return
     const lost = new AbortController()
     const keeping = setInterval(() => {
-      database.execute(claimLifecycle, lease(), context()).then(
+      // Not taken again: one that comes after the visit's end finds the lease given back.
+      database.execute(keepLifecycle, lease(), context()).then(
         (isKept) => { if (!isKept) lost.abort(new Error('another server took the repository over')) },
         () => undefined,
       )

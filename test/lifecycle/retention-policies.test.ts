@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { claimLifecycle, finishLifecycle } from '../../src/lifecycle/commands/runs.ts'
+import { claimLifecycle, finishLifecycle, keepLifecycle, releaseLifecycle } from '../../src/lifecycle/commands/runs.ts'
 import { commandContext } from '../../src/registry/index.ts'
 import { dueRepositories, findLifecycleState } from '../../src/storage/metadata/stores/lifecycle-policy-store.ts'
 import type { RetentionPlace } from '../../src/lifecycle/index.ts'
@@ -128,6 +128,23 @@ describe.each(databases)('retention policies on %s', (kind) => {
     await database.execute(finishLifecycle, { ...evaluation, ...seen }, commandContext(context))
 
     expect(await findLifecycleState(database.reader, repositoryId!)).toMatchObject({ evaluatedAt, dueAt: evaluatedAt + hourMs })
+  })
+
+  it('are evaluated by nobody once the lease is given back, however late its renewal comes', async () => {
+    const { name } = await world.newRepository()
+    await world.put(name, anyOlderThan(90))
+    const { database, clock, context } = world.fixture
+    const [repositoryId] = (await dueRepositories(database.reader, { now: Number.MAX_SAFE_INTEGER, quietSince: 0, after: 0, limit: 10_000 })).slice(-1)
+    const lease = { repositoryId: repositoryId!, owner: 'this test', until: clock.now() + hourMs }
+    const execute = database.execute.bind(database)
+    expect(await execute(claimLifecycle, lease, commandContext(context))).toBe(true)
+    expect(await execute(keepLifecycle, lease, commandContext(context))).toBe(true)
+
+    await execute(releaseLifecycle, { ...lease, dueAt: clock.now() }, commandContext(context))
+
+    expect(await execute(keepLifecycle, lease, commandContext(context))).toBe(false)
+    expect(await execute(claimLifecycle, { ...lease, owner: 'another' }, commandContext(context))).toBe(true)
+    await execute(releaseLifecycle, { ...lease, owner: 'another', dueAt: clock.now() }, commandContext(context))
   })
 
   it.each([

@@ -11,6 +11,7 @@ import {
   finishEvaluation,
   giveEvaluationBack,
   planEvaluation,
+  renewEvaluation,
   restEvaluation,
 } from '../../storage/metadata/stores/lifecycle-policy-store.ts'
 import { cancelRun, confirmRun, findRun, forgetOldRuns, insertRun, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
@@ -29,6 +30,12 @@ export const claimLifecycle = defineCommand({
   durability: 'process',
   run: (tx, input: { repositoryId: number; owner: string; until: number }, context): Promise<boolean> =>
     claimEvaluation(tx, { ...input, now: context.nowMs }),
+})
+
+export const keepLifecycle = defineCommand({
+  name: 'keep-lifecycle',
+  durability: 'process',
+  run: (tx, input: { repositoryId: number; owner: string; until: number }): Promise<boolean> => renewEvaluation(tx, input),
 })
 
 export const releaseLifecycle = defineCommand({

@@ -232,12 +232,21 @@ const claim = statement<{ repositoryId: number; owner: string; now: number; unti
     .where((eb) => eb.or([eb('leased_until', 'is', null), eb('leased_until', '<', p.now), eb('leased_by', '=', p.owner)])),
 )
 
-/** Takes or renews the lease of a repository's evaluation. False: it is somebody else's. */
+/** Takes the lease of a repository's evaluation. False: it is somebody else's. */
 export async function claimEvaluation(
   tx: Session,
   lease: { repositoryId: number; owner: string; now: number; until: number },
 ): Promise<boolean> {
   return (await tx.change(claim, lease)) > 0
+}
+
+const renew = statement<{ repositoryId: number; owner: string; until: number }>()((db, p) =>
+  db.updateTable('lifecycle_state').set({ leased_until: p.until }).where('repository_id', '=', p.repositoryId).where('leased_by', '=', p.owner),
+)
+
+/** Renews a lease. False: it was given back, or somebody else has it by now. */
+export async function renewEvaluation(tx: Session, lease: { repositoryId: number; owner: string; until: number }): Promise<boolean> {
+  return (await tx.change(renew, lease)) > 0
 }
 
 const finish = statement<{
