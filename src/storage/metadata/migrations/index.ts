@@ -5,6 +5,7 @@ import { iam } from './0003-iam.ts'
 import { registrySettings } from './0004-registry-settings.ts'
 import { lifecycle } from './0005-lifecycle.ts'
 import { retirementByRule } from './0006-retirement-by-rule.ts'
+import { tagsOfOldTrash } from './0008-tags-of-old-trash.ts'
 import { blobMoves } from './0010-blob-moves.ts'
 import type { MetadataMigration } from './migration.ts'
 
@@ -17,6 +18,7 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
     '0004-registry-settings': registrySettings(dialect),
     '0005-lifecycle': lifecycle(dialect),
     '0006-retirement-by-rule': retirementByRule(dialect),
+    '0008-tags-of-old-trash': tagsOfOldTrash(dialect),
     '0010-blob-moves': blobMoves(dialect),
   }
 }
