@@ -26,6 +26,7 @@ import { beginMove, claimArchiveWork, endAllMoves, endArchiveWork, endMove, post
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
 import { noteDisk } from './gc/commands/disk-samples.ts'
 import { pauseCollection, resumeCollection } from './gc/commands/pause.ts'
+import { setCollectionRate } from './gc/commands/rate.ts'
 import { claimReconciliation, keepReconciliation, releaseReconciliation, requestReconciliation, reviewForgotten } from './gc/commands/reconcile.ts'
 import { condemnBlob, forgetBlobPlaces } from './gc/commands/reclaim-blob.ts'
 import {
@@ -193,6 +194,7 @@ export const commands: readonly AnyCommand[] = [
   requestReconciliation,
   reviewForgotten,
   resumeCollection,
+  setCollectionRate,
   forgetBlobPlaces,
   promiseBlob,
   mountBlob,

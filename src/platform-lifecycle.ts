@@ -5,6 +5,7 @@ import type { Config } from './config/index.ts'
 import { Erasures } from './gc/erasures.ts'
 import { CollectionControl, Collector, Reconciler, DiskWatch } from './gc/index.ts'
 import { findPause } from './gc/pause.ts'
+import { findRate } from './gc/rate.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
@@ -141,6 +142,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
       collection.note()
       return (await findPause(database.reader, clock.now())) === undefined
     },
+    reviewsPerSecond: async () => (await findRate(database.reader))?.reviewsPerSecond,
     requestsServed,
     owner: processId,
   })

@@ -23,6 +23,8 @@ Examples:
   $ stowage gc run
   $ stowage gc pause --reason "the disk is being moved" --until 2027-01-31T06:00:00Z
   $ stowage gc resume
+  $ stowage gc rate 50
+  $ stowage gc rate auto
   $ stowage gc explain sha256:0123…
   $ stowage gc simulate --days 7
   $ stowage gc reconcile
@@ -49,6 +51,12 @@ Examples:
     const { resumeCollection } = await import('./gc/pause.ts')
     onExit(await resumeCollection(io, optionsOf(words)))
   })
+  add('rate', 'Set how many reviews each server does in a second, or let it find that itself.')
+    .argument('<number>', 'a number, whether or not clients are served meanwhile; or auto', parseRate)
+    .action(async (rate: { readonly reviewsPerSecond: number | undefined }, words: GcWords) => {
+      const { setRate } = await import('./gc/rate.ts')
+      onExit(await setRate(io, { ...rate, ...optionsOf(words) }))
+    })
   add('explain', 'Show why the bytes of a blob are there, or when they go.')
     .argument('<digest>', 'of a layer or a config')
     .action(async (digest: string, words: GcWords) => {
@@ -78,6 +86,12 @@ function parseDays(text: string): number {
   const days = /^\d{1,4}$/u.test(text) ? Number(text) : undefined
   if (days === undefined || days > 3650) throw new InvalidArgumentError('Write a number of days up to 3650.')
   return days
+}
+
+function parseRate(text: string): { readonly reviewsPerSecond: number | undefined } {
+  if (text === 'auto') return { reviewsPerSecond: undefined }
+  if (!/^[1-9]\d{0,4}$/u.test(text)) throw new InvalidArgumentError('Write a number of reviews from 1 to 99999, or auto.')
+  return { reviewsPerSecond: Number(text) }
 }
 
 function parseTime(text: string): Date {

@@ -53,6 +53,8 @@ export interface CollectorDependencies {
   readonly lookAtClocks?: () => Promise<void>
   /** Asked before each batch: false while somebody has paused collection. */
   readonly mayGoOn?: () => Promise<boolean>
+  /** Asked before each batch: how many reviews somebody wants done in a second; undefined: as many as clients do not notice. */
+  readonly reviewsPerSecond?: () => Promise<number | undefined>
   /** Counts the requests of clients, so that these go before. */
   readonly requestsServed?: () => number
   /** Names this process. */
@@ -148,16 +150,21 @@ export class Collector {
     while (!(await this.#isToStop()) && (await isAnyDue(database.reader, kind, clock.now()))) {
       const begunAtMs = performance.now()
       const servedBefore = requestsServed?.()
-      const reviews = await this.#execute(claimReviewBatch, { kind, owner, until: clock.now() + leaseMs, limit: batchSize })
+      const rate = await this.#deps.reviewsPerSecond?.()
+      // A second's worth at the most, so that it goes evenly.
+      const limit = Math.min(batchSize, rate ?? batchSize)
+      const reviews = await this.#execute(claimReviewBatch, { kind, owner, until: clock.now() + leaseMs, limit })
       if (reviews.length === 0) return
       await work(reviews)
-      if (requestsServed?.() !== servedBefore) await this.#rest(performance.now() - begunAtMs)
+      const workedMs = performance.now() - begunAtMs
+      if (rate !== undefined) await this.#rest((reviews.length * 1000) / rate - workedMs)
+      // Lets clients have the disk and the processors for themselves most of the time.
+      else if (requestsServed?.() !== servedBefore) await this.#rest(Math.min(workedMs * restsPerWork, longestRestMs))
     }
   }
 
-  /** Lets clients have the disk and the processors for themselves most of the time. */
-  async #rest(workedMs: number): Promise<void> {
-    await sleep(Math.min(workedMs * restsPerWork, longestRestMs), undefined, { signal: this.#signal }).catch(() => undefined)
+  async #rest(ms: number): Promise<void> {
+    if (ms > 0) await sleep(ms, undefined, { signal: this.#signal }).catch(() => undefined)
   }
 
   #byRepository(reviews: readonly ClaimedReview[], work: (repositoryId: number, reviews: readonly ClaimedReview[]) => Promise<unknown>): Promise<void> {

@@ -10,8 +10,10 @@ import type { ReviewKind } from '../storage/metadata/stores/review-queue.ts'
 import type { Digest } from '../values/index.ts'
 import type { Collector } from './collector.ts'
 import { pauseCollection, resumeCollection } from './commands/pause.ts'
+import { setCollectionRate } from './commands/rate.ts'
 import { explainBlobs, type BlobExplanation } from './explain-blob.ts'
 import { findPause, type CollectionPause } from './pause.ts'
+import { findRate, type CollectionRate } from './rate.ts'
 import { ReclaimedHistory, type ReclaimedSpace } from './reclaimed-history.ts'
 import { simulateCollection, type Simulation } from './simulate.ts'
 
@@ -38,6 +40,8 @@ export interface CollectionStatus {
    */
   readonly state: 'running' | 'idle' | 'on-hold' | 'paused' | 'off'
   readonly pause: CollectionPause | undefined
+  /** What somebody has set; undefined: each server finds its own. */
+  readonly rate: CollectionRate | undefined
   readonly holds: readonly RegistryHold[]
   readonly queues: readonly QueueStatus[]
   /** By this server. */
@@ -91,6 +95,7 @@ export class CollectionControl {
     return {
       state: pause !== undefined ? 'paused' : holds.length > 0 ? 'on-hold' : isRunning ? 'running' : intervalMs === 0 ? 'off' : 'idle',
       pause,
+      rate: await findRate(reader),
       holds: (await registryHolds(reader, systemContext().registryId)).filter(({ id }) => holds.includes(id)),
       queues: await this.#queues(now),
       reclaimed: {
@@ -146,6 +151,11 @@ export class CollectionControl {
     const ended = await this.#deps.database.execute(resumeCollection, {}, commandContext(context))
     this.#gauges = undefined
     return ended
+  }
+
+  /** Of all servers of the installation, from the next batch of each. Without `reviewsPerSecond` each finds its own rate again. */
+  setRate(context: RequestContext, reviewsPerSecond: number | undefined): Promise<CollectionRate | undefined> {
+    return this.#deps.database.execute(setCollectionRate, { reviewsPerSecond }, commandContext(context))
   }
 
   /** Why the bytes of a digest are there: one for each domain that has such a blob. */

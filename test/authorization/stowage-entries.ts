@@ -146,6 +146,7 @@ export const stowageEntries: EntryTable = {
   // An end that is past: whoever may pause is told so, and nothing changes.
   'stowage:PauseGarbageCollection': onCollection('PauseGarbageCollection', { reason: 'matrix', endsAt: 1 }, { granted: 'InvalidParameterException' }),
   'stowage:ResumeGarbageCollection': onCollection('ResumeGarbageCollection'),
+  'stowage:SetGarbageCollectionRate': onCollection('SetGarbageCollectionRate'),
   'stowage:ExplainBlob': onCollection('ExplainBlob', { digest: absentDigest }),
   'stowage:SimulateGarbageCollection': onCollection('SimulateGarbageCollection'),
   'stowage:StartReconciliation': onCollection('StartReconciliation'),

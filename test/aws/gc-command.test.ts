@@ -72,6 +72,17 @@ it('is paused and resumed, also by a server that was started anew', async () => 
   expect(await json('status')).toMatchObject({ status: 'IDLE' })
 })
 
+it('goes as fast as it is told to, until it may find that itself again', async () => {
+  expect((await gc('rate', '50')).stdout).toBe('Each server does 50 reviews a second from now on, whether or not it serves clients.\n')
+  expect(await json('status')).toMatchObject({ rate: { reviewsPerSecond: 50, setBy: 'arn:aws:iam::000000000000:root' } })
+  expect((await gc('status')).stdout).toContain('Each server does 50 reviews a second: arn:aws:iam::000000000000:root has set that at ')
+  expect((await gc('rate', '0')).exitCode).toBe(2)
+  expect((await gc('rate', 'fast')).exitCode).toBe(2)
+
+  expect((await gc('rate', 'auto')).stdout).toBe('Each server collects as fast as its clients do not notice.\n')
+  expect(await json('status')).not.toHaveProperty('rate')
+})
+
 it('refuses a pause that would be over already', async () => {
   expect((await gc('pause', '--reason', 'late', '--until', '2020-01-01')).stderr).toContain('endsAt')
   expect((await gc('pause', '--reason', 'late', '--until', 'tomorrow')).exitCode).toBe(2)

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { pauseCollection, resumeCollection } from '../../src/gc/commands/pause.ts'
 import { CollectionControl, Collector } from '../../src/gc/index.ts'
 import { findPause } from '../../src/gc/pause.ts'
+import { findRate } from '../../src/gc/rate.ts'
 import { raiseClockHold } from '../../src/registry/commands/holds.ts'
 import { createProtections } from '../../src/registry/protection/protections.ts'
 import { commandContext } from '../../src/registry/index.ts'
@@ -24,6 +25,7 @@ describe.each(databases)('collection on %s, paused', (kind) => {
       systemContext: () => commandContext(context),
       clock,
       logger: { info: () => undefined, error: (problem: unknown) => problems.push(problem) },
+      reviewsPerSecond: async () => (await findRate(database.reader))?.reviewsPerSecond,
       mayGoOn: async () => (await findPause(database.reader, clock.now())) === undefined,
       owner: randomUUID(),
     })
@@ -85,6 +87,25 @@ describe.each(databases)('collection on %s, paused', (kind) => {
     expect(await storedCount()).toBe(1)
 
     await daysPass(collector, 3)
+    expect(await storedCount()).toBe(0)
+  })
+
+  it('does as many reviews in a second as somebody wants', async () => {
+    const { database, clock, context, blobStore } = fixture
+    const collector = newCollector()
+    const control = new CollectionControl({ database, collector, blobStore, clock, systemContext: () => commandContext(context), intervalMs: 1000 })
+    expect(await control.setRate(context, 10)).toMatchObject({ reviewsPerSecond: 10, setBy: context.actor.arn })
+    expect((await control.status()).rate).toMatchObject({ reviewsPerSecond: 10 })
+    for (let n = 0; n < 12; n += 1) await leaveGarbage(`paced${n}`)
+    clock.advance(dayMs)
+
+    const startedAtMs = performance.now()
+    await collector.collect()
+    expect(performance.now() - startedAtMs).toBeGreaterThan(1150)
+
+    expect(await control.setRate(context, undefined)).toBeUndefined()
+    expect((await control.status()).rate).toBeUndefined()
+    await daysPass(collector, 2)
     expect(await storedCount()).toBe(0)
   })
 

@@ -3,6 +3,7 @@ import { connectToStowage, isoTime, jsonText, tableText } from '../aws/stowage-c
 import type { CommandIo } from '../command-io.ts'
 import { ProgressText, sizeText } from '../long-work.ts'
 import { pauseForPeople, type GcOptions, type Pause } from './pause.ts'
+import { rateForPeople, type Rate } from './rate.ts'
 
 interface Space {
   readonly manifests: number
@@ -23,6 +24,7 @@ interface Queue {
 interface Status {
   readonly status: 'RUNNING' | 'IDLE' | 'ON_HOLD' | 'PAUSED' | 'OFF'
   readonly pause?: Pause
+  readonly rate?: Rate
   readonly holds: readonly { readonly holdId: number; readonly cause: string; readonly reason: string; readonly raisedAt: number }[]
   readonly queues: readonly Queue[]
   readonly reclaimed: { readonly serverStartedAt: number; readonly sinceStart: Space; readonly lastHour: Space; readonly lastDay: Space }
@@ -101,11 +103,12 @@ const stateTexts = {
 } as const
 
 function statusText(status: Status): string {
-  const { reclaimed, queues, secondsSpent, failures } = status
+  const { reclaimed, queues, secondsSpent, failures, rate } = status
   const stops = stopText(status)
   const lines = [
     `Collection is ${stateTexts[status.status]}.`,
     ...(stops === '' ? [] : [`  ${stops}`]),
+    ...(rate === undefined ? [] : [`Each server does ${rate.reviewsPerSecond} reviews a second: ${rate.setBy} has set that at ${isoTime(rate.setAt)}.`]),
     '',
     `Given back by this server since its start at ${isoTime(reclaimed.serverStartedAt)}: ${spaceText(reclaimed.sinceStart)}`,
     `  in the last day: ${spaceText(reclaimed.lastDay)}; in the last hour: ${spaceText(reclaimed.lastHour)}`,
@@ -127,11 +130,12 @@ function countText(count: number): string {
   return count >= countLimit ? `${count}+` : String(count)
 }
 
-function forPeople({ pause, holds, queues, reclaimed, ...status }: Status) {
+function forPeople({ pause, rate, holds, queues, reclaimed, ...status }: Status) {
   const { serverStartedAt, ...spaces } = reclaimed
   return {
     ...status,
     ...(pause && { pause: pauseForPeople(pause) }),
+    ...(rate && { rate: rateForPeople(rate) }),
     holds: holds.map(({ raisedAt, ...hold }) => ({ ...hold, raisedAt: isoTime(raisedAt) })),
     queues: queues.map(({ nextDueAt, ...queue }) => ({ ...queue, ...(nextDueAt !== undefined && { nextDueAt: isoTime(nextDueAt) }) })),
     reclaimed: { serverStartedAt: isoTime(serverStartedAt), ...spaces },

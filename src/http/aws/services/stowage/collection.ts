@@ -7,6 +7,9 @@ import * as shapes from './shapes.ts'
 /** Well below the time after which clients and proxies give a request up: whoever wants to wait longer asks again. */
 const longestWaitSeconds = 20
 
+/** More than any server does. */
+const mostReviewsPerSecond = 100_000
+
 const dayMs = 24 * 60 * 60 * 1000
 
 /** The collection of garbage. It belongs to the installation's own account, since what is collected is no single account's. */
@@ -55,6 +58,15 @@ export function collectionOperations(deps: {
       },
     }),
 
+    SetGarbageCollectionRate: operation({
+      action: 'stowage:SetGarbageCollectionRate',
+      resource,
+      input: structure({ reviewsPerSecond: integer({ min: 1, max: mostReviewsPerSecond }) }),
+      async handler({ context }, { reviewsPerSecond }) {
+        return { rate: describeRate(await collection.setRate(context, reviewsPerSecond)) }
+      },
+    }),
+
     ExplainBlob: operation({
       action: 'stowage:ExplainBlob',
       resource,
@@ -100,10 +112,11 @@ export function collectionOperations(deps: {
   }
 }
 
-function describe({ state, pause, holds, queues, reclaimed, secondsSpent, failures, intervalMs }: CollectionStatus) {
+function describe({ state, pause, rate, holds, queues, reclaimed, secondsSpent, failures, intervalMs }: CollectionStatus) {
   return {
     status: state.toUpperCase().replace('-', '_'),
     pause: describePause(pause),
+    rate: describeRate(rate),
     holds: holds.map(({ id, cause, reason, raisedAt }) => ({ holdId: id, cause, reason, raisedAt: new Date(raisedAt) })),
     queues: queues.map(({ kind, waiting, due, overdue, leased, nextDueAt }) => ({
       kind,
@@ -165,6 +178,10 @@ function describeReconciliation({ startedAt, finishedAt, repair, requestedBy, ph
     counts,
     findings,
   }
+}
+
+function describeRate(rate: CollectionStatus['rate']) {
+  return rate && { ...rate, setAt: new Date(rate.setAt) }
 }
 
 function describePause(pause: CollectionStatus['pause']) {
