@@ -131,10 +131,24 @@ describe.each(databases)('a pull of what a lifecycle policy deleted, on %s', (ki
     await pull(name, tagged('three'))
   })
 
+  const withRoomFor = (imagesPerRepository: number) => {
+    const { database, pullClock, uploadDependencies } = world.fixture
+    return manifestOperations({ database, pullClock, ids: systemIds, ...uploadDependencies, quotas: { ...uploadDependencies.quotas, imagesPerRepository } })
+  }
+
+  it('leaves what refers to the image in the trash where there is room for it and what it lists alone', async () => {
+    const { name, images } = await expired()
+
+    await withRoomFor(3).getManifest(world.fixture.context, name, tagged('latest'))
+
+    expect([...(await world.listed(name)).keys()].sort()).toEqual([images.index!, images.one!, images.two!].map(({ digest }) => digest).sort())
+    expect(await rows('audit_record', name)).toMatchObject([{ because: 'pull', leftForWantOfRoom: [images['signature-of-index']!.digest] }])
+  })
+
   it('is refused where the repository has no room for it', async () => {
     const { name } = await expired()
-    const { database, pullClock, uploadDependencies, context } = world.fixture
-    const full = manifestOperations({ database, pullClock, ids: systemIds, ...uploadDependencies, quotas: { ...uploadDependencies.quotas, imagesPerRepository: 3 } })
+    const { context } = world.fixture
+    const full = withRoomFor(2)
 
     await expect(full.getManifest(context, name, tagged('latest'))).rejects.toMatchObject(absent)
     expect((await world.listed(name)).size).toBe(0)

@@ -114,6 +114,30 @@ describe.each(databases)('quotas on %s', (kind) => {
     expect(items).toHaveLength(3)
   })
 
+  it('a push of a deleted image succeeds where there is room for it alone, and what went with it stays in the trash', async () => {
+    const { registry, context } = fixture
+    const name = await newRepository()
+    const digestOfImage = digestOf(artifact('image'))
+    const subject = { mediaType: mediaTypes.ociIndex, digest: digestOfImage, size: artifact('image').byteLength }
+    await push(name, 'image')
+    for (const n of [1, 2]) {
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [], subject, annotations: { n: String(n) } }))
+      await registry.putManifest(context, name, { bytes, declaredMediaType: mediaTypes.ociIndex, tags: [], via: 'oci' })
+    }
+    await registry.deleteManifest(context, name, { digest: digestOfImage })
+    await push(name, 'other')
+
+    expect(await outcomeOf(push(name, 'image'))).toBe('ok')
+
+    const shown = async () => (await registry.listTrash(context, name, { limit: 10 })).items
+    const [batch] = await shown()
+    expect(batch).toMatchObject({ imageCount: 1 })
+    expect(await outcomeOf(push(name, 'more'))).toBe(tooManyImages(name))
+    await registry.deleteManifest(context, name, { digest: digestOf(artifact('other')) })
+    await registry.restoreTrash(context, batch!.batch)
+    expect(await outcomeOf(push(name, 'more'))).toBe(tooManyImages(name))
+  })
+
   it('an image has tags up to its quota; moving one away makes room', async () => {
     const name = await newRepository()
     await push(name, 'a', 'one', 'two')

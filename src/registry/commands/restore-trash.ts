@@ -27,6 +27,7 @@ import { manifestsById } from '../../storage/metadata/stores/unit-store.ts'
 import { everyPullTimeExclusion } from '../../storage/metadata/stores/pull-time-exclusion-store.ts'
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
 import { audit, lockRepository } from '../change.ts'
+import { isPlatformError } from '../../internal/platform-error.ts'
 import { registryError } from '../errors.ts'
 import { countNewRepository, lockRegistryRoom, takeImageRoom, type ImageLimits } from '../quotas.ts'
 import { pullingPrincipal } from '../pulling-principal.ts'
@@ -91,8 +92,12 @@ export const restoreForPull = defineCommand({
     if (image === undefined) throw trashUnknown(input.batch)
     // Whoever blocked it wanted that nobody begins to use it.
     if (image.retirement !== 0 && retirementState(image.retirement) === 'blocked') return false
-    const wanted = await withKin(tx, input.batch, [image])
-    const { images } = await restoreImages(tx, repository, wanted, { ...input, because: 'pull' }, context)
+    const kin = await withKin(tx, input.batch, [image])
+    // What the image lists it needs; the rest comes along if there is room.
+    const needed = await partsOf(tx, kin, [image.id])
+    const wanted = await partsFirst(tx, kin, needed)
+    const optional = new Set(kin.map(({ id }) => id).filter((id) => !needed.has(id)))
+    const { images } = await restoreImages(tx, repository, wanted, { ...input, because: 'pull', optional }, context)
     return images.some(({ digest }) => digest === input.digest)
   },
 })
@@ -111,7 +116,10 @@ export async function lockTrashBatch(tx: Session, id: string, limits: ImageLimit
   return { batch, repository }
 }
 
-/** Restores what went to the trash with an image that was just pushed again: its children and referrers, not their tags' takers. */
+/**
+ * Restores what went to the trash with an image that was just pushed again: its children and referrers, not their tags' takers,
+ * as far as there is room for them. What there is none for stays in the trash.
+ */
 export async function restoreCompanions(
   tx: Session,
   repository: RepositoryRow,
@@ -121,8 +129,9 @@ export async function restoreCompanions(
 ): Promise<void> {
   const batch = pushed.trash_batch
   if (batch === null) return
-  const companions = (await withKin(tx, batch, [pushed])).filter(({ id }) => id !== pushed.id)
-  if (companions.length > 0) await restoreImages(tx, repository, companions, { ...limits, batch, because: 'push' }, context)
+  const companions = await partsFirst(tx, (await withKin(tx, batch, [pushed])).filter(({ id }) => id !== pushed.id))
+  const optional = new Set(companions.map(({ id }) => id))
+  if (companions.length > 0) await restoreImages(tx, repository, companions, { ...limits, batch, because: 'push', optional }, context)
 }
 
 /** Of the images of a batch that are still in the trash those that are named. */
@@ -160,18 +169,58 @@ async function withKin(tx: Session, batch: string, images: readonly ManifestRow[
   return [...wanted.values()].sort((a, b) => a.id - b.id)
 }
 
+/** Of the images those given, and what they list, themselves or by others. */
+async function partsOf(tx: Session, images: readonly ManifestRow[], ids: readonly number[]): Promise<Set<number>> {
+  const there = new Set(images.map(({ id }) => id))
+  const found = new Set(ids)
+  for (let newest = [...ids]; newest.length > 0; ) {
+    newest = [...new Set((await childrenOf(tx, newest)).map(({ to }) => to))].filter((id) => there.has(id) && !found.has(id))
+    for (const id of newest) found.add(id)
+  }
+  return found
+}
+
+/** The images, those of `first` before the others, and each after those of them that it lists. */
+async function partsFirst(tx: Session, images: readonly ManifestRow[], first: ReadonlySet<number> = new Set()): Promise<ManifestRow[]> {
+  const rows = new Map(images.map((row) => [row.id, row]))
+  const children = Map.groupBy(images.length === 0 ? [] : await childrenOf(tx, [...rows.keys()]), ({ from }) => from)
+  const ordered = new Set<ManifestRow>()
+  const add = (row: ManifestRow): void => {
+    for (const { to } of children.get(row.id) ?? []) {
+      const child = rows.get(to)
+      if (child !== undefined && !ordered.has(child)) add(child)
+    }
+    ordered.add(row)
+  }
+  for (const row of images) if (first.has(row.id)) add(row)
+  for (const row of images) add(row)
+  return [...ordered]
+}
+
 async function restoreImages(
   tx: Session,
   repository: RepositoryRow,
   wanted: readonly ManifestRow[],
-  input: ImageLimits & { readonly batch: string; readonly because?: 'pull' | 'push' },
+  input: ImageLimits & {
+    readonly batch: string
+    readonly because?: 'pull' | 'push'
+    /** Images that stay in the trash where there is no room for them, and all that follow: the others are wanted without them. */
+    readonly optional?: ReadonlySet<number>
+  },
   context: CommandContext,
 ): Promise<RestoreOutcome> {
-  const { restorable, broken } = await splitByNeeds(tx, repository, wanted, context)
+  const { restorable, broken, see } = await splitByNeeds(tx, repository, wanted, context)
   let room = repository
   const images: RestoredImage[] = []
+  const left: Digest[] = []
   for (const row of restorable) {
-    room = { ...room, ...(await takeImageRoom(tx, room, row, input, context)) }
+    const taken = left.length > 0 ? undefined : await takeImageRoom(tx, room, row, input, context).catch(unlessOptional(input.optional?.has(row.id) ?? false))
+    if (taken === undefined) {
+      left.push(digestFromBytes(row.digest))
+      continue
+    }
+    room = { ...room, ...taken }
+    await see(row)
     const held = await tagsHeldInTrash(tx, row.id)
     await untrashManifestRow(tx, row.id)
     if (row.storage_class === 'activating') {
@@ -183,7 +232,7 @@ async function restoreImages(
   await leaveTrashBatch(tx, { id: input.batch, images: images.length, tags: tagCount, now: context.nowMs, by: context.actorArn })
   if (images.length > 0) {
     const restored = images.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags }))
-    await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, imageIds: restored, because: input.because ?? 'request' })
+    await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, imageIds: restored, because: input.because ?? 'request', ...(left.length > 0 && { leftForWantOfRoom: left }) })
     for (const { digest, tags } of images) {
       await recordEvent(tx, context, repository.id, 'Stowage Image Restored', {
         'repository-name': repository.name,
@@ -203,7 +252,7 @@ async function splitByNeeds(
   repository: RepositoryRow,
   wanted: readonly ManifestRow[],
   context: CommandContext,
-): Promise<{ restorable: ManifestRow[]; broken: UnrestoredImage[] }> {
+): Promise<{ restorable: ManifestRow[]; broken: UnrestoredImage[]; see: (row: ManifestRow) => Promise<void> }> {
   const needs = new Map<number, { blobs: Digest[]; children: Digest[] }>()
   for (const { id } of wanted) {
     const named = (await needsOfManifest(tx, id)).map(({ digest, kind }) => ({ digest: digestFromBytes(digest), kind }))
@@ -236,15 +285,23 @@ async function splitByNeeds(
       found = true
     }
   }
-  const restorable = wanted.filter(({ id }) => !broken.has(id))
-  for (const { id, storage_class: storageClass } of restorable) {
-    if (storageClass !== 'active') continue
+  /** Shows the repository the blobs of an image that comes back. */
+  const see = async ({ id, storage_class: storageClass }: ManifestRow): Promise<void> => {
+    if (storageClass !== 'active') return
     for (const digest of needs.get(id)!.blobs) {
       const blob = blobs.get(digest)!
       if (blob.visibleSince === null) await showBlob(tx, repository.id, blob.id, context.nowMs)
     }
   }
-  return { restorable, broken: [...broken.values()] }
+  return { restorable: wanted.filter(({ id }) => !broken.has(id)), broken: [...broken.values()], see }
+}
+
+/** Nothing where what is only brought along does not fit. */
+function unlessOptional(isOptional: boolean): (error: unknown) => undefined {
+  return (error) => {
+    if (isOptional && isPlatformError(error, 'limit-exceeded')) return undefined
+    throw error
+  }
 }
 
 async function isInTrash(tx: Session, repository: RepositoryRow, digest: Digest): Promise<boolean> {
