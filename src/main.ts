@@ -7,6 +7,7 @@ import type { EdgeHandler } from './http/request-meta.ts'
 import { createHttpServer, type HttpServer, type TlsPair } from './http/server.ts'
 import { loadTlsPair, noticeExpiry, watchTlsFiles, type TlsFiles } from './http/tls.ts'
 import { systemClock, type Clock } from './internal/clock.ts'
+import type { RequestTracer } from './internal/tracing.ts'
 import type { MetricSet } from './metrics/index.ts'
 import { systemIds, type IdSource } from './internal/ids.ts'
 
@@ -17,6 +18,7 @@ export interface ServedPlatform {
   readonly aws: EdgeHandler
   ready(): Promise<{ ok: boolean; reason?: string }>
   readonly metrics: MetricSet
+  readonly tracer?: RequestTracer | undefined
   metricsText(): Promise<string>
   readonly rootCredential: RootCredentialNotice
   stop(): Promise<void>
@@ -145,6 +147,7 @@ function assemble(
     aws,
     operations,
     tls: pair,
+    tracer: platform.tracer,
     onExchange: (record) => metrics.observe(record),
     ...dependencies,
   })

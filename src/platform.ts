@@ -41,6 +41,7 @@ import type { Clock } from './internal/clock.ts'
 import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
+import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
 import { addInstallationMetrics, addProcessMetrics, addScrubMetrics, platformMetrics, withCommandMetrics, withPushMetrics } from './platform-metrics.ts'
@@ -55,10 +56,10 @@ import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
 import { endAllMoves } from './archive/index.ts'
-import { openBlobStores } from './storage/blobs/index.ts'
+import { openBlobStores, type BlobStore } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
-import type { DatabaseCounters } from './storage/metadata/database.ts'
+import type { DatabaseCounters, MetadataDatabase } from './storage/metadata/database.ts'
 import { fairDatabase } from './storage/metadata/fair-database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
@@ -85,6 +86,8 @@ export interface Platform {
   readonly layerDownload: EdgeHandler
   readonly aws: EdgeHandler
   ready(): Promise<{ readonly ok: boolean; readonly reason?: string }>
+  /** Where requests are traced. */
+  readonly tracer: RequestTracer | undefined
   /** For those of the listener. */
   readonly metrics: MetricSet
   /** In Prometheus' text format. */
@@ -185,6 +188,8 @@ async function build(
   const { dataDir, accountId, region } = config
   const target = metadataTarget(config)
   await refuseNewer(target)
+  const tracing = await startTracing(config, logger, ids)
+  releases.push(() => tracing?.stop())
   // On PostgreSQL several processes may share the folder: what one finds at its start may be another's work.
   const folder = 'file' in target ? { isAlone: true, share: () => undefined, ...lockDataFolder(dataDir) } : shareDataFolder(dataDir)
   releases.push(() => {
@@ -214,7 +219,8 @@ async function build(
   const bytesInFlight = new BytesInFlight()
   const metrics = platformMetrics(new MetricSet(), ownVersion(), opened, bytesInFlight)
   releases.push(addProcessMetrics(metrics))
-  const database = withCommandMetrics(metrics, fairDatabase(opened, new FairShare({ limit: 'file' in target ? commandsOfAccounts : postgresCommandsOfAccounts, perTurn: Number.POSITIVE_INFINITY })))
+  const measured = withCommandMetrics(metrics, fairDatabase(opened, new FairShare({ limit: 'file' in target ? commandsOfAccounts : postgresCommandsOfAccounts, perTurn: Number.POSITIVE_INFINITY })))
+  const database = tracing === undefined ? measured : tracing.tracedDatabase(measured)
   addInstallationMetrics(metrics, database, clock)
   // One made up now could not open what an earlier one has sealed.
   const keyring = sharedKeyring ?? (await openKeys(await holdsAccessKeys(database.reader)).catch(explainLostKeyring))
@@ -246,7 +252,7 @@ async function build(
   await installRootCredential({ database, keyring, context: systemContext() }, accountId, credential)
 
   const folders = { dataDir, archiveDir: archiveFolder(config) }
-  const blobStore = await openBlobStores(folders, bytesInFlight)
+  const blobStore = await openBlobStores(folders, bytesInFlight, tracing?.tracedBlobStore)
   releases.push(() => blobStore.close())
   for (const [store, dir] of [[blobStore.active, dataDir], [blobStore.archive, folders.archiveDir]] as const) {
     if ((await store.isEmpty()) && (await holdsLocations(database.reader, store.name))) throw missingBlobs(dir)
@@ -468,11 +474,33 @@ async function build(
         return { ok: false, reason: 'the metadata database does not answer' }
       }
     },
+    tracer: tracing,
     metrics: metrics.set,
     metricsText: () => metrics.set.text(),
     rootCredential: { accessKeyId: credential.accessKeyId, ...rootCredential },
     counters: { database: database.counters, bytesInFlight },
     stop,
+  }
+}
+
+/** What it needs is loaded only where traces are wanted: half of what a server loads otherwise. */
+async function startTracing({ otlpEndpoint: endpoint, otlpHeaders: headers = {}, traceRatio: ratio }: Config, logger: Logger, ids: IdSource) {
+  if (endpoint === undefined) return undefined
+  const { openTracing, tracedBlobStore, tracedDatabase } = await import('./tracing/index.ts')
+  const tracing = openTracing({
+    endpoint,
+    headers,
+    ratio,
+    version: ownVersion(),
+    instanceId: ids.uuid(),
+    onError(error) {
+      logger.warn({ err: error }, 'traces could not be sent')
+    },
+  })
+  return {
+    ...tracing,
+    tracedDatabase: (database: MetadataDatabase) => tracedDatabase(database, tracing),
+    tracedBlobStore: (store: BlobStore) => tracedBlobStore(store, tracing),
   }
 }
 

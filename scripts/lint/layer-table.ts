@@ -31,6 +31,7 @@ const processes = [
   'signing',
   'audit',
   'metrics',
+  'tracing',
   'logs',
   'events',
 ] as const
@@ -93,6 +94,11 @@ export const restrictedPackages: Readonly<Record<string, readonly string[]>> = {
   pg: ['storage/metadata'],
   'node:sqlite': ['storage/metadata'],
   commander: ['cli', 'cli.ts'],
+  '@opentelemetry/api': ['tracing'],
+  '@opentelemetry/core': ['tracing'],
+  '@opentelemetry/exporter-trace-otlp-http': ['tracing'],
+  '@opentelemetry/resources': ['tracing'],
+  '@opentelemetry/sdk-trace': ['tracing'],
 }
 
 /** Units whose job is to put services together; everywhere else they arrive as parameters. */

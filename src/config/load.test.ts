@@ -32,6 +32,7 @@ describe('loadConfig', () => {
       uploadExpiryMs: 86_400_000,
       logLevel: 'info',
       requestLog: 'all',
+      traceRatio: 1,
     })
     expect(config.databaseUrl).toBeUndefined()
   })

@@ -26,6 +26,29 @@ function parsePublicUrl(text: string): string | undefined {
   return bare ? url.origin : undefined
 }
 
+function parseEndpoint(text: string): string | undefined {
+  const url = URL.parse(text)
+  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return undefined
+  const isBare = url.search === '' && url.hash === '' && url.username === '' && url.password === ''
+  return isBare ? url.href.replace(/\/+$/u, '') : undefined
+}
+
+/** As the specification of OTEL_EXPORTER_OTLP_HEADERS has it: https://opentelemetry.io/docs/specs/otel/protocol/exporter/. */
+function parseHeaders(text: string): Readonly<Record<string, string>> | undefined {
+  const pairs = text.split(',').map((part) => /^\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*([\x21-\x7e]*)\s*$/u.exec(part))
+  try {
+    const headers = pairs.map((pair) => [pair?.[1], pair === null ? undefined : decodeURIComponent(pair[2] ?? '')] as const)
+    return headers.every(([name, value]) => name !== undefined && value !== undefined && !/[^\x20-\x7e]/u.test(value)) ? (Object.fromEntries(headers) as Record<string, string>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function parseRatio(text: string): number | undefined {
+  const ratio = /^[01]?(\.\d{1,9})?$/u.test(text) && text !== '.' ? Number(text) : Number.NaN
+  return ratio >= 0 && ratio <= 1 ? ratio : undefined
+}
+
 const maxDomainLength = 253
 
 function parseDomain(text: string): string | undefined {
@@ -361,6 +384,31 @@ export const settings = z.object({
     group: 'Operation',
     form: 'rate, such as `10MB/s`',
     description: 'The background check reads no faster than this, and less while clients keep the server busy.',
+  }),
+  otlpEndpoint: parsed(parseEndpoint, 'write a URL without user, query and fragment, such as http://collector.example.com:4318')
+    .optional()
+    .register(settingNotes, {
+      env: 'OTEL_EXPORTER_OTLP_ENDPOINT',
+      group: 'Operation',
+      form: 'URL',
+      description: 'A collector of OpenTelemetry traces, which takes OTLP over HTTP in JSON at `<URL>/v1/traces`. [What a trace tells](../operations/monitoring.md#traces).',
+      unset: 'nothing is traced',
+    }),
+  otlpHeaders: parsed(parseHeaders, 'write names and values with commas between them, such as api-key=abc,tenant=registry; of the values, other characters than letters and digits as %XX where in doubt')
+    .optional()
+    .register(settingNotes, {
+      env: 'OTEL_EXPORTER_OTLP_HEADERS',
+      group: 'Operation',
+      form: '`name=value` list',
+      description: 'Headers that are sent with traces.',
+      unset: 'none',
+      secret: true,
+    }),
+  traceRatio: parsed(parseRatio, 'write a number from 0 to 1, such as 0.05').prefault('1').register(settingNotes, {
+    env: 'STOWAGE_TRACE_RATIO',
+    group: 'Operation',
+    form: 'number from 0 to 1',
+    description: 'Which part of the requests is traced. One that comes with a `traceparent` header says itself whether it is.',
   }),
   drainTimeoutMs: wholeNumber(0, maxDurationMs, 'milliseconds').prefault('25000').register(settingNotes, {
     env: 'STOWAGE_DRAIN_TIMEOUT_MS',

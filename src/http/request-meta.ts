@@ -19,6 +19,8 @@ export interface RequestMeta {
   operation?: string | undefined
   /** The repository that the request names, once it is known to be a name. */
   repository?: string | undefined
+  /** Names the request's trace, where it is traced. */
+  traceId?: string | undefined
   /** The code that the answer gives where it refuses or fails, such as `MANIFEST_UNKNOWN`. */
   errorCode?: string | undefined
 }

@@ -6,8 +6,9 @@ import type { Logger } from 'pino'
 import { hostAndPort, type Config } from '../config/index.ts'
 import type { Clock } from '../internal/clock.ts'
 import type { IdSource } from '../internal/ids.ts'
+import type { RequestTracer } from '../internal/tracing.ts'
 import { PlatformError } from '../internal/platform-error.ts'
-import { logExchange, type ExchangeRecord } from './ops/access-log.ts'
+import { logExchange, traceAttributes, type ExchangeRecord } from './ops/access-log.ts'
 import { operationsPaths, type Operations } from './ops/operations.ts'
 import { EdgeRequest, EdgeResponse, type EdgeHandler, type RequestMeta } from './request-meta.ts'
 import { createSourceReader } from './source.ts'
@@ -38,6 +39,8 @@ export interface HttpServerOptions {
   readonly logger: Logger
   readonly ids: IdSource
   readonly clock: Clock
+  /** Where requests are traced; probes never are. */
+  readonly tracer?: RequestTracer | undefined
   /** Told of every exchange that has ended. */
   onExchange?(record: ExchangeRecord): void
 }
@@ -148,7 +151,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const routeOf = (request: EdgeRequest): EdgeHandler => {
     const path = (request.url ?? '').split('?', 1)[0]!
     if (path === '/v2' || path.startsWith('/v2/')) return options.distribution
-    if (Object.values<string>(operationsPaths).includes(path)) return (...exchange) => operations.handle(...exchange)
+    if (isProbe(path)) return (...exchange) => operations.handle(...exchange)
     const reading = request.method === 'GET' || request.method === 'HEAD'
     return reading && path.startsWith(layerLinkPrefix) ? options.layerDownload : options.aws
   }
@@ -169,6 +172,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       startedAt: clock.now(),
     }
     const target = request.url ?? ''
+    const trace = isProbe(target) ? undefined : options.tracer?.begin(request.headers)
+    meta.traceId = trace?.traceId
     const exchange: Exchange = {
       request,
       response,
@@ -201,6 +206,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       }
       connection.sentBytes = sentBytes
       logExchange(logger, config.requestLog, record)
+      trace?.end({ name: meta.operation ?? record.method, attributes: traceAttributes(record), hasFailed: record.status >= 500 })
       options.onExchange?.(record)
       if (request.complete || request.destroyed) settle(exchange, connection)
       else request.once('close', () => settle(exchange, connection))
@@ -222,7 +228,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       refuse(response, 417, 'only "Expect: 100-continue" is understood')
       return
     }
-    routeOf(request)(request, response, meta).then(
+    const handle = (): Promise<void> => routeOf(request)(request, response, meta)
+    const handled = trace === undefined ? handle() : trace.run(handle)
+    handled.then(
       () => {
         if (!response.writableEnded && !response.destroyed) answerBug(response, meta, new Error('the handler ended without an answer'))
       },
@@ -396,6 +404,10 @@ function listen(server: Server<typeof EdgeRequest, typeof EdgeResponse>, host: s
 function unusableFraming(request: EdgeRequest): string | undefined {
   const coding = request.headers['transfer-encoding']
   return coding === undefined || coding.toLowerCase() === 'chunked' ? undefined : 'the only Transfer-Encoding understood is chunked'
+}
+
+function isProbe(target: string): boolean {
+  return Object.values<string>(operationsPaths).includes(target.split('?', 1)[0]!)
 }
 
 /** Brings the target into its usual form (a path), and says what is wrong where that cannot be. */

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { TraceAttributes } from '../../internal/tracing.ts'
 import type { RequestMeta } from '../request-meta.ts'
 
 /** What is known of an exchange when it has ended. */
@@ -103,10 +104,27 @@ export function logExchange(logger: Logger, wanted: RequestLog, record: Exchange
     ...(meta.operation === undefined ? {} : { operation: meta.operation }),
     ...(meta.repository === undefined ? {} : { repository: bounded(meta.repository, maxRepositoryLength) }),
     ...(meta.errorCode === undefined ? {} : { errorCode: meta.errorCode }),
+    ...(meta.traceId === undefined ? {} : { traceId: meta.traceId }),
     ...(record.aborted ? { aborted: true } : {}),
   }
   if (isQuietProbe(record)) logger.debug(line, 'request')
   else logger.info(line, 'request')
+}
+
+/** What a trace says of a request, in the names of OpenTelemetry's conventions for HTTP where there are some. */
+export function traceAttributes({ meta, method, target, status, userAgent }: ExchangeRecord): TraceAttributes {
+  return {
+    'http.request.method': method,
+    'url.path': loggedPath(target),
+    'http.response.status_code': status,
+    'client.address': meta.sourceIp,
+    'stowage.request_id': meta.requestId,
+    ...(userAgent === undefined ? {} : { 'user_agent.original': bounded(userAgent, maxUserAgentLength) }),
+    ...(meta.protocol === undefined ? {} : { 'stowage.protocol': meta.protocol }),
+    ...(meta.repository === undefined ? {} : { 'stowage.repository': bounded(meta.repository, maxRepositoryLength) }),
+    ...(meta.actorArn === undefined ? {} : { 'user.id': meta.actorArn }),
+    ...(meta.errorCode === undefined ? {} : { 'error.type': meta.errorCode }),
+  }
 }
 
 function bounded(text: string, maxLength: number): string {

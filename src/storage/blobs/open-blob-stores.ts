@@ -1,5 +1,6 @@
 import type { BytesInFlight } from '../../internal/bytes-in-flight.ts'
 import { openFilesystemBlobStore } from './filesystem/index.ts'
+import type { BlobStore } from './blob-store.ts'
 import { archiveStoreName, TieredBlobStore } from './tiered-blob-store.ts'
 
 export interface BlobStoreFolders {
@@ -9,11 +10,11 @@ export interface BlobStoreFolders {
   readonly archiveDir: string
 }
 
-/** Opens the stores of an installation, making their folders. Throws `storage-unavailable`. */
-export async function openBlobStores({ dataDir, archiveDir }: BlobStoreFolders, bytesInFlight: BytesInFlight): Promise<TieredBlobStore> {
+/** Opens the stores of an installation, making their folders; `wrap` is what each is used through. Throws `storage-unavailable`. */
+export async function openBlobStores({ dataDir, archiveDir }: BlobStoreFolders, bytesInFlight: BytesInFlight, wrap = (store: BlobStore): BlobStore => store): Promise<TieredBlobStore> {
   const active = await openFilesystemBlobStore({ dataDir, bytesInFlight })
   try {
-    return new TieredBlobStore(active, await openFilesystemBlobStore({ name: archiveStoreName, dataDir: archiveDir, makesDataDir: true, bytesInFlight }))
+    return new TieredBlobStore(wrap(active), wrap(await openFilesystemBlobStore({ name: archiveStoreName, dataDir: archiveDir, makesDataDir: true, bytesInFlight })))
   } catch (error) {
     await active.close()
     throw error
