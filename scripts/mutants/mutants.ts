@@ -3,7 +3,7 @@
  * has to fail for it. `make mutants` tries all of them; docs/internals/guards.md is written from here.
  */
 
-export type GuardGroup = 'promise' | 'generation' | 'lease' | 'lock order' | 'bytes that are going' | 'moves' | 'need' | 'upload session'
+export type GuardGroup = 'promise' | 'generation' | 'lease' | 'lock order' | 'bytes that are going' | 'moves' | 'need' | 'hold' | 'upload session'
 
 export const groupTitles: Readonly<Record<GuardGroup, string>> = {
   promise: 'The promise of a positive answer: to HEAD, to a mount, to an upload of what is there',
@@ -13,6 +13,7 @@ export const groupTitles: Readonly<Record<GuardGroup, string>> = {
   'bytes that are going': 'Bytes that are going (`deleting`), and their generation',
   moves: 'Moves between the stores',
   need: 'What needs a blob, asked again before each step',
+  hold: 'Time in the trash, and what somebody holds back',
   'upload session': 'The epoch of an upload session',
 }
 
@@ -412,6 +413,69 @@ export const mutants: readonly Mutant[] = [
     from: 'seenBy !== null || namedBy !== null',
     to: 'namedBy !== null',
     test: { file: steps, title: 'of a blob takes nothing that a repository sees, though nothing names it yet' },
+  },
+  {
+    name: 'time-in-trash',
+    group: 'hold',
+    guard: 'an image in the trash stays until its time is over',
+    file: reviews,
+    from: 'if (row !== undefined && row.purgeAfter > now) {',
+    to: 'if (row !== undefined && row.purgeAfter < 0) {',
+    test: { file: collection, title: 'gives the space of a deleted image back when its time in the trash is over, and no sooner' },
+  },
+  {
+    name: 'promise-outlives-trash',
+    group: 'hold',
+    guard: 'and for the hour in which a push may count on its layers',
+    file: 'src/storage/metadata/stores/purge-store.ts',
+    from: 'return Math.max(purgeAfter ?? trashedAt, trashedAt + blobPromiseMs)',
+    to: 'return purgeAfter ?? trashedAt',
+    test: { file: collection, title: 'keeps what a pusher was told is there for as long as it was promised, though its image is deleted for good' },
+  },
+  {
+    name: 'held-image',
+    group: 'hold',
+    guard: 'nothing goes from the trash that a hold, a protection or a workload keeps',
+    file: reviews,
+    from: '} else if (row !== undefined && vetoes.has(subjectId)) {',
+    to: '} else if (row !== undefined && subjectId < 0) {',
+    test: { file: collection, title: 'takes a batch before its time where somebody asks for that, unless a hold forbids it' },
+  },
+  {
+    name: 'held-repository',
+    group: 'hold',
+    guard: 'nor any part of a deleted repository while another part is kept',
+    file: reviews,
+    from: 'if (purgeAfter > now || vetoes.length > 0) {',
+    to: 'if (purgeAfter > now) {',
+    test: { file: collection, title: 'takes nothing of a deleted repository while somebody holds a part of it, and gives nothing back of one that it began' },
+  },
+  {
+    name: 'held-account',
+    group: 'hold',
+    guard: 'nor does a repository of a registry on hold see less',
+    file: reviews,
+    from: 'if (repository && (await registryHolds(tx, repository.registry_id)).length > 0) {',
+    to: 'if (repository && (await registryHolds(tx, repository.registry_id)).length < 0) {',
+    test: { file: steps, title: 'of what a repository sees waits while its registry is on hold' },
+  },
+  {
+    name: 'held-installation',
+    group: 'hold',
+    guard: 'no bytes go while the installation’s clock is doubted',
+    file: 'src/gc/collector.ts',
+    from: '    if (await isInstallationHeld(this.#deps.database.reader, this.#deps.systemContext().registryId)) return\n',
+    to: '',
+    test: { file: steps, title: 'of a blob waits while the installation is on hold' },
+  },
+  {
+    name: 'held-by-backup',
+    group: 'hold',
+    guard: 'what a backup reads is asked for again',
+    file: 'src/gc/collector.ts',
+    from: "else if (outcome === 'held') await this.#putOff(review.id, clock.now() + heldByBackupMs, review.attemptCount)",
+    to: "else if (outcome === 'held') gone.push(review)",
+    test: { file: collection, title: 'waits for backups' },
   },
   {
     name: 'take-at-epoch',

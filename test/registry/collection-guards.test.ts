@@ -6,6 +6,7 @@ import { claimArchiveWork, endArchiveWork, settlePlacement, switchPlace, type Wa
 import { claimReviewBatch, postponeReview, reviewBlobs, reviewSights } from '../../src/gc/commands/reviews.ts'
 import { promiseBlob } from '../../src/registry/commands/blobs.ts'
 import { commandContext } from '../../src/registry/index.ts'
+import { createProtections, type Protections } from '../../src/registry/protection/protections.ts'
 import { archiveStoreName } from '../../src/storage/blobs/index.ts'
 import type { Command } from '../../src/storage/metadata/command.ts'
 import type { ClaimedReview } from '../../src/storage/metadata/stores/review-claims.ts'
@@ -28,9 +29,11 @@ describe.each(databases)('between two steps of collection on %s', (kind) => {
   let world: ArchiveWorld
   let name: RepositoryName
   let repositoryId: number
+  let protections: Protections
 
   beforeAll(async () => {
     fixture = await startRegistry(kind)
+    protections = createProtections({ database: fixture.database })
     world = new ArchiveWorld(fixture)
   })
   afterAll(async () => {
@@ -162,6 +165,28 @@ describe.each(databases)('between two steps of collection on %s', (kind) => {
       expect(await hide('a', taken)).toBe(0)
 
       expect(await isSeen(blobDigest(layer))).toBe(true)
+    })
+
+    it('of what a repository sees waits while its registry is on hold', async () => {
+      const { digest } = await unusedBlob()
+      const hold = await protections.placeHold(fixture.context, 'not now')
+      try {
+        expect(await hide('a', await claim('repository-blob', 'a'))).toBe(0)
+        expect(await isSeen(digest)).toBe(true)
+      } finally {
+        await protections.releaseHold(fixture.context, hold, 'now')
+      }
+    })
+
+    it('of a blob waits while the installation is on hold', async () => {
+      const { digest } = await unseenBlob()
+      const hold = await protections.placeHold(fixture.context, 'not now')
+      try {
+        await world.collect()
+        expect(await placesOf(digest)).toMatchObject([{ state: 'active' }])
+      } finally {
+        await protections.releaseHold(fixture.context, hold, 'now')
+      }
     })
 
     it('belongs to one worker until its lease is over', async () => {
