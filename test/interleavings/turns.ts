@@ -39,7 +39,14 @@ interface Actor {
   done: boolean
   /** Set while the actor does something between two turns. */
   idle: (() => void) | undefined
+  /** Others go before until this turn. */
+  heldUntil: number
 }
+
+/** What is decided upon here is done a step later: there the others get time to change it. */
+const decides = /claim-|settle-placement/u
+/** As many turns as a client takes to ask for a blob or two. */
+const mostTurnsHeld = 12
 
 /** An actor that waits for what only another's turn can bring (a lock within the process) is passed over after this. */
 const blockedAfterMs = 40
@@ -89,7 +96,7 @@ export class Turns {
   async run(work: Readonly<Record<string, () => Promise<void>>>, killAfter = Number.POSITIVE_INFINITY): Promise<'done' | 'killed'> {
     const actors: Actor[] = []
     for (const [name, begin] of Object.entries(work)) {
-      const actor: Actor = { name, done: false, idle: undefined }
+      const actor: Actor = { name, done: false, idle: undefined, heldUntil: 0 }
       actors.push(actor)
       await this.#until(actor, () => {
         void this.#current.run(actor, async () => {
@@ -112,8 +119,11 @@ export class Turns {
         await delay(1)
         continue
       }
-      const next = this.#waiting.splice(this.#chance.below(this.#waiting.length), 1)[0]!
+      const free = this.#waiting.filter(({ actor }) => actor.heldUntil <= turn)
+      const next = this.#chance.pick(free.length > 0 ? free : this.#waiting)
+      this.#waiting.splice(this.#waiting.indexOf(next), 1)
       this.log.push(`${next.actor.name}: ${next.label}`)
+      if (decides.test(next.label)) next.actor.heldUntil = turn + this.#chance.below(mostTurnsHeld)
       await this.#until(next.actor, next.go)
     }
   }
