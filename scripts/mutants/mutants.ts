@@ -421,7 +421,7 @@ export const mutants: readonly Mutant[] = [
     file: reviews,
     from: 'if (row !== undefined && row.purgeAfter > now) {',
     to: 'if (row !== undefined && row.purgeAfter < 0) {',
-    test: { file: collection, title: 'gives the space of a deleted image back when its time in the trash is over, and no sooner' },
+    test: { file: collection, title: 'keeps what a pusher was told is there for as long as it was promised, though its image is deleted for good' },
   },
   {
     name: 'promise-outlives-trash',
