@@ -97,9 +97,10 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
       return repository && ((await findTagChange(database.reader, repository.id, changeId))?.name as Tag | undefined)
     },
 
-    async restoreTrash(context, batch, digests) {
+    async restoreTrash(context, batch, digests, known) {
       const limits = { ...imageLimitsOf(quotas), maxRepositories: quotas.repositoriesPerRegistry }
-      const restorePart = (after: number) => database.execute(restoreTrash, { batch, digests, after, ...limits }, commandContext(context))
+      const knownTags = known?.map((tag) => tag ?? null)
+      const restorePart = (after: number) => database.execute(restoreTrash, { batch, digests, knownTags, after, ...limits }, commandContext(context))
       const { next: second, ...outcome } = await restorePart(0)
       const images = [...outcome.images]
       // An image that cannot come back may be told by two parts: as one of its own, and by what it belongs to.

@@ -474,10 +474,16 @@ export interface Registry {
   /** In which batch an image is, by its digest, or the one that went last with a tag. Throws `trash-unknown`. */
   findInTrash(context: RequestContext, name: RepositoryName, image: ImageIdentifier): Promise<{ batch: string; digest: Digest }>
   /**
-   * Brings a batch back, or of its images those named with what went with them. Throws `trash-unknown`, `limit-exceeded`,
-   * `repository-exists`, `repository-trashed`.
+   * Brings a batch back, or of its images those named with what went with them. Images stay that have other tags by now than
+   * `knownTags`, about which the caller was asked (`tagsInTrash`). Throws `trash-unknown`, `limit-exceeded`, `repository-exists`,
+   * `repository-trashed`.
    */
-  restoreTrash(context: RequestContext, batch: string, digests?: readonly Digest[]): Promise<RestoreOutcome>
+  restoreTrash(
+    context: RequestContext,
+    batch: string,
+    digests?: readonly Digest[],
+    knownTags?: readonly (Tag | undefined)[],
+  ): Promise<RestoreOutcome>
   /**
    * Ends the time of a batch in the trash before its end: a collection takes it away for good, once it was in the
    * trash for as long as a promise of a blob holds, unless a hold, a protection or a workload forbids it. Throws `trash-unknown`.

@@ -216,6 +216,24 @@ describe.each(databases)('the trash on %s', (kind) => {
     expect((await batches())[0]).toMatchObject({ imageCount: 0, tagCount: 0, restoredAt: fixture.clock.now() })
   })
 
+  it('leaves images in the trash, and what lists them, whose tags the caller was not asked about', async () => {
+    await push(images.index!, 'latest')
+    await push(images.three!, 'three')
+    await push(images.three!, 'prod')
+    await fixture.registry.deleteImages(fixture.context, name, [{ digest: images.index!.digest }, { digest: images.three!.digest }])
+    const [batch] = await batches()
+    const restore = (...known: (string | undefined)[]) => fixture.registry.restoreTrash(fixture.context, batch!.id, undefined, known.map((tag) => (tag === undefined ? tag : parseTag(tag))))
+
+    const first = await restore('latest', 'three')
+    expect(first.images).toEqual([])
+    expect(first.notRestored).toHaveLength(4)
+    const second = await restore('latest', 'three', undefined)
+    expect(second.notRestored).toEqual([{ digest: images.three!.digest, reason: 'its tags were changed while its restoration was decided about: try again' }])
+    expect(await there()).toEqual(['one', 'two', 'index'])
+    await restore('three', 'prod')
+    expect(await there()).toEqual(['one', 'two', 'three', 'index'])
+  })
+
   it('counts an image that is pushed again as one that has left its batch', async () => {
     await push(images.one!, 'one')
     await push(images.one!, 'first')

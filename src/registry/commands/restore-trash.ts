@@ -44,6 +44,15 @@ interface Limits extends ImageLimits {
 /** Images of a batch that one command brings back, beside what went with them: a policy's run may have put a million into one. */
 const imagesPerCommand = 200
 
+interface Wanted {
+  readonly digests: readonly Digest[] | undefined
+  /**
+   * The tags that the caller was asked about, null for an image without one: images with others stay in the trash. Absent where
+   * no right depends on a tag.
+   */
+  readonly knownTags?: readonly (Tag | null)[] | undefined
+}
+
 export interface PartRestored extends RestoreOutcome {
   /** Where the next part begins; absent after the last. */
   readonly next: number | undefined
@@ -58,7 +67,7 @@ export interface PartRestored extends RestoreOutcome {
 export const restoreTrash = defineCommand({
   name: 'restore-trash',
   durability: 'durable',
-  async run(tx, input: Limits & { batch: string; digests: readonly Digest[] | undefined; after: number }, context): Promise<PartRestored> {
+  async run(tx, input: Limits & Wanted & { batch: string; after: number }, context): Promise<PartRestored> {
     const { batch, repository } = await lockTrashBatch(tx, input.batch, input, context)
     if (batch.kind === 'repository' && batch.purged_at !== null) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') return { ...(await restoreRepository(tx, repository, input, context)), next: undefined }
@@ -204,12 +213,13 @@ async function restoreImages(
   input: ImageLimits & {
     readonly batch: string
     readonly because?: 'pull' | 'push'
+    readonly knownTags?: Wanted['knownTags']
     /** Images that stay in the trash where there is no room for them, and all that follow: the others are wanted without them. */
     readonly optional?: ReadonlySet<number>
   },
   context: CommandContext,
 ): Promise<RestoreOutcome> {
-  const { restorable, broken, see } = await splitByNeeds(tx, repository, wanted, context)
+  const { restorable, broken, see } = await splitByNeeds(tx, repository, wanted, await withOtherTags(tx, wanted, input.knownTags), context)
   let room = repository
   const images: RestoredImage[] = []
   const left: Digest[] = []
@@ -246,11 +256,24 @@ async function restoreImages(
   return { batch: input.batch, repositoryName: repository.name, repositoryRestored: false, images, notRestored: broken }
 }
 
-/** Tells those apart that cannot come back because something they name is gone for good, and whatever lists one of those. */
+/** Images with tags that the caller was not asked about. */
+async function withOtherTags(tx: Session, images: readonly ManifestRow[], knownTags: Wanted['knownTags']): Promise<Set<number>> {
+  const others = new Set<number>()
+  if (knownTags === undefined) return others
+  const known = new Set<string | null>(knownTags)
+  for (const { id } of images) {
+    const held = await tagsHeldInTrash(tx, id)
+    if (held.length === 0 ? !known.has(null) : held.some(({ name }) => !known.has(name))) others.add(id)
+  }
+  return others
+}
+
+/** Tells those apart that stay because of their tags, those that cannot come back because something they name is gone for good, and whatever lists one of those. */
 async function splitByNeeds(
   tx: Session,
   repository: RepositoryRow,
   wanted: readonly ManifestRow[],
+  withOtherTags: ReadonlySet<number>,
   context: CommandContext,
 ): Promise<{ restorable: ManifestRow[]; broken: UnrestoredImage[]; see: (row: ManifestRow) => Promise<void> }> {
   const needs = new Map<number, { blobs: Digest[]; children: Digest[] }>()
@@ -271,14 +294,22 @@ async function splitByNeeds(
     found = false
     for (const { id, digest } of wanted) {
       if (broken.has(id)) continue
+      if (withOtherTags.has(id)) {
+        broken.set(id, { digest: digestFromBytes(digest), reason: 'its tags were changed while its restoration was decided about: try again' })
+        there.delete(digestFromBytes(digest))
+        found = true
+        continue
+      }
       const need = needs.get(id)!
       const missingBlob = need.blobs.find((blob) => !blobs.has(blob))
       const missingChild = need.children.find((child) => !there.has(child))
       if (missingBlob === undefined && missingChild === undefined) continue
       const own = digestFromBytes(digest)
       const isWhole = missingBlob === undefined && (await isInTrash(tx, repository, missingChild!)) && !wantedDigests.has(missingChild!)
-      const reason = isWhole
-        ? `it lists ${missingChild}, which was deleted by itself: restore that first`
+      const isLeft = missingChild !== undefined && wanted.some((child) => withOtherTags.has(child.id) && digestFromBytes(child.digest) === missingChild)
+      const ofChild = isLeft ? 'which stays' : 'which was deleted by itself: restore that first'
+      const reason = isLeft || isWhole
+        ? `it lists ${missingChild}, ${ofChild}`
         : `it needs ${missingBlob ?? missingChild}, whose bytes are gone or were set aside as damaged: push the image again`
       broken.set(id, { digest: own, reason })
       there.delete(own)

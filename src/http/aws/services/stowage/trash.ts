@@ -1,7 +1,7 @@
 import { isPlatformError } from '../../../../internal/platform-error.ts'
 import { parameterInvalid, type Registry, type RestoreOutcome, type TagChange, type TrashBatch } from '../../../../registry/index.ts'
-import { parseDigest, parseRepositoryName, parseTag } from '../../../../values/index.ts'
-import { operation, type AwsOperation } from '../../service.ts'
+import { parseDigest, parseRepositoryName, parseTag, type Tag } from '../../../../values/index.ts'
+import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { integer, list, required, simplePattern, string, structure } from '../../shapes.ts'
 import { imageTagConditions } from '../ecr/conditions.ts'
 import type { ListIdentity, PageTokens } from '../ecr/page-token.ts'
@@ -18,6 +18,8 @@ const imageDigests = list(shapes.digest, { min: 1, max: 100 })
 
 /** What was deleted and can be brought back: images, repositories, and tags that were moved or removed. */
 export function trashOperations({ registry, pageTokens }: { readonly registry: Registry; readonly pageTokens: PageTokens }): Record<string, AwsOperation> {
+  /** Of a restoration under way: the tags that its caller was asked about. */
+  const tagsAskedAbout = new WeakMap<AwsCall, readonly (Tag | undefined)[]>()
   return {
     ListTrash: operation({
       action: 'stowage:ListTrash',
@@ -65,10 +67,14 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
         const { trashBatch: batch, imageDigests, imageId: { imageDigest, imageTag } = {} } = input
         // With the image come all tags that it had, and those of what comes with it.
         const named = imageTag === undefined ? undefined : await registry.findInTrash(context, name, { tag: parseTag(imageTag) }).catch(unlessUnknown)
-        if (imageTag !== undefined && named === undefined) return imageTagConditions([imageTag])
+        const ask = (tags: readonly (Tag | undefined)[]) => {
+          tagsAskedAbout.set(call, tags)
+          return imageTagConditions(tags)
+        }
+        if (imageTag !== undefined && named === undefined) return ask([parseTag(imageTag)])
         const digests = named !== undefined ? [named.digest] : (imageDigest === undefined ? imageDigests : [imageDigest])?.map(parseDigest)
         const tags = await registry.tagsInTrash(context, name, { batch, digests })
-        return imageTagConditions(imageTag === undefined ? tags : [imageTag, ...tags])
+        return ask(imageTag === undefined ? tags : [parseTag(imageTag), ...tags])
       },
       input: structure({ ...repositoryMembers, trashBatch, imageDigests, imageId: shapes.imageId }),
       async handler(call, input) {
@@ -80,7 +86,7 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
         if (batch !== undefined) {
           // The right is to a repository, and the batch must be of that one.
           await registry.describeTrash(context, name, batch, { limit: 1 })
-          return describeOutcome(context.registry.accountId, await registry.restoreTrash(context, batch, digests?.map(parseDigest)))
+          return describeOutcome(context.registry.accountId, await registry.restoreTrash(context, batch, digests?.map(parseDigest), tagsAskedAbout.get(call)))
         }
         if (digests !== undefined) throw parameterInvalid('imageDigests', 'Member must be null where there is no trashBatch')
         const { imageDigest, imageTag } = imageId ?? {}
@@ -91,7 +97,7 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
           digest: imageDigest === undefined ? undefined : parseDigest(imageDigest),
           tag: imageTag === undefined ? undefined : parseTag(imageTag),
         })
-        return describeOutcome(context.registry.accountId, await registry.restoreTrash(context, found.batch, [found.digest]))
+        return describeOutcome(context.registry.accountId, await registry.restoreTrash(context, found.batch, [found.digest], tagsAskedAbout.get(call)))
       },
     }),
 
