@@ -55,7 +55,7 @@ import { createUsageSources } from './registry/usage/usage-sources.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
-import { endAllMoves } from './archive/index.ts'
+import { claimArchiveFolder, endAllMoves } from './archive/index.ts'
 import { openBlobStores, type BlobStore } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -254,6 +254,7 @@ async function build(
   const folders = { dataDir, archiveDir: archiveFolder(config) }
   const blobStore = await openBlobStores(folders, bytesInFlight, tracing?.tracedBlobStore)
   releases.push(() => blobStore.close())
+  await claimArchiveFolder(dataDir, folders.archiveDir, ids)
   for (const [store, dir] of [[blobStore.active, dataDir], [blobStore.archive, folders.archiveDir]] as const) {
     if ((await store.isEmpty()) && (await holdsLocations(database.reader, store.name))) throw missingBlobs(dir)
   }

@@ -1,2 +1,3 @@
+export { claimArchiveFolder } from './folder-owner.ts'
 export { endAllMoves } from './commands/placements.ts'
 export { Archivist, type ArchiveCounters, type ArchivistDependencies } from './archivist.ts'

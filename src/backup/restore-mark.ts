@@ -1,7 +1,7 @@
 import { readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { flushFolder, writeDurably } from './durable-files.ts'
+import { flushFolder, writeDurably } from '../internal/durable-files.ts'
 import { backupError } from './errors.ts'
 
 const mark = z.object({

@@ -23,7 +23,7 @@ import {
 import { digestAlgorithm } from '../values/index.ts'
 import { BackupFolder } from './backup-folder.ts'
 import { inParallel } from './copy-blobs.ts'
-import { flushFolder, folderMode } from './durable-files.ts'
+import { flushFolder, folderMode } from '../internal/durable-files.ts'
 import { backupError } from './errors.ts'
 import type { MissingBlob, PointDocument } from './point.ts'
 import { readRestoreMark, removeRestoreMark, writeRestoreMark, type RestoreMark } from './restore-mark.ts'

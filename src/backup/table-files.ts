@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { StringDecoder } from 'node:string_decoder'
 import { createGunzip, createGzip } from 'node:zlib'
 import type { Column, RawRow, RawValue } from '../storage/metadata/transfer/index.ts'
-import { fileMode } from './durable-files.ts'
+import { fileMode } from '../internal/durable-files.ts'
 import { backupError } from './errors.ts'
 import type { TableFile } from './point.ts'
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
  *
  *   <data>/root-credentials.json   0600  the root access key, where the server made it up
  *   <data>/archive/                blobs of archived images, where the settings name no other folder
+ *   <data>/installation            which installation it is, where the archive is elsewhere
  *   <data>/tls/ca.crt              0644  the authority of the self-signed certificate, which clients trust
  *   <data>/tls/ca.key              0600
  *   <data>/tls/server.crt          0644  the certificate that the server shows

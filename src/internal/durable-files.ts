@@ -1,7 +1,7 @@
 import { open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** A backup holds private images and, if asked, keys: its owner's alone. */
+/** What is kept is its owner's alone. */
 export const fileMode = 0o600
 export const folderMode = 0o700
 
