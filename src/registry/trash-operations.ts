@@ -1,3 +1,4 @@
+import { isPlatformError } from '../internal/platform-error.ts'
 import type { Quotas } from '../config/quotas.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
@@ -115,7 +116,13 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
     },
 
     async purgeTrash(context, name, batch) {
-      await database.execute(purgeTrash, { name, batch }, commandContext(context))
+      let after: number | undefined = 0
+      try {
+        while (after !== undefined) after = await database.execute(purgeTrash, { name, batch, after }, commandContext(context))
+      } catch (error) {
+        // All that was left of it after the first part has come back or gone meanwhile.
+        if (after === 0 || !isPlatformError(error, 'trash-unknown')) throw error
+      }
     },
 
     async listTagChanges(context, name, tag, page) {

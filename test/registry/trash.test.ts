@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { digestOf, mediaTypes, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { deleteImages } from '../../src/registry/commands/delete-images.ts'
+import { purgeTrash } from '../../src/registry/commands/purge-trash.ts'
 import { commandContext } from '../../src/registry/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
@@ -275,6 +276,39 @@ describe.each(databases)('the trash on %s', (kind) => {
 
     expect(outcome.images.map(({ digest, tags }) => [digest, tags])).toEqual(digests.map((digest, n) => [digest, [`v${n}`]]))
     expect((await batches())[0]).toMatchObject({ imageCount: 0, tagCount: 0, restoredAt: fixture.clock.now() })
+  })
+
+  it('ends the time of a batch part by part, and that of all its images', async () => {
+    const digests: Digest[] = []
+    for (let n = 0; n < 501; n += 1) {
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [], annotations: { n: String(n) } }))
+      const { digest } = await fixture.registry.putManifest(fixture.context, name, { bytes, declaredMediaType: mediaTypes.ociIndex, reference: undefined, via: 'oci' })
+      digests.push(digest)
+    }
+    await fixture.registry.deleteImages(fixture.context, name, digests.map((digest) => ({ digest })))
+    const [batch] = await batches()
+    const context = commandContext(fixture.context)
+
+    const next = await fixture.database.execute(purgeTrash, { name, batch: batch!.id, after: 0 }, context)
+    expect(await stillToCome()).toEqual({ images: 1, reviews: 1 })
+    expect(next).toBeTypeOf('number')
+    await fixture.registry.purgeTrash(fixture.context, name, batch!.id)
+
+    expect(await stillToCome()).toEqual({ images: 0, reviews: 0 })
+
+    /** Images of the batch, and reviews of them, whose time is not over. */
+    async function stillToCome(): Promise<{ images: number; reviews: number }> {
+      const { reader } = fixture.database
+      const images = await reader.query(reader.builder.selectFrom('manifest').select('id').where('trash_batch', '=', batch!.id).where('purge_after', '>', fixture.clock.now()))
+      const reviews = reader.builder
+        .selectFrom('review')
+        .innerJoin('manifest', 'manifest.id', 'review.subject_id')
+        .select('review.id')
+        .where('review.kind', '=', 'manifest')
+        .where('trash_batch', '=', batch!.id)
+        .where('due_at', '>', fixture.clock.now())
+      return { images: images.length, reviews: (await reader.query(reviews)).length }
+    }
   })
 
   it('says which part of an index was deleted by itself, and gives the index back after that', async () => {

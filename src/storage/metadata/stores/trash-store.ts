@@ -212,46 +212,14 @@ interface Shortened {
 
 const shortenBatch = statement<Shortened>()((db, p) => db.updateTable('trash_batch').set({ purge_after: p.now }).where('id', '=', p.batch))
 
-const shortenManifests = statement<Shortened>()((db, p) =>
-  db
-    .updateTable('manifest')
-    .set({ purge_after: p.now })
-    .where('trash_batch', '=', p.batch)
-    .where('repository_id', '=', p.repositoryId)
-    .where('trashed_at', 'is not', null),
-)
-
-const reviewManifests = statement<Shortened>()((db, p) =>
-  db
-    .insertInto('review')
-    .columns(['kind', 'repository_id', 'subject_id', 'due_at', 'reason', 'attempt_count'])
-    .expression((eb) =>
-      eb
-        .selectFrom('manifest')
-        .select((of) => [
-          of.val('manifest').as('kind'),
-          'repository_id',
-          'id',
-          'purge_after',
-          of.val('trash emptied').as('reason'),
-          of.lit(0).as('attempt_count'),
-        ])
-        .where('trash_batch', '=', p.batch)
-        .where('repository_id', '=', p.repositoryId)
-        .where('trashed_at', 'is not', null)
-        // Two who do so at once meet in one order.
-        .orderBy('id'),
-    )
-    .onConflict((conflict) =>
-      conflict.columns(['kind', 'subject_id', 'repository_id']).doUpdateSet((eb) => ({ due_at: eb.ref('excluded.due_at'), reason: eb.ref('excluded.reason') })),
-    ),
-)
-
-/** The time of a batch's images in the trash is over, and they are looked at. */
-export async function shortenTrash(tx: Session, batch: Shortened): Promise<void> {
+/** The time of a batch in the trash is over; `shortenTrash` ends that of its images. */
+export async function shortenTrashBatch(tx: Session, batch: Shortened): Promise<void> {
   await tx.change(shortenBatch, batch)
-  await tx.change(shortenManifests, batch)
-  await tx.change(reviewManifests, batch)
+}
+
+/** Ends the time of images in the trash; their reviews are the caller's. */
+export async function shortenTrash(tx: Session, ids: readonly number[], now: number): Promise<void> {
+  if (ids.length > 0) await tx.query(tx.builder.updateTable('manifest').set({ purge_after: now }).where('id', 'in', ids))
 }
 
 const shortenRepository = statement<Shortened>()((db, p) =>
