@@ -454,6 +454,7 @@ async function build(
           homeAccountId: accountId,
           protections: createProtections({ database }),
           usageSources: createUsageSources({ database }),
+          metricsText: () => metrics.set.text(),
           lifecycle,
         }),
       ],

@@ -154,6 +154,7 @@ export const stowageEntries: EntryTable = {
   'stowage:ListTrash': onOwnRegistry('ListTrash', { granted: '200' }),
   'stowage:ListTrash of a repository': onRepository('ListTrash', { granted: '200' }),
   'stowage:DescribeDisks': { ...entry('DescribeDisks', '200', () => ({})), resource: `arn:aws:stowage::${homeAccount}:disk` },
+  'stowage:DescribeMetrics': { ...entry('DescribeMetrics', '200', () => ({})), resource: `arn:aws:stowage::${homeAccount}:metrics` },
   'stowage:ListStorage': onOwnRegistry('ListStorage', { granted: '200' }),
   'stowage:DescribeStorage': onRepository('DescribeStorage', { granted: '200' }),
   'stowage:DescribeTrash': onRepository('DescribeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),

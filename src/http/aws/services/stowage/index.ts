@@ -17,6 +17,7 @@ import { collectionOperations } from './collection.ts'
 import { erasureOperations } from './erasure.ts'
 import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
+import { monitoringOperations } from './monitoring.ts'
 import { protectionOperations } from './protections.ts'
 import { trashOperations } from './trash.ts'
 import { storageOperations } from './storage.ts'
@@ -36,6 +37,8 @@ export interface StowageServiceDependencies {
   readonly homeAccountId: AccountId
   readonly protections: Protections
   readonly usageSources: UsageSources
+  /** In Prometheus' text format. */
+  readonly metricsText: () => Promise<string>
 }
 
 /**
@@ -43,7 +46,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, usageSources }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, usageSources, metricsText }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -62,6 +65,7 @@ export function createStowageService({ registry, erasures, collection, reconcile
       ...policyPreviewOperations({ ...lifecycle }),
       ...erasureOperations({ erasures, pageTokens }),
       ...collectionOperations({ collection, reconciler, homeAccountId }),
+      ...monitoringOperations({ metricsText, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
       ...storageOperations({ registry, pageTokens, diskWatch, homeAccountId }),
     },
