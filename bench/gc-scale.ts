@@ -64,6 +64,8 @@ function fill(dataDir: string): void {
   const startedAt = performance.now()
   const far = Number.MAX_SAFE_INTEGER
   const now = Date.now()
+  /** Beyond the hour for which a push may count on what it was told is there. */
+  const longAgo = now - 2 * 60 * 60 * 1000
   const reference = (position: number, digest: string, role: string): string =>
     `insert into manifest_reference (manifest_id, position, repository_id, digest, kind, role, media_type, size_bytes)
        select m.id, ${position}, m.repository_id, ${digest}, 'blob', '${role}', 'application/vnd.oci.image.layer.v1.tar+gzip', 100 from manifest m
@@ -94,7 +96,7 @@ function fill(dataDir: string): void {
     create temp table left_over as select id from going order by id limit ${Math.floor(goingCount / 2)};
     delete from manifest_reference where manifest_id in (select id from left_over);
     delete from manifest where id in (select id from left_over);
-    update manifest set trashed_at = ${now - 1000}, purge_after = ${now - 1000}, trashed_by = 'arn:aws:iam::000000000000:root'
+    update manifest set trashed_at = ${longAgo}, purge_after = ${longAgo}, trashed_by = 'arn:aws:iam::000000000000:root'
       where id in (select id from going);
     insert into review (kind, repository_id, subject_id, due_at, reason, attempt_count)
       select 'manifest', repository_id, id, ${far}, 'trashed', 0 from manifest where id in (select id from going);
