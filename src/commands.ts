@@ -40,6 +40,7 @@ import {
 } from './gc/commands/reviews.ts'
 import { reinstateBlob } from './integrity/commands/locations.ts'
 import { claimScrub, keepScrub, releaseScrub } from './integrity/commands/scrub.ts'
+import { recountRepository } from './integrity/commands/sums.ts'
 import { putAccountSetting } from './registry/commands/account-settings.ts'
 import { deleteBlob, mountBlob, promiseBlob } from './registry/commands/blobs.ts'
 import {
@@ -252,6 +253,7 @@ export const commands: readonly AnyCommand[] = [
   forgetLocations,
   quarantineBlob,
   reinstateBlob,
+  recountRepository,
   claimScrub,
   keepScrub,
   releaseScrub,

@@ -171,6 +171,7 @@ function newMender(config: Config, target: MetadataTarget): { repair: Repair; is
     repair: {
       quarantine: (location, reason) => repairing((repair) => repair.quarantine(location, reason)),
       reinstate: (location, checksums) => repairing((repair) => repair.reinstate(location, checksums)),
+      recount: (repositoryId) => repairing((repair) => repair.recount(repositoryId)),
     },
     isLeftToServer: () => isLeftToServer,
   }

@@ -7,12 +7,14 @@ import { digestAlgorithm } from '../values/index.ts'
 import { maxUsers, remedies, type Finding, type FindingKind } from './findings.ts'
 import type { Pace } from '../internal/pace.ts'
 
-/** Changes a blob's place in the metadata, unless it has changed meanwhile. False: nothing was changed. */
+/** Mends what is noted in the metadata, unless it has changed meanwhile. False: nothing was changed. */
 export interface Repair {
   /** No bytes are served from there any more. The file stays. */
   quarantine(location: WalkedLocation, reason: FindingKind): Promise<boolean>
   /** Its bytes were found to be right and to have these checksums, and the blob has no others: they are served again. */
   reinstate(location: WalkedLocation, checksums: Uint8Array): Promise<boolean>
+  /** What is noted of a repository's images is counted anew. */
+  recount(repositoryId: number): Promise<boolean>
 }
 
 export interface BlobCheckDependencies {

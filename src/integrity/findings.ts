@@ -9,6 +9,7 @@ import type { Digest } from '../values/index.ts'
  * - `blob-missing`, `blob-wrong-size`, `blob-corrupt`: a blob's file is gone, longer or shorter, or has another digest.
  * - `blob-unreadable`: the disk failed while a blob was read. What its bytes are is not known.
  * - `blob-quarantined`: found bad before, not served since, and not healed yet.
+ * - `sums-wrong`: a repository has other images, or bytes of them, than are noted of it for quotas and `stowage storage`.
  * - `database-corrupt`: the database file contradicts itself (SQLite only).
  */
 export const findingKinds = [
@@ -21,6 +22,7 @@ export const findingKinds = [
   'blob-corrupt',
   'blob-unreadable',
   'blob-quarantined',
+  'sums-wrong',
   'database-corrupt',
 ] as const
 
@@ -41,6 +43,8 @@ export interface Finding {
   readonly usedBy?: readonly string[]
   /** Of a blob found bad just now: true when it is not served any more. */
   readonly quarantined?: boolean
+  /** Of wrong sums: true when the right ones are noted now. */
+  readonly corrected?: boolean
   /** What exactly was seen. */
   readonly detail: string
   /** What to do about it. */
@@ -63,5 +67,6 @@ export const remedies: Readonly<Record<FindingKind, string>> = {
   'blob-corrupt': pushAgain,
   'blob-unreadable': 'look at the disk and its log (dmesg, smartctl), then verify again',
   'blob-quarantined': pushAgain,
+  'sums-wrong': 'run stowage verify once more while no server holds the data folder: it notes the right sums',
   'database-corrupt': 'stop the server and restore the database from a backup',
 }

@@ -1,7 +1,8 @@
 import type { Clock } from '../internal/clock.ts'
 import type { BlobStore } from '../storage/blobs/index.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
-import { walkLocations, walkManifests, walkTags, type WalkedLocation } from '../storage/metadata/stores/integrity-walk.ts'
+import { walkLocations, walkManifests, walkRepositories, walkTags, type WalkedLocation } from '../storage/metadata/stores/integrity-walk.ts'
+import { findWrongSums } from '../storage/metadata/stores/repository-store.ts'
 import { BlobCheck, type Repair } from './blob-check.ts'
 import { remedies, type Finding, type FindingKind } from './findings.ts'
 import { manifestFindings } from './manifest-check.ts'
@@ -92,7 +93,8 @@ const pageSize = 200
 const unpacedConcurrency = 4
 
 /**
- * Checks that everything the metadata promises is there: each tag points at a living manifest, each manifest's bytes
+ * Checks that everything the metadata promises is there: each tag points at a living manifest, the images of each repository
+ * and their bytes are as many as are noted of it, each manifest's bytes
  * have its digest, what a living manifest names is in its repository, each blob's file has the right size and, as far as
  * asked, the right bytes. Memory is bounded whatever the size; a server may change everything meanwhile.
  *
@@ -166,7 +168,28 @@ class Walk {
       after = { repositoryId: last.repositoryId, name: last.name }
       await this.#advance({ phase: 'tags', ...after })
     }
+    await this.#compareSums()
     await this.#advance({ phase: 'manifests', id: 0 })
+  }
+
+  /** Repository by repository, so that a server that checks itself is held up no longer than by the largest of them. */
+  async #compareSums(): Promise<void> {
+    const { database, repair } = this.#deps
+    for (let after = 0; ; ) {
+      const ids = await walkRepositories(database.reader, after, pageSize)
+      if (ids.length === 0) return
+      for (const id of ids) {
+        const [wrong] = await findWrongSums(database.reader, { after: id - 1, through: id, limit: 1 })
+        if (wrong) {
+          const corrected = (await repair?.recount(id)) ?? false
+          const detail = `it has ${wrong.images} images of ${wrong.bytes} bytes, and ${wrong.notedImages ?? 'no'} images of ${wrong.notedBytes ?? 'no'} bytes were noted`
+          const remedy = corrected ? 'nothing: the right sums are noted now' : remedies['sums-wrong']
+          await this.#report({ kind: 'sums-wrong', repository: wrong.name, corrected, detail, remedy })
+        }
+        await this.#pass()
+        after = id
+      }
+    }
   }
 
   async #walkManifests(from: number): Promise<void> {

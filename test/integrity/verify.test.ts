@@ -96,6 +96,26 @@ describe.each(databases)('verify on %s', (kind) => {
     expect(await statesOf(fixture, image.layer)).toEqual(['active'])
   })
 
+  it.each([
+    ['images', 'image_count = image_count - 1', { notedImages: 0 }],
+    ['bytes', 'logical_bytes = logical_bytes + 7', { notedImages: 1 }],
+  ])('tells of a sum of %s that is wrong, and notes the right one where it may', async (_what, damage, { notedImages }) => {
+    await createRepository(fixture, 'verify/before')
+    await pushImage(fixture, 'verify/before', 'fine', 'fine')
+    await pushImage(fixture, repository, 'counted', 'counted')
+    await createRepository(fixture, 'verify/empty')
+    await fixture.tamper(`update repository set ${damage} where name = '${repository}'`)
+
+    const watched = await runVerify(fixture, { repair: false })
+    const mended = await runVerify(fixture)
+
+    const told = { kind: 'sums-wrong', repository, detail: expect.stringMatching(new RegExp(`^it has 1 images of \\d+ bytes, and ${notedImages} images of`)) as string }
+    expect(watched.findings).toMatchObject([{ ...told, corrected: false, remedy: expect.stringContaining('stowage verify') as string }])
+    expect(mended.findings).toMatchObject([{ ...told, corrected: true }])
+    expect(mended.report.counts.findings).toEqual({ 'sums-wrong': 1 })
+    expect((await runVerify(fixture, { repair: false })).findings).toEqual([])
+  })
+
   it('puts a blob back into service that was quarantined and is whole', async () => {
     const image = await pushImage(fixture, repository, 'fine', 'fine')
     await fixture.tamper(`update blob_location set state = 'quarantined'`)

@@ -55,6 +55,15 @@ export async function walkTags(
   }))
 }
 
+const repositoryIds = statement<{ after: number; limit: number }>()((db, p) =>
+  db.selectFrom('repository').select('id').where('id', '>', p.after).where('trashed_at', 'is', null).orderBy('id').limit(p.limit),
+)
+
+/** The ids of living repositories after the given one, in their order. */
+export async function walkRepositories(session: Session, after: number, limit: number): Promise<number[]> {
+  return (await session.all(repositoryIds, { after, limit })).map(({ id }) => id)
+}
+
 export interface WalkedManifest {
   readonly id: number
   readonly repository: string

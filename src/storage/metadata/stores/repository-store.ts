@@ -275,7 +275,7 @@ export async function sumManifests(session: Session, repositoryId: number): Prom
   return { images: sums?.images ?? 0, bytes: sums?.bytes ?? 0 }
 }
 
-const wrongSums = statement<{ after: number; limit: number }>()((db, p) =>
+const wrongSums = statement<{ after: number; through: number; limit: number }>()((db, p) =>
   db
     .selectFrom((from) =>
       from
@@ -290,6 +290,7 @@ const wrongSums = statement<{ after: number; limit: number }>()((db, p) =>
           eb.fn.coalesce(contentBytesOf(eb as unknown as ExpressionBuilder<Schema, 'manifest'>), eb.lit(0)).as('bytes'),
         ])
         .where('repository.id', '>', p.after)
+        .where('repository.id', '<=', p.through)
         // One that is on its way out loses its images uncounted.
         .where('repository.trashed_at', 'is', null)
         .groupBy(['repository.id', 'repository.name', 'repository.image_count', 'repository.logical_bytes'])
@@ -301,9 +302,12 @@ const wrongSums = statement<{ after: number; limit: number }>()((db, p) =>
     .limit(p.limit),
 )
 
-/** Repositories of which other sums are noted than there is, to tell of. Its cost grows with all manifests. */
-export function findWrongSums(session: Session, wanted: { after: number; limit: number }) {
-  return session.all(wrongSums, wanted)
+/**
+ * Repositories with ids after one and through another of which other sums are noted than there is, to tell of. Its cost grows
+ * with the manifests of all of them.
+ */
+export function findWrongSums(session: Session, wanted: { after: number; through?: number; limit: number }) {
+  return session.all(wrongSums, { through: Number.MAX_SAFE_INTEGER, ...wanted })
 }
 
 const setSums = statement<{ id: number } & RepositorySums>()((db, p) =>
