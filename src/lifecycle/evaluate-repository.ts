@@ -17,10 +17,7 @@ import { artifactClassOf, Evaluation, type Action, type CompiledPolicy, type Dec
 import { Column, uint32 } from './policy/columns.ts'
 import { fingerprintOf } from './fingerprint.ts'
 
-/**
- * Images read in one step. On SQLite a step runs on the server's own thread: this many take it about two milliseconds, after
- * which requests have their turn.
- */
+/** Images read in one step: a millisecond or two, after which other evaluations of the thread have their turn. */
 const windowSize = 400
 
 /** What an evaluation comes to, without anything that only lives in one thread. */
@@ -54,10 +51,12 @@ export async function evaluateRepository(session: Session, request: CompiledRequ
   // What was told by rules that are gone is to be taken back.
   const hasNotices = policies.some(({ rules }) => rules.some(({ notice }) => notice !== undefined)) || (await hasNoticesByRule(session, repositoryId))
   const fingerprints = new Column(uint32)
+  // Of what an index lists the labels are its own too.
+  const withKinds = needs.classes || needs.labels || needs.annotations
   let count = 0
   for (let after = 0; ; ) {
     signal?.throwIfAborted()
-    const rows = await factWindow(session, { repositoryId, after, limit: windowSize })
+    const rows = await factWindow(session, { repositoryId, after, limit: windowSize, withKinds })
     if (rows.length === 0) break
     for (const facts of await factsOf(session, repositoryId, rows, needs, { ...indexes, hasNotices })) {
       evaluation.add(facts)
@@ -166,7 +165,6 @@ async function factsOf(
     const description = described && (described.get(row.id) ?? unread)
     return {
       manifestId: row.id,
-      digest: digestFromBytes(row.digest),
       tags: held,
       storageClass: row.storageClass as ImageFacts['storageClass'],
       pushedAt: row.pushedAt,
@@ -174,11 +172,11 @@ async function factsOf(
       lastUsedAt: later(uses.get(row.id), indexes.uses.get(row.id)),
       lastActivatedAt: row.lastActivatedAt ?? undefined,
       lastArchivedAt: row.lastArchivedAt ?? undefined,
-      artifactClass: needs.classes
+      artifactClass: needs.classes && row.kinds !== undefined
         ? artifactClassOf({
-            kind: row.kind as 'image' | 'index' | 'other',
-            mediaType: row.mediaType,
-            artifactType: row.artifactType ?? undefined,
+            kind: row.kinds.kind as 'image' | 'index' | 'other',
+            mediaType: row.kinds.mediaType,
+            artifactType: row.kinds.artifactType ?? undefined,
             configMediaType: configs.get(row.id),
             tags: held.map(({ name }) => name),
             listsOnlyBlobs: indexes.ofBlobs.has(row.id),
@@ -204,7 +202,7 @@ interface Description {
 /** An index also has what its children say; of two that say different things the first. */
 async function descriptionsOf(session: Session, span: Span, rows: readonly FactRow[]): Promise<ReadonlyMap<number, Description>> {
   const descriptions = new Map<number, Description>()
-  const indexIds = rows.flatMap(({ id, kind }) => (kind === 'index' ? [id] : []))
+  const indexIds = rows.flatMap(({ id, kinds }) => (kinds?.kind === 'index' ? [id] : []))
   const own = await labelsOfWindow(session, span)
   const isRead = new Set(own.map(({ manifestId }) => manifestId))
   for (const { manifestId, ...read } of [...own, ...(await labelsOfChildren(session, indexIds))]) {

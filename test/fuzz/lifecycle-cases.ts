@@ -1,6 +1,5 @@
 import fc, { type Arbitrary } from 'fast-check'
 import type { ArtifactClass, ImageFacts } from '../../src/lifecycle/policy/index.ts'
-import { parseDigest } from '../../src/values/index.ts'
 import type { ModelEcrRule, ModelPolicy, ModelRetentionRule } from './lifecycle-model.ts'
 
 /*
@@ -65,7 +64,6 @@ function imageOf(manifestId: number, details: typeof imageDetails extends Arbitr
   const after = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : Math.min(nowMs, pushedAt + ms))
   return {
     manifestId,
-    digest: parseDigest(`sha256:${manifestId.toString(16).padStart(64, '0')}`),
     tags: details.tags.map((name, index) => ({ name, taggedAt: after(details.taggedAfter[index])! })),
     storageClass: details.storageClass,
     pushedAt,

@@ -392,6 +392,8 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
+const checksSums = (sql: string): boolean => sql.includes('"notedBytes" != "bytes"')
+
 it('no statement scans a table', () => {
   const scans: string[] = []
   for (const sql of statements) {
@@ -401,6 +403,8 @@ it('no statement scans a table', () => {
       if (detail === 'SCAN blob_domain') continue
       // Of a queue as many rows are counted as a limit within says.
       if (/^SCAN (?:due|later)$/u.test(detail) && sql.includes(' limit ')) continue
+      // Who checks the sums of a repository counts what that has: of one row, since one is asked for at a time.
+      if (detail === 'SCAN counted' && checksSums(sql)) continue
       if (detail.startsWith('SCAN') && detail !== 'SCAN CONSTANT ROW') scans.push(`${detail}: ${sql}`)
     }
   }
@@ -412,7 +416,7 @@ it('no statement scans a table', () => {
 it('no listing sorts more than it shows', () => {
   const sorts: string[] = []
   for (const sql of statements) {
-    if (!sql.includes(' limit ')) continue
+    if (!sql.includes(' limit ') || checksSums(sql)) continue
     const plan = raw.prepare(`explain query plan ${sql}`).all() as { detail: string }[]
     // The tags of one image at a time are sorted; its images come from the index in their order.
     for (const { detail } of plan) if (detail === 'USE TEMP B-TREE FOR ORDER BY') sorts.push(sql)

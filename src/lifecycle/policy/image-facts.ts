@@ -1,5 +1,3 @@
-import type { Digest } from '../../values/index.ts'
-
 /** What an image is: policies of the second grammar count only those classes that they name. */
 export type ArtifactClass = 'image' | 'index' | 'cache' | 'chart' | 'signature' | 'sbom' | 'attestation' | 'other'
 
@@ -15,7 +13,6 @@ export interface TagFact {
  */
 export interface ImageFacts {
   readonly manifestId: number
-  readonly digest: Digest
   readonly tags: readonly TagFact[]
   readonly storageClass: 'active' | 'archived' | 'activating'
   readonly pushedAt: number

@@ -1,4 +1,3 @@
-import { parseDigest } from '../../values/index.ts'
 import { Evaluation } from './evaluation.ts'
 import type { ImageFacts } from './image-facts.ts'
 import type { CompiledPolicy } from './compiled.ts'
@@ -14,7 +13,6 @@ export function image(manifestId: number, facts: Partial<Omit<ImageFacts, 'tags'
   const pushedAt = rest.pushedAt ?? nowMs - pushedDaysAgo * dayMs
   return {
     manifestId,
-    digest: parseDigest(`sha256:${manifestId.toString(16).padStart(64, '0')}`),
     tags: tags.map((name) => ({ name, taggedAt: pushedAt })),
     storageClass: 'active',
     artifactClass: 'image',
