@@ -69,7 +69,8 @@ export class Notices {
       const announced = acts === 'expire' ? 0 : willExpire || (acts === 'transition' ? 0 : willArchive)
       announcedBy[row] = announced
       announcements[row] = this.#announcement(row, announced, acts)
-      if (announced !== 0) this.dueAtMs = Math.min(this.dueAtMs, this.#endOf(row, announced))
+      // Also of what is not told first: an archiving rule's notice may be over before that of one that deletes.
+      for (const place of [willExpire, willArchive]) if (place !== 0) this.dueAtMs = Math.min(this.dueAtMs, this.#endOf(row, place))
     }
     return { announcedBy, announcements }
   }
