@@ -44,6 +44,7 @@ import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
+import { startTracing } from './platform-tracing.ts'
 import { addInstallationMetrics, addProcessMetrics, addScrubMetrics, platformMetrics, withCommandMetrics, withPushMetrics } from './platform-metrics.ts'
 import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.ts'
 import { RegistryDirectory } from './registry/directory.ts'
@@ -56,10 +57,10 @@ import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
 import { expireUploads } from './registry/uploads.ts'
 import { claimArchiveFolder, endAllMoves } from './archive/index.ts'
-import { openBlobStores, type BlobStore } from './storage/blobs/index.ts'
+import { openBlobStores } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
-import type { DatabaseCounters, MetadataDatabase } from './storage/metadata/database.ts'
+import type { DatabaseCounters } from './storage/metadata/database.ts'
 import { fairDatabase } from './storage/metadata/fair-database.ts'
 import { lockDataFolder, shareDataFolder } from './storage/metadata/folder-lock.ts'
 import { migrateMetadata, type MetadataTarget, type MigrationReport } from './storage/metadata/migrate.ts'
@@ -188,7 +189,7 @@ async function build(
   const { dataDir, accountId, region } = config
   const target = metadataTarget(config)
   await refuseNewer(target)
-  const tracing = await startTracing(config, logger, ids)
+  const tracing = await startTracing(config, { version: ownVersion(), logger, ids })
   releases.push(() => tracing?.stop())
   // On PostgreSQL several processes may share the folder: what one finds at its start may be another's work.
   const folder = 'file' in target ? { isAlone: true, share: () => undefined, ...lockDataFolder(dataDir) } : shareDataFolder(dataDir)
@@ -482,27 +483,6 @@ async function build(
     rootCredential: { accessKeyId: credential.accessKeyId, ...rootCredential },
     counters: { database: database.counters, bytesInFlight },
     stop,
-  }
-}
-
-/** What it needs is loaded only where traces are wanted: half of what a server loads otherwise. */
-async function startTracing({ otlpEndpoint: endpoint, otlpHeaders: headers = {}, traceRatio: ratio }: Config, logger: Logger, ids: IdSource) {
-  if (endpoint === undefined) return undefined
-  const { openTracing, tracedBlobStore, tracedDatabase } = await import('./tracing/index.ts')
-  const tracing = openTracing({
-    endpoint,
-    headers,
-    ratio,
-    version: ownVersion(),
-    instanceId: ids.uuid(),
-    onError(error) {
-      logger.warn({ err: error }, 'traces could not be sent')
-    },
-  })
-  return {
-    ...tracing,
-    tracedDatabase: (database: MetadataDatabase) => tracedDatabase(database, tracing),
-    tracedBlobStore: (store: BlobStore) => tracedBlobStore(store, tracing),
   }
 }
 

@@ -69,12 +69,13 @@ export const units: Readonly<Record<string, Unit>> = {
   'commands.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   // Parts of the composition that are long enough for a file of their own.
   'platform-metrics.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
+  'platform-tracing.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   'platform-lifecycle.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes, 'platform-metrics.ts'] },
   'platform.ts': {
     layer: 5,
     mayImport: [
       ...[...belowRules, ...rules, ...processes, 'http', ...protocols],
-      ...['commands.ts', 'platform-metrics.ts', 'platform-lifecycle.ts'],
+      ...['commands.ts', 'platform-metrics.ts', 'platform-tracing.ts', 'platform-lifecycle.ts'],
     ],
   },
   // What `stowage verify` is made of, beside a server or without one.

@@ -172,7 +172,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       startedAt: clock.now(),
     }
     const target = request.url ?? ''
-    const trace = isProbe(target) ? undefined : options.tracer?.begin(request.headers)
+    const trace = options.tracer === undefined || isProbe(target.split('?', 1)[0]!) ? undefined : options.tracer.begin(request.headers)
     meta.traceId = trace?.traceId
     const exchange: Exchange = {
       request,
@@ -406,8 +406,11 @@ function unusableFraming(request: EdgeRequest): string | undefined {
   return coding === undefined || coding.toLowerCase() === 'chunked' ? undefined : 'the only Transfer-Encoding understood is chunked'
 }
 
-function isProbe(target: string): boolean {
-  return Object.values<string>(operationsPaths).includes(target.split('?', 1)[0]!)
+const probes: ReadonlySet<string> = new Set(Object.values(operationsPaths))
+
+/** Asked of every request. */
+function isProbe(path: string): boolean {
+  return probes.has(path)
 }
 
 /** Brings the target into its usual form (a path), and says what is wrong where that cannot be. */

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { afterEach, describe, expect, it } from 'vitest'
+import { filesUnder } from '../repo/tree.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
 import { buildRandomImage, pushImage } from '../support/images.ts'
 import { freePort } from '../support/server-process.ts'
@@ -174,8 +175,11 @@ describe('traces', () => {
   })
 
   it('are loaded only by who asks for them', () => {
-    const platform = readFileSync(join(projectDir, 'src/platform.ts'), 'utf8')
-    expect(platform).toContain("await import('./tracing/index.ts')")
-    expect(platform).not.toMatch(/^import .*\.\/tracing\//mu)
+    const text = (path: string): string => readFileSync(join(projectDir, path), 'utf8')
+    expect(text('src/platform-tracing.ts')).toContain("await import('./tracing/index.ts')")
+    // Of what is loaded in any case no file imports what is loaded on demand alone.
+    const importers = filesUnder('src/', '.ts').filter((path) => /^import .*(?:\/tracing\/|@opentelemetry\/)/mu.test(text(path)))
+    expect(importers.filter((path) => !path.startsWith('src/tracing/'))).toEqual([])
+    expect(importers).not.toEqual([])
   })
 })

@@ -59,19 +59,7 @@ describe.each(databases)('a rule that gives notice on %s', (kind) => {
     return false
   }
 
-  async function eventsOf(type: string): Promise<Record<string, unknown>[]> {
-    const { reader } = fixture.database
-    const rows = await reader.query(
-      reader.builder
-        .selectFrom('outbox')
-        .innerJoin('repository', 'repository.id', 'outbox.repository_id')
-        .select('payload')
-        .where('repository.name', '=', name)
-        .where('type', '=', type)
-        .orderBy('outbox.id'),
-    )
-    return rows.map(({ payload }) => JSON.parse(payload) as Record<string, unknown>)
-  }
+  const eventsOf = (type: string) => fixture.events(name, type)
 
   it('tells when the image will go, blocks it in time, and removes it then, not before', async () => {
     await world.push(name, images.one!, 'v1')

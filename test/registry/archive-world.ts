@@ -174,16 +174,7 @@ export class ArchiveWorld {
     return found
   }
 
-  async events(name: RepositoryName): Promise<Record<string, unknown>[]> {
-    const { reader } = this.fixture.database
-    const rows = await reader.query(
-      reader.builder
-        .selectFrom('outbox')
-        .innerJoin('repository', 'repository.id', 'outbox.repository_id')
-        .select('outbox.payload')
-        .where('repository.name', '=', name)
-        .orderBy('outbox.event_seq'),
-    )
-    return rows.map(({ payload }) => JSON.parse(payload) as Record<string, unknown>)
+  events(name: RepositoryName): Promise<Record<string, unknown>[]> {
+    return this.fixture.events(name)
   }
 }

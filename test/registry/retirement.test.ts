@@ -86,19 +86,7 @@ describe.each(databases)('the retirement of images on %s', (kind) => {
     })
   }
 
-  async function eventsOf(type: string): Promise<Record<string, unknown>[]> {
-    const { reader } = fixture.database
-    const rows = await reader.query(
-      reader.builder
-        .selectFrom('outbox')
-        .innerJoin('repository', 'repository.id', 'outbox.repository_id')
-        .select('payload')
-        .where('repository.name', '=', name)
-        .where('type', '=', type)
-        .orderBy('outbox.id'),
-    )
-    return rows.map(({ payload }) => JSON.parse(payload) as Record<string, unknown>)
-  }
+  const eventsOf = (type: string) => fixture.events(name, type)
 
   it('tells whoever pulls a deprecated image why, what to use instead and what comes next', async () => {
     await push(images.one!, 'v1')

@@ -59,6 +59,8 @@ export interface RegistryFixture {
    * keys neither. Values stand for `?`, on both databases.
    */
   tamper(sql: string, ...values: (string | number | Uint8Array)[]): Promise<void>
+  /** What events of a repository say, all or those of one type, the oldest first. */
+  events(repository: string, type?: string): Promise<Record<string, unknown>[]>
   stop(): Promise<void>
 }
 
@@ -132,6 +134,17 @@ export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> 
       return digest
     },
     tamper: (sql, ...values) => tamper(target, sql, ...values),
+    async events(repository, type) {
+      const { reader } = database
+      const ofRepository = reader.builder
+        .selectFrom('outbox')
+        .innerJoin('repository', 'repository.id', 'outbox.repository_id')
+        .select('outbox.payload')
+        .where('repository.name', '=', repository)
+        .orderBy('outbox.id')
+      const rows = await reader.query(type === undefined ? ofRepository : ofRepository.where('outbox.type', '=', type))
+      return rows.map(({ payload }) => JSON.parse(payload) as Record<string, unknown>)
+    },
     async stop() {
       await pullClock.flush()
       await blobStore.close()

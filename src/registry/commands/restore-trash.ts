@@ -194,12 +194,18 @@ async function partsFirst(tx: Session, images: readonly ManifestRow[], first: Re
   const rows = new Map(images.map((row) => [row.id, row]))
   const children = Map.groupBy(images.length === 0 ? [] : await childrenOf(tx, [...rows.keys()]), ({ from }) => from)
   const ordered = new Set<ManifestRow>()
-  const add = (row: ManifestRow): void => {
-    for (const { to } of children.get(row.id) ?? []) {
-      const child = rows.get(to)
-      if (child !== undefined && !ordered.has(child)) add(child)
+  // Without recursion: indexes of indexes may be nested deeper than the stack.
+  const add = (image: ManifestRow): void => {
+    const waiting = [image]
+    for (let row = waiting.at(-1); row !== undefined; row = waiting.at(-1)) {
+      const next = (children.get(row.id) ?? []).map(({ to }) => rows.get(to)).find((child) => child !== undefined && !ordered.has(child))
+      if (next !== undefined) {
+        waiting.push(next)
+      } else {
+        ordered.add(row)
+        waiting.pop()
+      }
     }
-    ordered.add(row)
   }
   for (const row of images) if (first.has(row.id)) add(row)
   for (const row of images) add(row)

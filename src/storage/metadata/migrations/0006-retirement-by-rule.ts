@@ -18,7 +18,8 @@ export function retirementByRule(dialect: DialectName): MetadataMigration {
     description: {
       changes: 'Adds to the retirement of images which rule announced it, and until when.',
       rewrites: [],
-      runningServersGoOn: true,
+      // They would take a step into the archive for one into the trash, and cannot read policies that give notice.
+      runningServersGoOn: false,
     },
     async up(db: Kysely<unknown>): Promise<void> {
       for (const statement of statements) await sql.raw(inDialect(dialect, statement)).execute(db)
