@@ -41,37 +41,73 @@ export async function lockRegistryRoom(tx: Session, registryId: number, { maxReg
   if (Number.isFinite(maxRegistryBytes)) await lockRegistryRow(tx, registryId)
 }
 
+/** What comes to a repository: an image, or more of one that it has already. */
+export interface Growth {
+  readonly images: 0 | 1
+  /** As `contentBytes` has them; less than none where an image turns out to name less. */
+  readonly bytes: number
+}
+
+export function growthBy(manifest: Parameters<typeof contentBytes>[0]): Growth {
+  return { images: 1, bytes: contentBytes(manifest) }
+}
+
 /**
- * Counts a manifest that is about to come to life in a repository, whose lock the caller holds: what there is
- * with it. Throws `limit-exceeded`.
+ * Counts what is about to come to a repository, whose lock the caller holds, as that of its registry's room: what there is with it.
+ * What adds no image meets no quota of images, and what adds no bytes none of bytes. Throws `limit-exceeded`.
  */
 export async function takeImageRoom(
   tx: Session,
   repository: RepositoryRow,
-  manifest: Parameters<typeof contentBytes>[0],
+  added: Growth,
   limits: ImageLimits,
   context: { readonly accountId: string },
 ): Promise<{ readonly image_count: number; readonly logical_bytes: number }> {
   const { id, image_count: images, logical_bytes: bytes } = repository
-  const added = contentBytes(manifest)
   let sums: RepositorySums = images === null || bytes === null ? await sumManifests(tx, id) : { images, bytes }
-  const isFull = (): boolean => sums.images >= limits.maxImages || sums.bytes + added > limits.maxRepositoryBytes
-  if (isFull()) sums = await sumManifests(tx, id)
+  const hasTooManyImages = (): boolean => added.images > 0 && sums.images + added.images > limits.maxImages
+  const hasTooManyBytes = (): boolean => added.bytes > 0 && sums.bytes + added.bytes > limits.maxRepositoryBytes
+  if (hasTooManyImages() || hasTooManyBytes()) sums = await sumManifests(tx, id)
   const where = `The repository with name '${repository.name}' in registry with id '${context.accountId}'`
-  if (sums.images >= limits.maxImages) {
+  if (hasTooManyImages()) {
     throw registryError('limit-exceeded', `${where} already has the maximum allowed number of images which is '${limits.maxImages}'`)
   }
-  if (isFull()) {
-    throw registryError('limit-exceeded', `${where} has ${sums.bytes} bytes, and with ${added} more exceeds the maximum allowed size which is '${limits.maxRepositoryBytes}' bytes`)
+  if (hasTooManyBytes()) {
+    throw registryError('limit-exceeded', `${where} has ${sums.bytes} bytes, and with ${added.bytes} more exceeds the maximum allowed size which is '${limits.maxRepositoryBytes}' bytes`)
   }
-  if (Number.isFinite(limits.maxRegistryBytes)) {
-    const before = await sumRegistryBytes(tx, repository.registry_id)
-    if (before + added > limits.maxRegistryBytes) {
-      throw registryError('limit-exceeded', `The registry with id '${context.accountId}' has ${before} bytes, and with ${added} more exceeds the maximum allowed size which is '${limits.maxRegistryBytes}' bytes`)
-    }
+  await refuseFullRegistry(tx, repository.registry_id, added.bytes, limits, context)
+  const after = { images: sums.images + added.images, bytes: sums.bytes + added.bytes }
+  await setRepositorySums(tx, id, after)
+  return { image_count: after.images, logical_bytes: after.bytes }
+}
+
+/**
+ * Makes sure that a registry, whose room the caller has locked, has room for all images of a repository that is about to come back
+ * from the trash. Throws `limit-exceeded`.
+ */
+export async function refuseReturnBeyondRoom(
+  tx: Session,
+  repository: RepositoryRow,
+  limits: ImageLimits,
+  context: { readonly accountId: string },
+): Promise<void> {
+  if (!Number.isFinite(limits.maxRegistryBytes)) return
+  const { bytes } = await sumManifests(tx, repository.id)
+  await refuseFullRegistry(tx, repository.registry_id, bytes, limits, context)
+}
+
+async function refuseFullRegistry(
+  tx: Session,
+  registryId: number,
+  addedBytes: number,
+  { maxRegistryBytes }: ImageLimits,
+  context: { readonly accountId: string },
+): Promise<void> {
+  if (addedBytes <= 0 || !Number.isFinite(maxRegistryBytes)) return
+  const before = await sumRegistryBytes(tx, registryId)
+  if (before + addedBytes > maxRegistryBytes) {
+    throw registryError('limit-exceeded', `The registry with id '${context.accountId}' has ${before} bytes, and with ${addedBytes} more exceeds the maximum allowed size which is '${maxRegistryBytes}' bytes`)
   }
-  await setRepositorySums(tx, id, { images: sums.images + 1, bytes: sums.bytes + added })
-  return { image_count: sums.images + 1, logical_bytes: sums.bytes + added }
 }
 
 /** Counts a repository that was just inserted, and locks the registry's count until the end. Throws `limit-exceeded`. */

@@ -343,4 +343,38 @@ describe.each(databases)('quotas of bytes on %s', (kind) => {
     for (const outcome of outcomes) if (outcome !== 'ok') expect(outcome).toMatch(/^limit-exceeded: The registry with id '000000000000' has \d+ bytes/)
     expect(await wrong()).toEqual([])
   })
+
+  /** Its manifest states no media type, so that it may be pushed as any. */
+  async function unstatedImage(name: RepositoryName): Promise<Buffer> {
+    const parts = [randomContent(400, 'unstated config'), randomContent(600, 'unstated layer')]
+    for (const part of parts) await fixture.upload(name, part)
+    const [config, layer] = parts.map((bytes) => ({ mediaType: 'application/vnd.example', digest: digestOf(bytes), size: bytes.length }))
+    return Buffer.from(JSON.stringify({ schemaVersion: 2, config, layers: [layer] }))
+  }
+
+  it.each(['repositoryBytes', 'registryBytes'] as const)('a manifest of an unknown type that comes as a known one takes room for what it names (%s)', async (quota) => {
+    fixture = await startRegistry(kind, { [quota]: 1000 })
+    const name = await newRepository()
+    const bytes = await unstatedImage(name)
+    const putAs = (declaredMediaType: string): Promise<string> => outcomeOf(fixture.registry.putManifest(fixture.context, name, { bytes, declaredMediaType, tags: [], via: 'oci' }))
+    expect(await putAs('application/vnd.example.unheard-of+json')).toBe('ok')
+
+    expect(await putAs(mediaTypes.ociManifest)).toMatch(/^limit-exceeded: .* and with 1000 more exceeds the maximum allowed size which is '1000' bytes$/)
+    expect((await fixture.registry.describeStorage(fixture.context, name, undefined)).repository.logicalBytes).toBe(bytes.length)
+    expect(await wrong()).toEqual([])
+  })
+
+  it('a repository comes back from the trash where its registry has room for all of it', async () => {
+    fixture = await startRegistry(kind, { registryBytes: 2000 })
+    const [gone, other] = [await newRepository(), await newRepository()]
+    await push(gone, 'of the one that goes')
+    await fixture.registry.deleteRepository(fixture.context, gone, { force: true })
+    const { digest } = await push(other, 'of the other')
+    const [batch] = (await fixture.registry.listTrash(fixture.context, gone, { limit: 10 })).items
+
+    expect(await outcomeOf(fixture.registry.restoreTrash(fixture.context, batch?.batch ?? ''))).toMatch(/^limit-exceeded: The registry with id '000000000000' has \d+ bytes/)
+    await fixture.registry.deleteImages(fixture.context, other, [{ digest }])
+    expect(await outcomeOf(fixture.registry.restoreTrash(fixture.context, batch?.batch ?? ''))).toBe('ok')
+    expect(await wrong()).toEqual([])
+  })
 })

@@ -14,7 +14,7 @@ import {
   type NewManifestRow,
   type ReferenceEdge,
 } from '../../storage/metadata/stores/manifest-store.ts'
-import { addRepositoryBytes, contentBytes, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { contentBytes, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions, suspect } from '../../storage/metadata/stores/review-queue.ts'
 import { countTagsOfManifest, findTag, putTag, type TagTarget } from '../../storage/metadata/stores/tag-store.ts'
 import { leaveTrashBatch, tagsHeldInTrash } from '../../storage/metadata/stores/trash-store.ts'
@@ -23,7 +23,7 @@ import { activateUnit } from '../archive.ts'
 import { audit, imageEvent, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { collectArchived } from '../image-unit.ts'
-import { lockRegistryRoom, takeImageRoom, tooManyTagsOfImage, type ImageLimits } from '../quotas.ts'
+import { growthBy, lockRegistryRoom, takeImageRoom, tooManyTagsOfImage, type ImageLimits } from '../quotas.ts'
 import { restoreCompanions } from './restore-trash.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
 import type { TagMutability } from '../types.ts'
@@ -138,8 +138,9 @@ async function hold(
   const checked = await checkContent(tx, repository, input, context)
   const { mediaType, artifactType } = input
   const row = newRow(repository, input, checked, context)
-  const room = existing && !isTrashed ? {} : await takeImageRoom(tx, repository, row, input.limits, context)
-  if (existing && !isTrashed) await addRepositoryBytes(tx, repository.id, contentBytes(row) - contentBytes(existing))
+  // One that lives here already counts as an image, but not yet with what it turns out to name.
+  const growth = existing && !isTrashed ? { images: 0 as const, bytes: contentBytes(row) - contentBytes(existing) } : growthBy(row)
+  const room = await takeImageRoom(tx, repository, growth, input.limits, context)
   const { hasArchivedChildren: mayBeArchived } = checked
   if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType, mayBeArchived }
   // From the trash too: what it names may be held otherwise than it was, a foreign layer uploaded since for one.

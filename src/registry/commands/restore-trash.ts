@@ -29,7 +29,7 @@ import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../val
 import { audit, lockRepository } from '../change.ts'
 import { isPlatformError } from '../../internal/platform-error.ts'
 import { registryError } from '../errors.ts'
-import { countNewRepository, lockRegistryRoom, takeImageRoom, type ImageLimits } from '../quotas.ts'
+import { countNewRepository, growthBy, lockRegistryRoom, refuseReturnBeyondRoom, takeImageRoom, type ImageLimits } from '../quotas.ts'
 import { pullingPrincipal } from '../pulling-principal.ts'
 import { retirementState } from '../retirement-states.ts'
 import { policyExecution } from '../trash.ts'
@@ -230,7 +230,7 @@ async function restoreImages(
   const images: RestoredImage[] = []
   const left: Digest[] = []
   for (const row of restorable) {
-    const taken = left.length > 0 ? undefined : await takeImageRoom(tx, room, row, input, context).catch(unlessOptional(input.optional?.has(row.id) ?? false))
+    const taken = left.length > 0 ? undefined : await takeImageRoom(tx, room, growthBy(row), input, context).catch(unlessOptional(input.optional?.has(row.id) ?? false))
     if (taken === undefined) {
       left.push(digestFromBytes(row.digest))
       continue
@@ -387,6 +387,7 @@ async function restoreRepository(
       `The repository with name '${repository.name}' already exists in the registry with id '${context.accountId}': the deleted one cannot come back beside it`,
     )
   }
+  await refuseReturnBeyondRoom(tx, repository, input, context)
   await untrashRepositoryRow(tx, repository.id)
   await countNewRepository(tx, repository.registry_id, input.maxRepositories, context)
   await endTrashBatch(tx, { id: input.batch, now: context.nowMs, by: context.actorArn })

@@ -331,15 +331,6 @@ export async function lowerRepositorySums(tx: Session, id: number, manifest: Par
   await tx.change(lessImages, { id, bytes: contentBytes(manifest) })
 }
 
-const moreBytes = statement<{ id: number; bytes: number }>()((db, p) =>
-  db.updateTable('repository').set((eb) => ({ logical_bytes: eb('logical_bytes', '+', p.bytes) })).where('id', '=', p.id),
-)
-
-/** A living manifest names more or less than was known before. The caller holds the repository's lock. */
-export async function addRepositoryBytes(tx: Session, id: number, bytes: number): Promise<void> {
-  await tx.change(moreBytes, { id, bytes })
-}
-
 const registryBytes = statement<{ registryId: number }>()((db, p) =>
   db
     .selectFrom('repository')
