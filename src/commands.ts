@@ -57,6 +57,7 @@ import {
   putRegistryPolicy,
   setRepositoryPolicy,
 } from './registry/commands/policies.ts'
+import { deleteQuota, outlastChanges, putQuota } from './registry/commands/quotas.ts'
 import {
   deregisterPullTimeExclusion,
   registerPullTimeExclusion,
@@ -111,6 +112,9 @@ import type { AnyCommand } from './storage/metadata/command.ts'
 export const commands: readonly AnyCommand[] = [
   ensureRegistry,
   createAccount,
+  putQuota,
+  deleteQuota,
+  outlastChanges,
   replaceRootAccessKey,
   createAccessKey,
   recordAccessKeyUses,

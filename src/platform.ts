@@ -52,6 +52,7 @@ import { createRegistry, systemActorArn, type RegistryRef, type RequestContext }
 import { DamageWatch } from './registry/damage.ts'
 import { PullClock } from './registry/pull-clock.ts'
 import { createProtections } from './registry/protection/protections.ts'
+import { createQuotaOperations } from './registry/quota-operations.ts'
 import { createUsageSources } from './registry/usage/usage-sources.ts'
 import { releaseWriters } from './registry/commands/uploads.ts'
 import { UploadTurns } from './registry/upload-turns.ts'
@@ -454,6 +455,7 @@ async function build(
           accounts: new Accounts({ database, keyring, ids }),
           homeAccountId: accountId,
           protections: createProtections({ database }),
+          quotas: createQuotaOperations({ database }),
           usageSources: createUsageSources({ database }),
           metricsText: () => metrics.set.text(),
           lifecycle,

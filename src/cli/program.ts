@@ -7,6 +7,7 @@ import { ownVersion, type CommandIo } from './command-io.ts'
 import { addErase } from './erase-command.ts'
 import { addGc } from './gc-command.ts'
 import { addTop } from './top-command.ts'
+import { addQuota } from './quota-command.ts'
 import { addStorage } from './storage-command.ts'
 import { addHold } from './hold-command.ts'
 import { addIam } from './iam-command.ts'
@@ -67,6 +68,7 @@ Examples:
   addErase(program, io, onExit)
   addGc(program, io, onExit)
   addStorage(program, io, onExit)
+  addQuota(program, io, onExit)
   addTop(program, io, onExit)
   addTrash(program, io, onExit)
   return program

@@ -33,6 +33,7 @@ export type RegistryErrorCode =
   | 'too-many-tags'
   | 'parameter-invalid'
   | 'limit-exceeded'
+  | 'quota-unknown'
   | 'image-protected'
   | 'repository-protected'
   | 'protection-unknown'

@@ -9,19 +9,22 @@ import {
   setRepositoryCount,
   setRepositorySums,
   sumManifests,
-  sumRegistryBytes,
   type RepositoryRow,
   type RepositorySums,
 } from '../storage/metadata/stores/repository-store.ts'
+import { lockImageQuotas, lockRepositoryQuotas, type QuotaRow } from '../storage/metadata/stores/quota-store.ts'
+import { useOfAccount, useOfRegistry } from '../storage/metadata/stores/storage-use-store.ts'
 import { registryError } from './errors.ts'
 
 /*
  * Quotas that are counted. The counts stand in the rows of repository and registry, which whoever changes them has
  * locked, so that a push costs the same in a large repository as in a small one. Nobody is refused by a count alone:
  * before that, what is there is counted.
+ *
+ * Each quota holds for itself, whether configured or set while servers run: none lifts another.
  */
 
-/** What there may be of images. Infinite where nobody has set a bound. */
+/** What there may be of images by the server's settings. Infinite where they set no bound. */
 export interface ImageLimits {
   readonly maxImages: number
   readonly maxRepositoryBytes: number
@@ -32,18 +35,57 @@ export function imageLimitsOf({ imagesPerRepository, repositoryBytes, registryBy
   return { maxImages: imagesPerRepository, maxRepositoryBytes: repositoryBytes, maxRegistryBytes: registryBytes }
 }
 
-/**
- * Makes those wait for each other who add to a registry whose bytes are bounded: only so nobody exceeds the bound beside
- * somebody else. After the lock of the repository and before those of blobs, where whoever asks what protects images takes the
- * registry's row too: in another order they would wait for each other crosswise.
- */
-export async function lockRegistryRoom(tx: Session, registryId: number, { maxRegistryBytes }: ImageLimits): Promise<void> {
-  if (Number.isFinite(maxRegistryBytes)) await lockRegistryRow(tx, registryId)
+interface Bound {
+  readonly maxImages: number
+  readonly maxBytes: number
 }
 
-/** What comes to a repository: an image, or more of one that it has already. */
+interface SharedBound extends Bound {
+  readonly scope: 'registry' | 'account'
+  /** What there is, with what the command has added; undefined until that was counted. */
+  use: RepositorySums | undefined
+}
+
+/** How much may come to a repository, as long as a command has the locks by which nobody else takes the same room. */
+export interface ImageRoom {
+  readonly own: Bound
+  /** Of its registry and its account, where somebody has bounded them. */
+  readonly shared: readonly SharedBound[]
+}
+
+/**
+ * What a repository has room for: as configured, and as set since. Makes those wait for each other who add to what is bounded: only so
+ * nobody exceeds the bound beside somebody else. Where nothing is bounded together with other repositories nobody waits.
+ *
+ * After the lock of the repository and before those of blobs: first the registry's row, which whoever asks what protects images takes
+ * there too, then the quotas, the narrowest first. In another order they would wait for each other crosswise.
+ */
+export async function lockImageRoom(tx: Session, repository: Pick<RepositoryRow, 'id' | 'registry_id'>, limits: ImageLimits, context: CommandContext): Promise<ImageRoom> {
+  const { maxImages, maxRepositoryBytes, maxRegistryBytes } = limits
+  if (Number.isFinite(maxRegistryBytes)) await lockRegistryRow(tx, repository.registry_id)
+  const { accountId, region } = context
+  const quotas = await lockImageQuotas(tx, { accountId, region, repositoryId: repository.id })
+  const lowest = (quota: QuotaRow | undefined, configured: Bound): Bound => ({
+    maxImages: Math.min(quota?.max_images ?? unbounded, configured.maxImages),
+    maxBytes: Math.min(quota?.max_bytes ?? unbounded, configured.maxBytes),
+  })
+  const ofRegistry = lowest(quotas.find((quota) => quota.region !== '' && quota.repository_id === 0), { maxImages: unbounded, maxBytes: maxRegistryBytes })
+  const ofAccount = lowest(quotas.find((quota) => quota.region === ''), { maxImages: unbounded, maxBytes: unbounded })
+  const shared: SharedBound[] = [
+    { scope: 'registry', ...ofRegistry, use: undefined },
+    { scope: 'account', ...ofAccount, use: undefined },
+  ]
+  return {
+    own: lowest(quotas.find((quota) => quota.repository_id !== 0), { maxImages, maxBytes: maxRepositoryBytes }),
+    shared: shared.filter((bound) => Number.isFinite(bound.maxImages) || Number.isFinite(bound.maxBytes)),
+  }
+}
+
+const unbounded = Number.POSITIVE_INFINITY
+
+/** What comes to a repository: images with their bytes, or more of one that it has already. */
 export interface Growth {
-  readonly images: 0 | 1
+  readonly images: number
   /** As `contentBytes` has them; less than none where an image turns out to name less. */
   readonly bytes: number
 }
@@ -53,61 +95,62 @@ export function growthBy(manifest: Parameters<typeof contentBytes>[0]): Growth {
 }
 
 /**
- * Counts what is about to come to a repository, whose lock the caller holds, as that of its registry's room: what there is with it.
- * What adds no image meets no quota of images, and what adds no bytes none of bytes. Throws `limit-exceeded`.
+ * Counts what is about to come to a repository, whose lock and room the caller holds: what there is with it. What adds no image meets
+ * no quota of images, and what adds no bytes none of bytes. Throws `limit-exceeded`.
  */
 export async function takeImageRoom(
   tx: Session,
   repository: RepositoryRow,
   added: Growth,
-  limits: ImageLimits,
+  room: ImageRoom,
   context: { readonly accountId: string },
 ): Promise<{ readonly image_count: number; readonly logical_bytes: number }> {
   const { id, image_count: images, logical_bytes: bytes } = repository
   let sums: RepositorySums = images === null || bytes === null ? await sumManifests(tx, id) : { images, bytes }
-  const hasTooManyImages = (): boolean => added.images > 0 && sums.images + added.images > limits.maxImages
-  const hasTooManyBytes = (): boolean => added.bytes > 0 && sums.bytes + added.bytes > limits.maxRepositoryBytes
-  if (hasTooManyImages() || hasTooManyBytes()) sums = await sumManifests(tx, id)
-  const where = `The repository with name '${repository.name}' in registry with id '${context.accountId}'`
-  if (hasTooManyImages()) {
-    throw registryError('limit-exceeded', `${where} already has the maximum allowed number of images which is '${limits.maxImages}'`)
-  }
-  if (hasTooManyBytes()) {
-    throw registryError('limit-exceeded', `${where} has ${sums.bytes} bytes, and with ${added.bytes} more exceeds the maximum allowed size which is '${limits.maxRepositoryBytes}' bytes`)
-  }
-  await refuseFullRegistry(tx, repository.registry_id, added.bytes, limits, context)
+  if (isBeyond(room.own, sums, added)) sums = await sumManifests(tx, id)
+  refuseBeyond(`The repository with name '${repository.name}' in registry with id '${context.accountId}'`, room.own, sums, added)
+  await takeSharedRoom(tx, repository.registry_id, added, room, context)
   const after = { images: sums.images + added.images, bytes: sums.bytes + added.bytes }
   await setRepositorySums(tx, id, after)
   return { image_count: after.images, logical_bytes: after.bytes }
 }
 
 /**
- * Makes sure that a registry, whose room the caller has locked, has room for all images of a repository that is about to come back
- * from the trash. Throws `limit-exceeded`.
+ * Makes sure that registry and account have room for all images of a repository that is about to come back from the trash. Throws
+ * `limit-exceeded`.
  */
-export async function refuseReturnBeyondRoom(
+export async function takeRepositoryRoom(
   tx: Session,
   repository: RepositoryRow,
-  limits: ImageLimits,
+  room: ImageRoom,
   context: { readonly accountId: string },
 ): Promise<void> {
-  if (!Number.isFinite(limits.maxRegistryBytes)) return
-  const { bytes } = await sumManifests(tx, repository.id)
-  await refuseFullRegistry(tx, repository.registry_id, bytes, limits, context)
+  if (room.shared.length > 0) await takeSharedRoom(tx, repository.registry_id, await sumManifests(tx, repository.id), room, context)
 }
 
-async function refuseFullRegistry(
-  tx: Session,
-  registryId: number,
-  addedBytes: number,
-  { maxRegistryBytes }: ImageLimits,
-  context: { readonly accountId: string },
-): Promise<void> {
-  if (addedBytes <= 0 || !Number.isFinite(maxRegistryBytes)) return
-  const before = await sumRegistryBytes(tx, registryId)
-  if (before + addedBytes > maxRegistryBytes) {
-    throw registryError('limit-exceeded', `The registry with id '${context.accountId}' has ${before} bytes, and with ${addedBytes} more exceeds the maximum allowed size which is '${maxRegistryBytes}' bytes`)
+async function takeSharedRoom(tx: Session, registryId: number, added: Growth, { shared }: ImageRoom, { accountId }: { readonly accountId: string }): Promise<void> {
+  for (const bound of shared) {
+    const count = () => (bound.scope === 'registry' ? useOfRegistry(tx, registryId) : useOfAccount(tx, accountId))
+    bound.use ??= await count()
+    // Others may have removed something since.
+    if (isBeyond(bound, bound.use, added)) bound.use = await count()
+    refuseBeyond(`The ${bound.scope} with id '${accountId}'`, bound, bound.use, added)
   }
+  for (const bound of shared) if (bound.use) bound.use = { images: bound.use.images + added.images, bytes: bound.use.bytes + added.bytes }
+}
+
+function isBeyond({ maxImages, maxBytes }: Bound, { images, bytes }: RepositorySums, added: Growth): boolean {
+  return (added.images > 0 && images + added.images > maxImages) || (added.bytes > 0 && bytes + added.bytes > maxBytes)
+}
+
+/** In ECR's words, as far as it has them. */
+function refuseBeyond(where: string, bound: Bound, use: RepositorySums, added: Growth): void {
+  if (!isBeyond(bound, use, added)) return
+  const hasTooManyImages = added.images > 0 && use.images + added.images > bound.maxImages
+  const text = hasTooManyImages
+    ? `already has the maximum allowed number of images which is '${bound.maxImages}'`
+    : `has ${use.bytes} bytes, and with ${added.bytes} more exceeds the maximum allowed size which is '${bound.maxBytes}' bytes`
+  throw registryError('limit-exceeded', `${where} ${text}`)
 }
 
 /** Counts a repository that was just inserted, and locks the registry's count until the end. Throws `limit-exceeded`. */
@@ -117,16 +160,20 @@ export async function countNewRepository(
   maxRepositories: number,
   context: CommandContext,
 ): Promise<void> {
+  const { accountId, region } = context
   const before = await lockRepositoryCount(tx, registryId)
+  const quotas = await lockRepositoryQuotas(tx, { accountId, region })
+  const max = Math.min(maxRepositories, quotas.find((quota) => quota.region !== '')?.max_repositories ?? unbounded)
   let count = before === null ? await countRepositories(tx, registryId) : before + 1
-  if (before !== null && count > maxRepositories) count = await countRepositories(tx, registryId)
-  if (count > maxRepositories) {
-    throw registryError(
-      'limit-exceeded',
-      `The registry with id '${context.accountId}' already has the maximum allowed number of repositories which is '${maxRepositories}'`,
-    )
-  }
+  if (before !== null && count > max) count = await countRepositories(tx, registryId)
+  if (count > max) throw tooManyRepositories('registry', accountId, max)
+  const maxOfAccount = quotas.find((quota) => quota.region === '')?.max_repositories ?? unbounded
+  if (Number.isFinite(maxOfAccount) && (await useOfAccount(tx, accountId)).repositories > maxOfAccount) throw tooManyRepositories('account', accountId, maxOfAccount)
   await setRepositoryCount(tx, registryId, count)
+}
+
+function tooManyRepositories(scope: 'registry' | 'account', accountId: string, max: number): Error {
+  return registryError('limit-exceeded', `The ${scope} with id '${accountId}' already has the maximum allowed number of repositories which is '${max}'`)
 }
 
 export function tooManyTagsOfImage(

@@ -1,7 +1,7 @@
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
-import { listRepositoryUse, sharesOfManifests, sharesOfRepository, usesByState } from '../storage/metadata/stores/storage-use-store.ts'
-import { sumManifests, sumRegistryBytes } from '../storage/metadata/stores/repository-store.ts'
+import { listRepositoryUse, sharesOfManifests, sharesOfRepository, useOfRegistry, usesByState } from '../storage/metadata/stores/storage-use-store.ts'
+import { sumManifests } from '../storage/metadata/stores/repository-store.ts'
 import { findTag } from '../storage/metadata/stores/tag-store.ts'
 import { readRepository } from './change.ts'
 import { registryError } from './errors.ts'
@@ -21,7 +21,7 @@ export function storageUseOperations({ database }: { readonly database: Metadata
         const registryId = context.registry.id
         const rows = await listRepositoryUse(session, { registryId, after: page.after ?? '', limit: page.limit + 1 })
         const repositories = toPage(rows, page.limit, (row) => ({ ...row, name: row.name as RepositoryName }), ({ name }) => name)
-        return { logicalBytes: await sumRegistryBytes(session, registryId), repositories }
+        return { logicalBytes: (await useOfRegistry(session, registryId)).bytes, repositories }
       })
     },
 

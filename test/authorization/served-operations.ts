@@ -25,7 +25,7 @@ export async function servedOperations(): Promise<string[]> {
   const services: readonly AwsService[] = [
     createEcrService({ registry: none, lifecycle: none, keyring, clock: systemClock }),
     createStsService(none),
-    createStowageService({ registry: none, erasures: none, collection: none, reconciler: none, diskWatch: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, usageSources: none, metricsText: none }),
+    createStowageService({ registry: none, erasures: none, collection: none, reconciler: none, diskWatch: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, quotas: none, usageSources: none, metricsText: none }),
     createIamService({ directory: { entities: none, policies: none, keys: none, account: none, providers: none } as never }),
   ]
   const folders = readdirSync(join(projectDir, 'src/http/aws/services'))

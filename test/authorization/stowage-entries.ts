@@ -77,6 +77,11 @@ function onCollection(operation: string, input: object = {}, call: Partial<Entry
   return { ...entry(operation, '200', () => input), resource: `arn:aws:stowage::${homeAccount}:garbage-collection`, ...call }
 }
 
+/** A quota of an account or a registry, which is the installation's to set. */
+function onQuota(operation: string, granted: string, input: object, of: string): Entry {
+  return { ...entry(operation, granted, () => input), resource: `arn:aws:stowage::${homeAccount}:quota/${of}` }
+}
+
 export const stowageEntries: EntryTable = {
   'stowage:CreateAccount': entry('CreateAccount', 'AccountAlreadyExistsException', () => ({ accountId: otherAccount, name: 'again' })),
   'stowage:DescribeAccount': entry('DescribeAccount', 'AccountNotFoundException', ({ repository }) => ({ accountId: repository })),
@@ -155,6 +160,14 @@ export const stowageEntries: EntryTable = {
   'stowage:ListTrash of a repository': onRepository('ListTrash', { granted: '200' }),
   'stowage:DescribeDisks': { ...entry('DescribeDisks', '200', () => ({})), resource: `arn:aws:stowage::${homeAccount}:disk` },
   'stowage:DescribeMetrics': { ...entry('DescribeMetrics', '200', () => ({})), resource: `arn:aws:stowage::${homeAccount}:metrics` },
+  // Bounds nothing: whoever may is told so, and nothing changes.
+  'stowage:PutQuota': onRepository('PutQuota', { input: { scope: 'REPOSITORY' }, granted: 'InvalidParameterException' }),
+  'stowage:PutQuota of an account': onQuota('PutQuota', 'InvalidParameterException', { scope: 'ACCOUNT', accountId: otherAccount }, otherAccount),
+  'stowage:PutQuota of a registry': onQuota('PutQuota', 'InvalidParameterException', { scope: 'REGISTRY', accountId: otherAccount }, otherAccount),
+  'stowage:DeleteQuota': onRepository('DeleteQuota', { input: { scope: 'REPOSITORY' }, granted: 'QuotaNotFoundException' }),
+  'stowage:DeleteQuota of an account': onQuota('DeleteQuota', 'QuotaNotFoundException', { scope: 'ACCOUNT', accountId: otherAccount }, otherAccount),
+  'stowage:ListQuotas': onOwnRegistry('ListQuotas', { granted: '200' }),
+  'stowage:ListQuotas of every account': onQuota('ListQuotas', '200', { everyAccount: true }, '*'),
   'stowage:ListStorage': onOwnRegistry('ListStorage', { granted: '200' }),
   'stowage:DescribeStorage': onRepository('DescribeStorage', { granted: '200' }),
   'stowage:DescribeTrash': onRepository('DescribeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),

@@ -6,6 +6,7 @@ import { eraseImages } from '../../src/gc/commands/erase-images.ts'
 import { claimReviewBatch, reviewBlobs, reviewSights } from '../../src/gc/commands/reviews.ts'
 import { promiseBlob } from '../../src/registry/commands/blobs.ts'
 import { commandContext } from '../../src/registry/index.ts'
+import { createQuotaOperations } from '../../src/registry/quota-operations.ts'
 import { archiveStoreName } from '../../src/storage/blobs/index.ts'
 import { defineCommand, type Command } from '../../src/storage/metadata/command.ts'
 import { findPlacedBlob } from '../../src/storage/metadata/stores/archive-store.ts'
@@ -152,6 +153,29 @@ describe('the order of locks, on postgres', () => {
       expect(await isFree('repository', 'id', first)).toBe(false)
       expect(await isFree('repository', 'id', third)).toBe(true)
     })
+  })
+
+  it('takes quotas after the repository, the narrower first, and before blobs', async () => {
+    const { accountId, id: registryId, region } = fixture.context.registry
+    const quotas = createQuotaOperations(fixture)
+    const set = (subject: Parameters<typeof quotas.put>[1]['subject']) => quotas.put(fixture.context, { subject, resource: 'arn', maxima: { images: 1000, repositories: 1000 } })
+    for (const subject of [{ scope: 'account', accountId }, { scope: 'registry', accountId, region }] as const) await set(subject)
+    const isQuotaFree = async (of: string): Promise<boolean> => (await watcher.query('select from quota where region = $1 for update skip locked', [of])).rowCount === 1
+    const image = imageOf([textLayer()])
+    const layer = await fixture.upload(name, image.blobs[1]!)
+    const blobId = Number((await watcher.query<{ id: string }>('select id from blob where digest = $1', [digestToBytes(layer)])).rows[0]!.id)
+
+    await whileHeld(`select * from quota where region = '' and 0 < $1`, [1], () => world.push(name, image, 'v1'), async () => {
+      expect(await isFree('repository', 'id', repositoryId)).toBe(false)
+      expect(await isQuotaFree(region)).toBe(false)
+      expect(await isFree('blob', 'id', blobId)).toBe(true)
+    })
+    await whileHeld(`select * from quota where region = '' and 0 < $1`, [1], () => world.repository('locks'), async () => {
+      expect((await watcher.query('select from registry where id = $1 for no key update skip locked', [registryId])).rowCount).toBe(0)
+    })
+    for (const subject of [{ scope: 'account', accountId }, { scope: 'registry', accountId, region }] as const) {
+      await quotas.delete(fixture.context, { subject, resource: 'arn', types: undefined })
+    }
   })
 
   it('claims nothing that another worker is claiming', async () => {

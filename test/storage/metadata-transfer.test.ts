@@ -184,6 +184,7 @@ const endOfLife = [
   `insert into manifest_label (manifest_id, labels, annotations) select id, '{}', '{}' from manifest limit 1`,
   `insert into erasure (id, registry_id, repository_id, requested_at, requested_by, reason, status, detail)
    select 'erasure', registry_id, repository_id, 1, 'arn', 'leaked', 'done', '{}' from lifecycle_policy`,
+  `insert into quota (account_id, region, repository_id, max_bytes, changed_at, changed_by) values ('000000000000', '', 0, 5, 1, 'arn')`,
   `insert into blob_move (upload_id, blob_id, began_at) select 'copy', id, 1 from blob limit 1`,
   `insert into image_retirement (manifest_id, image_id, reason, steps, changed_at, changed_by) select id, id, 'old', '[]', 1, 'arn' from manifest limit 1`,
   `insert into trash_batch (id, registry_id, repository_id, kind, cause, is_security, image_count, tag_count, created_at, created_by, purge_after)

@@ -232,6 +232,7 @@ export const awsErrors = {
   'image-protected': { type: 'ImageProtectedException', status: 400 },
   // Its own text says what holds it; the type is the one that every client of ECR knows for "not while this is in there".
   'repository-protected': { type: 'RepositoryNotEmptyException', status: 400 },
+  'quota-unknown': { type: 'QuotaNotFoundException', status: 400 },
   'protection-unknown': { type: 'ProtectionNotFoundException', status: 400 },
   'usage-source-unknown': { type: 'UsageSourceNotFoundException', status: 400 },
   'usage-source-exists': { type: 'UsageSourceAlreadyExistsException', status: 400 },

@@ -139,6 +139,7 @@ export const distributionErrors = {
   'too-many-tags': { code: 'UNSUPPORTED', status: 400 },
   'parameter-invalid': { code: 'UNSUPPORTED', status: 400 },
   'limit-exceeded': { code: 'DENIED', status: 403 },
+  'quota-unknown': { code: 'UNSUPPORTED', status: 400 },
   'image-protected': { code: 'UNSUPPORTED', status: 405 },
   'repository-protected': { code: 'UNSUPPORTED', status: 405 },
   'protection-unknown': { code: 'UNSUPPORTED', status: 400 },

@@ -18,7 +18,7 @@ export const purgeTrash = defineCommand({
   async run(tx, input: { name: string; batch: string; after: number }, context): Promise<number | undefined> {
     const now = context.nowMs
     let next: number | undefined
-    const { batch, repository } = await lockTrashBatch(tx, input.batch, undefined, context)
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
     if (batch.restored_at !== null || batch.purged_at !== null || repository.name !== input.name) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') {
       if (repository.trash_batch !== input.batch) throw trashUnknown(input.batch)

@@ -23,7 +23,7 @@ import { activateUnit } from '../archive.ts'
 import { audit, imageEvent, lockRepository } from '../change.ts'
 import { registryError } from '../errors.ts'
 import { collectArchived } from '../image-unit.ts'
-import { growthBy, lockRegistryRoom, takeImageRoom, tooManyTagsOfImage, type ImageLimits } from '../quotas.ts'
+import { growthBy, lockImageRoom, takeImageRoom, tooManyTagsOfImage, type ImageLimits, type ImageRoom } from '../quotas.ts'
 import { restoreCompanions } from './restore-trash.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
 import type { TagMutability } from '../types.ts'
@@ -79,12 +79,12 @@ export const putManifest = defineCommand({
   durability: 'durable',
   async run(tx, input: PutManifestInput, context): Promise<HeldManifest> {
     const repository = await lockRepository(tx, context, input.name)
-    await lockRegistryRoom(tx, repository.registry_id, input.limits)
     const existing = await findManifestRow(tx, repository.id, input.digest)
-    const isRepeat = existing?.trashed_at === null && !isFirstKnown(existing, input)
-    await refuseImmutable(tx, repository, input, context, isRepeat)
+    const repeat = existing?.trashed_at === null && !isFirstKnown(existing, input) ? existing : undefined
+    await refuseImmutable(tx, repository, input, context, repeat !== undefined)
 
-    const held = await hold(tx, repository, existing, input, context)
+    // What is there already takes no room.
+    const held = repeat ? await keep(tx, repeat, input) : await hold(tx, repository, existing, await lockImageRoom(tx, repository, input.limits, context), input, context)
     if (held.mayBeArchived) await takeOutOfArchive(tx, repository, input.digest, context)
 
     await pointTags(tx, repository, held.id, existing?.trashed_at === null, input, context)
@@ -117,30 +117,31 @@ function isFirstKnown(existing: ManifestRow, input: PutManifestInput): boolean {
   return existing.kind === 'other' && input.kind !== 'other'
 }
 
-/** Brings the manifest into the repository, or leaves it as it is there. */
+/** Leaves the manifest as it is there. */
+async function keep(tx: Session, existing: ManifestRow, input: PutManifestInput): Promise<HeldManifest> {
+  await mendPayload(tx, existing.id, input.bytes)
+  const mayBeArchived = existing.storage_class !== 'active' || existing.kind === 'index'
+  return { id: existing.id, mediaType: existing.media_type, artifactType: existing.artifact_type ?? undefined, mayBeArchived }
+}
+
+/** Brings the manifest into the repository. */
 async function hold(
   tx: Session,
   repository: RepositoryRow,
   existing: ManifestRow | undefined,
+  room: ImageRoom,
   input: PutManifestInput,
   context: CommandContext,
 ): Promise<HeldManifest> {
   const isTrashed = existing !== undefined && existing.trashed_at !== null
-  if (existing && !isTrashed) {
-    if (!isFirstKnown(existing, input)) {
-      await mendPayload(tx, existing.id, input.bytes)
-      const mayBeArchived = existing.storage_class !== 'active' || existing.kind === 'index'
-      return { id: existing.id, mediaType: existing.media_type, artifactType: existing.artifact_type ?? undefined, mayBeArchived }
-    }
-  }
   if (isTrashed && existing.kind !== 'other' && input.kind === 'other') throw knownAsOther(existing, input)
 
   const checked = await checkContent(tx, repository, input, context)
   const { mediaType, artifactType } = input
   const row = newRow(repository, input, checked, context)
   // One that lives here already counts as an image, but not yet with what it turns out to name.
-  const growth = existing && !isTrashed ? { images: 0 as const, bytes: contentBytes(row) - contentBytes(existing) } : growthBy(row)
-  const room = await takeImageRoom(tx, repository, growth, input.limits, context)
+  const growth = existing && !isTrashed ? { images: 0, bytes: contentBytes(row) - contentBytes(existing) } : growthBy(row)
+  const sums = await takeImageRoom(tx, repository, growth, room, context)
   const { hasArchivedChildren: mayBeArchived } = checked
   if (!existing) return { id: await insertManifest(tx, row, input.bytes, checked.edges), mediaType, artifactType, mayBeArchived }
   // From the trash too: what it names may be held otherwise than it was, a foreign layer uploaded since for one.
@@ -151,7 +152,7 @@ async function hold(
     await restoreManifestRow(tx, existing.id, context.nowMs, context.actorArn)
     const left = { images: 1, tags, now: context.nowMs, by: context.actorArn }
     if (existing.trash_batch !== null) await leaveTrashBatch(tx, { id: existing.trash_batch, ...left })
-    await restoreCompanions(tx, { ...repository, ...room }, existing, input.limits, context)
+    await restoreCompanions(tx, { ...repository, ...sums }, existing, room, context)
   }
   return { id: existing.id, mediaType, artifactType, mayBeArchived: true }
 }

@@ -5,7 +5,7 @@ import { lockKnownBlobs, showBlob } from '../../storage/metadata/stores/blob-ind
 import { recordEvent, recordTagChange } from '../../storage/metadata/stores/change-log.ts'
 import { childrenOf, referrersOf } from '../../storage/metadata/stores/image-kin.ts'
 import { findLivingManifests, findManifestRow, type ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
-import { findRepositoryRow, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
+import { findRepositoryRow, lockRegistryRow, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { findLastLoss } from '../../storage/metadata/stores/trash-listing.ts'
 import {
   endTrashBatch,
@@ -29,7 +29,7 @@ import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../val
 import { audit, lockRepository } from '../change.ts'
 import { isPlatformError } from '../../internal/platform-error.ts'
 import { registryError } from '../errors.ts'
-import { countNewRepository, growthBy, lockRegistryRoom, refuseReturnBeyondRoom, takeImageRoom, type ImageLimits } from '../quotas.ts'
+import { countNewRepository, growthBy, lockImageRoom, takeImageRoom, takeRepositoryRoom, type ImageLimits, type ImageRoom } from '../quotas.ts'
 import { pullingPrincipal } from '../pulling-principal.ts'
 import { retirementState } from '../retirement-states.ts'
 import { policyExecution } from '../trash.ts'
@@ -68,14 +68,15 @@ export const restoreTrash = defineCommand({
   name: 'restore-trash',
   durability: 'durable',
   async run(tx, input: Limits & Wanted & { batch: string; after: number }, context): Promise<PartRestored> {
-    const { batch, repository } = await lockTrashBatch(tx, input.batch, input, context)
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
     if (batch.kind === 'repository' && batch.purged_at !== null) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') return { ...(await restoreRepository(tx, repository, input, context)), next: undefined }
     if (repository.trashed_at !== null) throw repositoryTrashed(repository)
     const part = { batch: input.batch, repositoryId: repository.id, after: input.after, limit: imagesPerCommand }
     const members = input.digests === undefined ? await trashedMembers(tx, part) : await membersNamed(tx, repository, input.batch, input.digests)
     if (members.length === 0 && input.after === 0) throw trashUnknown(input.batch)
-    const outcome = await restoreImages(tx, repository, await withKin(tx, input.batch, members), input, context)
+    const room = await lockImageRoom(tx, repository, input, context)
+    const outcome = await restoreImages(tx, repository, await withKin(tx, input.batch, members), { ...input, room }, context)
     const isLast = input.digests !== undefined || members.length < imagesPerCommand
     return { ...outcome, next: isLast ? undefined : members.at(-1)!.id }
   },
@@ -90,7 +91,7 @@ export const restoreForPull = defineCommand({
   name: 'restore-for-pull',
   durability: 'durable',
   async run(tx, input: ImageLimits & { batch: string; digest: Digest }, context): Promise<boolean> {
-    const { batch, repository } = await lockTrashBatch(tx, input.batch, input, context)
+    const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
     if (batch.kind !== 'images' || batch.is_security === 1 || batch.purge_after <= context.nowMs) return false
     if ((JSON.parse(batch.cause) as { action?: string }).action !== policyExecution) return false
     const principal = pullingPrincipal(context.actorArn)
@@ -106,20 +107,19 @@ export const restoreForPull = defineCommand({
     const needed = await partsOf(tx, kin, [image.id])
     const wanted = await partsFirst(tx, kin, needed)
     const optional = new Set(kin.map(({ id }) => id).filter((id) => !needed.has(id)))
-    const { images } = await restoreImages(tx, repository, wanted, { ...input, because: 'pull', optional }, context)
+    const room = await lockImageRoom(tx, repository, input, context)
+    const { images } = await restoreImages(tx, repository, wanted, { batch: input.batch, room, because: 'pull', optional }, context)
     return images.some(({ digest }) => digest === input.digest)
   },
 })
 
 /**
- * A batch, and its repository, whose lock holds everybody off who would change the batch: it is read again once that is had. With
- * `limits` of what it is to make room for.
+ * A batch, and its repository, whose lock holds everybody off who would change the batch: it is read again once that is had.
  * Throws `trash-unknown`.
  */
-export async function lockTrashBatch(tx: Session, id: string, limits: ImageLimits | undefined, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
+export async function lockTrashBatch(tx: Session, id: string, context: CommandContext): Promise<{ batch: TrashBatchRow; repository: RepositoryRow }> {
   const found = await findTrashBatch(tx, context.registryId, id)
   const repository = found && (await lockRepositoryRowById(tx, found.repository_id))
-  if (repository && limits) await lockRegistryRoom(tx, repository.registry_id, limits)
   const batch = repository && (await findTrashBatch(tx, context.registryId, id))
   if (!repository || !batch) throw trashUnknown(id)
   return { batch, repository }
@@ -133,14 +133,14 @@ export async function restoreCompanions(
   tx: Session,
   repository: RepositoryRow,
   pushed: ManifestRow,
-  limits: ImageLimits,
+  room: ImageRoom,
   context: CommandContext,
 ): Promise<void> {
   const batch = pushed.trash_batch
   if (batch === null) return
   const companions = await partsFirst(tx, (await withKin(tx, batch, [pushed])).filter(({ id }) => id !== pushed.id))
   const optional = new Set(companions.map(({ id }) => id))
-  if (companions.length > 0) await restoreImages(tx, repository, companions, { ...limits, batch, because: 'push', optional }, context)
+  if (companions.length > 0) await restoreImages(tx, repository, companions, { room, batch, because: 'push', optional }, context)
 }
 
 /** Of the images of a batch that are still in the trash those that are named. */
@@ -216,8 +216,9 @@ async function restoreImages(
   tx: Session,
   repository: RepositoryRow,
   wanted: readonly ManifestRow[],
-  input: ImageLimits & {
+  input: {
     readonly batch: string
+    readonly room: ImageRoom
     readonly because?: 'pull' | 'push'
     readonly knownTags?: Wanted['knownTags']
     /** Images that stay in the trash where there is no room for them, and all that follow: the others are wanted without them. */
@@ -226,16 +227,16 @@ async function restoreImages(
   context: CommandContext,
 ): Promise<RestoreOutcome> {
   const { restorable, broken, see } = await splitByNeeds(tx, repository, wanted, await withOtherTags(tx, wanted, input.knownTags), context)
-  let room = repository
+  let current = repository
   const images: RestoredImage[] = []
   const left: Digest[] = []
   for (const row of restorable) {
-    const taken = left.length > 0 ? undefined : await takeImageRoom(tx, room, growthBy(row), input, context).catch(unlessOptional(input.optional?.has(row.id) ?? false))
+    const taken = left.length > 0 ? undefined : await takeImageRoom(tx, current, growthBy(row), input.room, context).catch(unlessOptional(input.optional?.has(row.id) ?? false))
     if (taken === undefined) {
       left.push(digestFromBytes(row.digest))
       continue
     }
-    room = { ...room, ...taken }
+    current = { ...current, ...taken }
     await see(row)
     const held = await tagsHeldInTrash(tx, row.id)
     await untrashManifestRow(tx, row.id)
@@ -387,7 +388,9 @@ async function restoreRepository(
       `The repository with name '${repository.name}' already exists in the registry with id '${context.accountId}': the deleted one cannot come back beside it`,
     )
   }
-  await refuseReturnBeyondRoom(tx, repository, input, context)
+  // It is counted there below, and locked before quotas are.
+  await lockRegistryRow(tx, repository.registry_id)
+  await takeRepositoryRoom(tx, repository, await lockImageRoom(tx, repository, input, context), context)
   await untrashRepositoryRow(tx, repository.id)
   await countNewRepository(tx, repository.registry_id, input.maxRepositories, context)
   await endTrashBatch(tx, { id: input.batch, now: context.nowMs, by: context.actorArn })

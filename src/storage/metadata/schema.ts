@@ -31,6 +31,20 @@ interface RegistryTable {
   repository_count: number | null
 }
 
+/** What somebody has bounded while servers run; null: not bounded here. */
+interface QuotaTable {
+  account_id: string
+  /** Empty for all regions of the account together. */
+  region: string
+  /** 0 for all repositories together. */
+  repository_id: number
+  max_bytes: number | null
+  max_images: number | null
+  max_repositories: number | null
+  changed_at: number
+  changed_by: string
+}
+
 /** Blobs are shared within a domain and never across: one for the installation, later one for each KMS key. */
 interface BlobDomainTable {
   id: Id
@@ -471,6 +485,7 @@ interface SettingTable {
 export interface Schema extends LifecycleSchema {
   account: AccountTable
   registry: RegistryTable
+  quota: QuotaTable
   blob_domain: BlobDomainTable
   repository: RepositoryTable
   resource_tag: ResourceTagTable

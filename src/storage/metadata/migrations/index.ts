@@ -7,6 +7,7 @@ import { lifecycle } from './0005-lifecycle.ts'
 import { retirementByRule } from './0006-retirement-by-rule.ts'
 import { tagsOfOldTrash } from './0008-tags-of-old-trash.ts'
 import { blobMoves } from './0010-blob-moves.ts'
+import { quotas } from './0011-quotas.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
@@ -20,5 +21,6 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
     '0006-retirement-by-rule': retirementByRule(dialect),
     '0008-tags-of-old-trash': tagsOfOldTrash(dialect),
     '0010-blob-moves': blobMoves(dialect),
+    '0011-quotas': quotas(dialect),
   }
 }

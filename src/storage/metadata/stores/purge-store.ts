@@ -102,7 +102,7 @@ export async function noteAllPurged(tx: Session, repositoryId: number, now: numb
 }
 
 /** Rows of a repository that say what holds for it; what happened in it, its history and events, stays. */
-const settings = ['resource_tag', 'repository_policy', 'lifecycle_state', 'protection', 'lifecycle_preview', 'lifecycle_policy'] as const
+const settings = ['resource_tag', 'repository_policy', 'lifecycle_state', 'protection', 'lifecycle_preview', 'lifecycle_policy', 'quota'] as const
 
 /** Takes the settings of a repository away that will not come back, and ends the runs that wait for somebody. */
 export async function removeSettings(tx: Session, repositoryId: number, now: number): Promise<void> {

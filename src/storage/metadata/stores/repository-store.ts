@@ -331,26 +331,6 @@ export async function lowerRepositorySums(tx: Session, id: number, manifest: Par
   await tx.change(lessImages, { id, bytes: contentBytes(manifest) })
 }
 
-const registryBytes = statement<{ registryId: number }>()((db, p) =>
-  db
-    .selectFrom('repository')
-    .select((eb) => {
-      const counted = eb
-        .selectFrom('manifest')
-        .select((of) => contentBytesOf(of as unknown as ExpressionBuilder<Schema, 'manifest'>).as('bytes'))
-        .whereRef('manifest.repository_id', '=', 'repository.id')
-        .where('manifest.trashed_at', 'is', null)
-      return eb.cast<number | null>(eb.fn.sum(eb.fn.coalesce('repository.logical_bytes', counted)), 'bigint').as('bytes')
-    })
-    .where('repository.registry_id', '=', p.registryId)
-    .where('repository.trashed_at', 'is', null),
-)
-
-/** The bytes of a registry's living images, as `contentBytes` has them. Its cost grows with its repositories. */
-export async function sumRegistryBytes(session: Session, registryId: number): Promise<number> {
-  return (await session.first(registryBytes, { registryId }))?.bytes ?? 0
-}
-
 const lessPullable = statement<{ id: number; count: number }>()((db, p) =>
   db.updateTable('repository').set((eb) => ({ lost_count: eb('lost_count', '+', p.count) })).where('id', '=', p.id),
 )

@@ -1,7 +1,7 @@
 import { sql, type Expression, type ExpressionBuilder } from 'kysely'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
-import { statement } from '../statement.ts'
+import { statement, type QueryBuilder } from '../statement.ts'
 import { contentBytesOf, type RepositoryRow } from './repository-store.ts'
 
 /*
@@ -35,6 +35,51 @@ const ofRegistry = statement<{ registryId: number; after: string; limit: number 
 /** What the repositories of a registry use, in the order of their names. */
 export function listRepositoryUse(session: Session, wanted: { registryId: number; after: string; limit: number }): Promise<RepositoryUse[]> {
   return session.all(ofRegistry, wanted)
+}
+
+/** What living repositories have together. */
+export interface TotalUse {
+  readonly repositories: number
+  /** Living manifests. */
+  readonly images: number
+  /** As `contentBytes` has them. */
+  readonly bytes: number
+}
+
+const totals = (db: QueryBuilder) =>
+  db
+    .selectFrom('repository')
+    .select((eb) => {
+      const ofIt = eb.selectFrom('manifest').whereRef('manifest.repository_id', '=', 'repository.id').where('manifest.trashed_at', 'is', null)
+      const images = ofIt.select((of) => of.fn.countAll<number>().as('images'))
+      const bytes = ofIt.select((of) => contentBytesOf(of as unknown as ExpressionBuilder<Schema, 'manifest'>).as('bytes'))
+      return [
+        eb.fn.countAll<number>().as('repositories'),
+        // PostgreSQL sums to a type of its own.
+        eb.cast<number | null>(eb.fn.sum(eb.fn.coalesce('repository.image_count', images)), 'bigint').as('images'),
+        eb.cast<number | null>(eb.fn.sum(eb.fn.coalesce('repository.logical_bytes', bytes)), 'bigint').as('bytes'),
+      ]
+    })
+    .where('repository.trashed_at', 'is', null)
+
+const ofOneRegistry = statement<{ registryId: number }>()((db, p) => totals(db).where('repository.registry_id', '=', p.registryId))
+
+const ofAccount = statement<{ accountId: string }>()((db, p) =>
+  totals(db).where('repository.registry_id', 'in', db.selectFrom('registry').select('registry.id').where('registry.account_id', '=', p.accountId)),
+)
+
+/** What a registry has. Its cost grows with its repositories. */
+export async function useOfRegistry(session: Session, registryId: number): Promise<TotalUse> {
+  return totalOf(await session.first(ofOneRegistry, { registryId }))
+}
+
+/** What an account has in all its regions. Its cost grows with its repositories. */
+export async function useOfAccount(session: Session, accountId: string): Promise<TotalUse> {
+  return totalOf(await session.first(ofAccount, { accountId }))
+}
+
+function totalOf(sums: { repositories: number; images: number | null; bytes: number | null } | undefined): TotalUse {
+  return { repositories: sums?.repositories ?? 0, images: sums?.images ?? 0, bytes: sums?.bytes ?? 0 }
 }
 
 export interface StatesUse {

@@ -3,6 +3,7 @@ import type { CollectionControl, DiskWatch, Reconciler } from '../../../../gc/in
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
 import type { LifecycleRunner, RetentionPolicies } from '../../../../lifecycle/index.ts'
 import type { Registry } from '../../../../registry/index.ts'
+import type { QuotaOperations } from '../../../../registry/quota-operations.ts'
 import type { Protections } from '../../../../registry/protection/protections.ts'
 import type { UsageSources } from '../../../../registry/usage/usage-sources.ts'
 import type { AccountId } from '../../../../values/index.ts'
@@ -19,6 +20,7 @@ import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
 import { monitoringOperations } from './monitoring.ts'
 import { protectionOperations } from './protections.ts'
+import { quotaOperations } from './quotas.ts'
 import { trashOperations } from './trash.ts'
 import { storageOperations } from './storage.ts'
 import { usageOperations } from './usage.ts'
@@ -36,6 +38,7 @@ export interface StowageServiceDependencies {
   /** The account that the installation began with: its principals alone manage accounts. */
   readonly homeAccountId: AccountId
   readonly protections: Protections
+  readonly quotas: QuotaOperations
   readonly usageSources: UsageSources
   /** In Prometheus' text format. */
   readonly metricsText: () => Promise<string>
@@ -46,7 +49,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, usageSources, metricsText }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, quotas, usageSources, metricsText }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -67,6 +70,7 @@ export function createStowageService({ registry, erasures, collection, reconcile
       ...collectionOperations({ collection, reconciler, homeAccountId }),
       ...monitoringOperations({ metricsText, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
+      ...quotaOperations({ quotas, pageTokens, homeAccountId }),
       ...storageOperations({ registry, pageTokens, diskWatch, homeAccountId }),
     },
   }
