@@ -21,6 +21,11 @@ export function machineCpuSeconds(): number {
   return (user! + nice! + system! + irq! + softirq! + steal!) / ticksPerSecond
 }
 
+/** What the hypervisor has kept from this machine's processors so far (proc(5), stat: steal). */
+export function stolenSeconds(): number {
+  return Number(readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]!.split(/\s+/)[8]) / ticksPerSecond
+}
+
 /** The most memory a process has held since `forgetPeakMemory`. */
 export function peakMemoryBytes(pid: number): number {
   const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]

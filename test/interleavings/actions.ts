@@ -450,6 +450,34 @@ export function putPolicy(repository: RepositoryName, which: number): Action {
   }
 }
 
+const announcing = [
+  { action: 'delete', olderThan: '1d', notice: '1d' },
+  { action: 'delete', exceptNewest: 1, notice: '1d', blockFor: '12h' },
+  { action: 'delete', untagged: true, olderThan: '1h', since: 'used', notice: '2d' },
+  { action: 'archive', olderThan: '1d', notice: '1d', blockFor: '1d' },
+]
+
+/** A retention policy that tells pullers beforehand what it will end. */
+export function announce(repository: RepositoryName, which: number): Action {
+  const rule = announcing[which % announcing.length]!
+  return {
+    says: `put a retention policy on ${repository}: ${JSON.stringify(rule)}`,
+    run: async ({ world }) => {
+      await unless(gone, () => world.process.retentionPolicies.put(world.context, { scope: 'repository', name: repository }, JSON.stringify({ rules: [{ name: 'old', ...rule }] })))
+    },
+  }
+}
+
+/** What was announced and has not happened is taken back at the next run. */
+export function withdraw(repository: RepositoryName): Action {
+  return {
+    says: `delete the retention policy of ${repository}`,
+    run: async ({ world }) => {
+      await unless([...gone, 'lifecycle-policy-unknown'], () => world.process.retentionPolicies.delete(world.context, { scope: 'repository', name: repository }))
+    },
+  }
+}
+
 export function timePasses(hours: number): Action {
   return {
     says: `${hours} hours pass`,
@@ -479,6 +507,9 @@ export function anyAction({ catalogue, chance, source, nextSnapshot, theme }: Pi
       () => pin(repository, image),
       () => unpin(repository, image),
       () => untag(repository, tag),
+      () => announce(repository, chance.below(announcing.length)),
+      () => takeRetirementSteps(),
+      () => withdraw(repository),
       () => report(source, nextSnapshot(), repository, [image, chance.pick(catalogue.images)]),
     ])()
   }
@@ -497,6 +528,7 @@ export function anyAction({ catalogue, chance, source, nextSnapshot, theme }: Pi
     () => pin(repository, image),
     () => unpin(repository, image),
     () => putPolicy(repository, chance.below(rules.length)),
+    () => announce(repository, chance.below(announcing.length)),
     () => runPolicies(),
     () => runPolicies(),
     () => report(source, nextSnapshot(), repository, [image, chance.pick(catalogue.images)]),

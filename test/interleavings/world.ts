@@ -11,6 +11,7 @@ import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { Erasures } from '../../src/gc/erasures.ts'
 import { Collector } from '../../src/gc/index.ts'
+import { RetentionPolicies } from '../../src/lifecycle/retention-policies.ts'
 import { assemble, compareOn, evaluateParts, previewOn, type Evaluator } from '../../src/lifecycle/evaluator.ts'
 import { LifecyclePolicies, LifecycleRunner } from '../../src/lifecycle/index.ts'
 import { RetirementSteps } from '../../src/lifecycle/retirement-steps.ts'
@@ -41,6 +42,7 @@ export interface Process {
   readonly erasures: Erasures
   readonly retirementSteps: RetirementSteps
   readonly policies: LifecyclePolicies
+  readonly retentionPolicies: RetentionPolicies
   readonly runner: LifecycleRunner
   readonly protections: Protections
   readonly sources: UsageSources
@@ -143,6 +145,7 @@ export class World {
     const erasures = new Erasures({ database, blobStore, ids: systemIds, systemContext: system, onError })
     const retirementSteps = new RetirementSteps({ database, ids: systemIds, trashRetentionMs, systemContext: system, onStep: () => undefined, onError })
     const policies = new LifecyclePolicies(database, { strict: false, intervalMs: lifecycleIntervalMs })
+    const retentionPolicies = new RetentionPolicies(database, { intervalMs: lifecycleIntervalMs })
     // By turns as everything else, and so not in a thread of its own.
     const evaluator: Evaluator = {
       evaluate: async (request, signal) => assemble(request, await evaluateParts(reader, request, signal)),
@@ -155,7 +158,7 @@ export class World {
     )
     const protections = createProtections({ database })
     const sources = createUsageSources({ database })
-    return { registry, database, blobStore, collector, otherCollector, archivist, erasures, retirementSteps, policies, runner, protections, sources }
+    return { registry, database, blobStore, collector, otherCollector, archivist, erasures, retirementSteps, policies, retentionPolicies, runner, protections, sources }
   }
 }
 
