@@ -63,7 +63,8 @@ function addPreview(lifecycle: Command, io: CommandIo, onExit: (exitCode: number
       'after',
       `
 Nothing is changed. All other policies that a repository is under count as they are, and what they keep stays.
-Sizes are those of the images' manifests: layers that images share are in each of them.`,
+Sizes are those of the images' manifests: layers that images share are in each of them. What is given back counts each layer
+once, and only where nothing else of the account has it, in the trash too; it comes when the time in the trash is over.`,
     )
     .action(async (file: string, words: PreviewWords, command: Command) => {
       const { repository, prefix, wholeRegistry, against, grammar } = words

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { CommandIo } from './command-io.ts'
 import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
 import type { StorageSubject } from './storage.ts'
@@ -6,6 +6,7 @@ import type { StorageSubject } from './storage.ts'
 interface StorageWords extends AwsWords {
   readonly json?: boolean
   readonly disks?: boolean
+  readonly account?: boolean
 }
 
 /** Adds `stowage storage`. */
@@ -14,6 +15,7 @@ export function addStorage(program: Command, io: CommandIo, onExit: (exitCode: n
     .command('storage')
     .description('Who uses how much, and what is given back when a repository or an image goes.')
     .argument('[subject]', '<repository>, <repository>:<tag> or <repository>@<digest>; without one all repositories', parseSubject)
+    .addOption(new Option('--account', 'all of the account, in all its regions, with each layer counted once').conflicts('disks'))
     .option('--disks', "how full the disks are, and when they will be full; for principals of the installation's own account")
     .option('--json', 'as JSON')
     .addHelpText(
@@ -26,12 +28,14 @@ Examples:
   $ stowage storage
   $ stowage storage team/app
   $ stowage storage team/app:v1
+  $ stowage storage --account
   $ stowage storage --disks`,
     )
   addAwsOptions(storage).action(async (subject: StorageSubject | undefined, words: StorageWords) => {
-    const { showDisks, showStorage } = await import('./storage.ts')
+    const { showAccount, showDisks, showStorage } = await import('./storage.ts')
     const options = { json: words.json ?? false, profile: words.profile, region: words.region, endpointUrl: words.endpointUrl }
-    onExit(words.disks === true ? await showDisks(io, options) : await showStorage(io, { subject, ...options }))
+    if (words.disks === true) onExit(await showDisks(io, options))
+    else onExit(words.account === true ? await showAccount(io, options) : await showStorage(io, { subject, ...options }))
   })
 }
 

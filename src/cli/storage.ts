@@ -66,6 +66,30 @@ export async function showStorage(io: CommandIo, { subject, json, ...options }: 
   return exitCodes.ok.code
 }
 
+interface AccountUse extends Omit<RepositoryUse, 'repositoryName'> {
+  readonly repositoryCount: number
+  readonly blobCount: number
+  readonly blobSizeInBytes: number
+  readonly sharedSizeInBytes: number
+  readonly uniqueSizeInBytes: number
+}
+
+/** Of an account in all its regions. */
+export async function showAccount(io: CommandIo, { json, ...options }: AwsOptions & { readonly json: boolean }): Promise<number> {
+  const call = await connectToStowage(options)
+  const account = await call<AccountUse>('DescribeAccountStorage', {})
+  const { repositoryCount, imageCount, logicalSizeInBytes, blobCount, blobSizeInBytes, sharedSizeInBytes, uniqueSizeInBytes } = account
+  const rows = [
+    ['repositories', String(repositoryCount), ''],
+    ['images, each with all its layers', String(imageCount), sizeText(logicalSizeInBytes)],
+    ['layers and configs, each once', String(blobCount), sizeText(blobSizeInBytes)],
+    ['  that several repositories have', '', sizeText(sharedSizeInBytes)],
+    ['  that one repository alone has', '', sizeText(uniqueSizeInBytes)],
+  ]
+  io.stdout.write(json ? jsonText(account) : tableText(['', 'number', 'size'], rows))
+  return exitCodes.ok.code
+}
+
 interface Disk {
   readonly disk: string
   readonly usedSizeInBytes: number

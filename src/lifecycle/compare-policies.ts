@@ -1,7 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { collectUnits } from '../registry/image-unit.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import { tagsOf } from '../storage/metadata/stores/image-kin.ts'
 import { imageSummaries } from '../storage/metadata/stores/lifecycle-preview-store.ts'
+import { findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
+import { sharesOfManifests } from '../storage/metadata/stores/storage-use-store.ts'
 import { digestFromBytes, type Digest, type Tag } from '../values/index.ts'
 import type { Decision, Decisions } from './policy/index.ts'
 
@@ -9,6 +12,11 @@ import type { Decision, Decisions } from './policy/index.ts'
 export interface ImageAmount {
   readonly images: number
   readonly sizeBytes: number
+}
+
+/** Images that go, and what comes back when they go together, with what goes with them, and their time in the trash is over. */
+export interface GoingImages extends ImageAmount {
+  readonly freedBytes: number
 }
 
 /** An image that only one of two sets of policies would delete. */
@@ -27,8 +35,8 @@ export interface ComparedImage {
 
 export interface PolicyComparison {
   readonly imageCount: number
-  readonly before: ImageAmount
-  readonly after: ImageAmount
+  readonly before: GoingImages
+  readonly after: GoingImages
   /** Deleted only by the policies after the change, and only by those before. */
   readonly deleted: ImageAmount
   readonly spared: ImageAmount
@@ -47,6 +55,10 @@ class Amount implements ImageAmount {
     this.images += 1
     this.sizeBytes += sizeBytes
   }
+
+  with(freedBytes: number): GoingImages {
+    return { images: this.images, sizeBytes: this.sizeBytes, freedBytes }
+  }
 }
 
 interface Fate {
@@ -60,9 +72,10 @@ type PossiblyLater = Decision & { readonly isAfterNotice?: boolean }
 /** What two evaluations of one repository would delete, at once or after a notice, beside each other. */
 export async function comparePolicies(
   session: Session,
-  { before, after, limit }: { readonly before: Decisions; readonly after: Decisions; readonly limit: number },
+  { repositoryId, before, after, limit }: { readonly repositoryId: number; readonly before: Decisions; readonly after: Decisions; readonly limit: number },
   signal?: AbortSignal,
 ): Promise<PolicyComparison> {
+  const going: Record<'before' | 'after', number[]> = { before: [], after: [] }
   const amounts = { before: new Amount(), after: new Amount(), deleted: new Amount(), spared: new Amount() }
   const changes: ComparedImage[] = []
   let waiting: Fate[] = []
@@ -77,8 +90,11 @@ export async function comparePolicies(
     for (const fate of fates) {
       const sizeBytes = rows.get(fate.id)?.sizeBytes
       if (sizeBytes === undefined) continue
-      if (fate.before) amounts.before.add(sizeBytes)
-      if (fate.after) amounts.after.add(sizeBytes)
+      for (const when of ['before', 'after'] as const) {
+        if (fate[when] === undefined) continue
+        amounts[when].add(sizeBytes)
+        going[when].push(fate.id)
+      }
       if (isChanged(fate)) amounts[fate.after ? 'deleted' : 'spared'].add(sizeBytes)
     }
     for (const { id, before: was, after: is } of shown) {
@@ -94,7 +110,24 @@ export async function comparePolicies(
     if (waiting.length === imagesPerStep) await flush()
   }
   await flush()
-  return { imageCount: after.imageCount, ...amounts, changes }
+  const isSame = amounts.deleted.images === 0 && amounts.spared.images === 0
+  const freedAfter = await freedBy(session, repositoryId, going.after, signal)
+  const freedBefore = isSame ? freedAfter : await freedBy(session, repositoryId, going.before, signal)
+  return {
+    imageCount: after.imageCount,
+    ...amounts,
+    before: amounts.before.with(freedBefore),
+    after: amounts.after.with(freedAfter),
+    changes,
+  }
+}
+
+/** Layers and configs that nothing but these images of the account needs, nor what is in the trash by now. */
+async function freedBy(session: Session, repositoryId: number, ids: readonly number[], signal: AbortSignal | undefined): Promise<number> {
+  const repository = ids.length === 0 ? undefined : await findRepositoryRowById(session, repositoryId)
+  if (repository === undefined) return 0
+  const { bytes, sharedBytes } = await sharesOfManifests(session, repository, await collectUnits(session, ids, signal))
+  return bytes - sharedBytes
 }
 
 function isChanged({ before, after }: Fate): boolean {

@@ -77,7 +77,7 @@ export async function compareOn(session: Session, { before, after, limit, ...rep
     const request = { ...repository, policies }
     return assemble(request, await evaluateParts(session, request, signal)).decisions
   }
-  return comparePolicies(session, { before: await decided(before), after: await decided(after), limit }, signal)
+  return comparePolicies(session, { repositoryId: repository.repositoryId, before: await decided(before), after: await decided(after), limit }, signal)
 }
 
 /** Policies are functions, which no thread can send: they are read again. */

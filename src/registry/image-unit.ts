@@ -42,6 +42,38 @@ export async function collectUnit(tx: Session, root: ManifestRow, purpose: 'tras
 }
 
 /**
+ * What goes when all of some images go, however many: they, and what goes with them as `collectUnit` has it. Read without a lock,
+ * for whoever wants to know.
+ */
+export async function collectUnits(session: Session, ids: readonly number[], signal?: AbortSignal): Promise<number[]> {
+  const members = new Set(ids)
+  let listedElsewhere: UnitMemberRow[] = []
+  for (let newest: readonly number[] = ids; newest.length > 0; ) {
+    const found = new Map(listedElsewhere.map((row) => [row.id, row]))
+    for (let start = 0; start < newest.length; start += imagesPerLook) {
+      signal?.throwIfAborted()
+      const some = newest.slice(start, start + imagesPerLook)
+      for (const row of [...(await livingChildrenOf(session, some)), ...(await livingReferrersOf(session, some, mostReferrers))]) {
+        if (!row.isTagged && !members.has(row.id)) found.set(row.id, row)
+      }
+    }
+    const heldBack = new Set<number>()
+    for (const { child, parent } of found.size === 0 ? [] : await livingParentsOf(session, [...found.keys()])) {
+      if (!members.has(parent)) heldBack.add(child)
+    }
+    listedElsewhere = [...found.values()].filter(({ id }) => heldBack.has(id))
+    newest = [...found.keys()].filter((id) => !heldBack.has(id))
+    for (const id of newest) members.add(id)
+  }
+  return [...members]
+}
+
+/** One statement takes as many parameters on every database. */
+const imagesPerLook = 1000
+/** Of so many images together: far more than there are signatures. */
+const mostReferrers = 100_000
+
+/**
  * What comes out of the archive with an image: everything that it lists, whatever else lists it and with tags of its own too,
  * since without it the image cannot be pulled; and the referrers of all of these. Only what is not active already: the image
  * itself may be. The caller holds the repository's lock.

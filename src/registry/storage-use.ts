@@ -1,6 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
-import { listRepositoryUse, sharesOfManifests, sharesOfRepository, useOfRegistry, usesByState } from '../storage/metadata/stores/storage-use-store.ts'
+import { listRepositoriesOfAccount, listRepositoryUse, sharesFirstIn, sharesOfManifests, sharesOfRepository, useOfAccount, useOfRegistry, usesByState, type BlobShares } from '../storage/metadata/stores/storage-use-store.ts'
 import { sumManifests } from '../storage/metadata/stores/repository-store.ts'
 import { findTag } from '../storage/metadata/stores/tag-store.ts'
 import { readRepository } from './change.ts'
@@ -11,7 +12,10 @@ import { registryOf } from './repositories.ts'
 import type { Registry } from './types.ts'
 import type { RepositoryName } from '../values/index.ts'
 
-export type StorageUseOperations = Pick<Registry, 'listStorage' | 'describeStorage'>
+export type StorageUseOperations = Pick<Registry, 'listStorage' | 'describeStorage' | 'describeAccountStorage'>
+
+/** Looked up together. */
+const repositoriesPerPage = 1000
 
 /** What tells who uses how much. */
 export function storageUseOperations({ database }: { readonly database: MetadataDatabase }): StorageUseOperations {
@@ -23,6 +27,24 @@ export function storageUseOperations({ database }: { readonly database: Metadata
         const repositories = toPage(rows, page.limit, (row) => ({ ...row, name: row.name as RepositoryName }), ({ name }) => name)
         return { logicalBytes: (await useOfRegistry(session, registryId)).bytes, repositories }
       })
+    },
+
+    async describeAccountStorage(context, signal) {
+      const { reader } = database
+      const { accountId } = context.registry
+      let blobs: BlobShares = { blobs: 0, bytes: 0, sharedBytes: 0 }
+      for (let after: number | undefined = 0; after !== undefined; ) {
+        const page = await listRepositoriesOfAccount(reader, { accountId, after, limit: repositoriesPerPage })
+        for (const { id: repositoryId, domainId } of page) {
+          signal?.throwIfAborted()
+          const first = await sharesFirstIn(reader, { accountId, repositoryId, domainId })
+          blobs = { blobs: blobs.blobs + first.blobs, bytes: blobs.bytes + first.bytes, sharedBytes: blobs.sharedBytes + first.sharedBytes }
+          // Others have their turn: SQLite is read in this thread.
+          await nextTurn()
+        }
+        after = page.length < repositoriesPerPage ? undefined : page.at(-1)?.id
+      }
+      return { use: await useOfAccount(reader, accountId), blobs }
     },
 
     async describeStorage(context, name, images) {

@@ -1,4 +1,4 @@
-import type { BlobShares, RepositoryUse, StatesUse } from '../storage/metadata/stores/storage-use-store.ts'
+import type { BlobShares, RepositoryUse, StatesUse, TotalUse } from '../storage/metadata/stores/storage-use-store.ts'
 import type { Readable } from 'node:stream'
 import type { Principal } from '../iam/principal.ts'
 import type { OpenBlob } from '../storage/blobs/blob-store.ts'
@@ -452,16 +452,17 @@ export interface Registry {
    * What a repository uses, and what of it only the images named, with what goes with them, have; without `images` all of the
    * repository, its trash too. Throws `repository-unknown`, `manifest-unknown`.
    */
-  describeStorage(
-    context: RequestContext,
-    name: RepositoryName,
-    images: readonly ImageIdentifier[] | undefined,
-  ): Promise<{
+  describeStorage(context: RequestContext, name: RepositoryName, images: readonly ImageIdentifier[] | undefined): Promise<{
     readonly repository: StatesUse & { readonly images: number; readonly logicalBytes: number }
     readonly freed: BlobShares
     /** That would go; undefined for the whole repository. */
     readonly manifests: number | undefined
   }>
+  /**
+   * What an account's repositories have together in all regions, and of their blobs, those of the trash too, each once; shared are those
+   * that several repositories have. Its cost grows with all that the account has.
+   */
+  describeAccountStorage(context: RequestContext, signal?: AbortSignal): Promise<{ readonly use: TotalUse; readonly blobs: BlobShares }>
   /** What is in the trash of a registry, or of the repositories of one name, living and deleted; the newest first. */
   listTrash(context: RequestContext, name: RepositoryName | undefined, page: PageRequest): Promise<Page<TrashBatch>>
   /** A batch of a repository of this name; of a deleted repository's own batch no images. Throws `trash-unknown`. */

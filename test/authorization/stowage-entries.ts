@@ -169,6 +169,7 @@ export const stowageEntries: EntryTable = {
   'stowage:ListQuotas': onOwnRegistry('ListQuotas', { granted: '200' }),
   'stowage:ListQuotas of every account': onQuota('ListQuotas', '200', { everyAccount: true }, '*'),
   'stowage:ListStorage': onOwnRegistry('ListStorage', { granted: '200' }),
+  'stowage:DescribeAccountStorage': onOwnRegistry('DescribeAccountStorage', { granted: '200' }),
   'stowage:DescribeStorage': onRepository('DescribeStorage', { granted: '200' }),
   'stowage:DescribeTrash': onRepository('DescribeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
   'stowage:RestoreTrash': onRepository('RestoreTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),

@@ -88,7 +88,7 @@ it('shows what a policy would change in each repository, and between two policie
 
   const shown = await preview(newest, '--prefix', 'preview')
   expect(shown.exitCode, shown.output).toBe(0)
-  expect(shown.stdout).toMatch(/^repository +images +go now +would go +more +fewer +size of more\npreview\/api +3 +0 +2 +2 +0 .*\npreview\/web +3 +0 +2 +2 +0 /u)
+  expect(shown.stdout).toMatch(/^repository +images +go now +would go +more +fewer +size of more +gives back now +would give back\npreview\/api +3 +0 +2 +2 +0 .*\npreview\/web +3 +0 +2 +2 +0 /u)
   expect(shown.stdout).toMatch(/- goes +preview\/web@sha256:[0-9a-f]{12} +dev-1 +\d{4}-\d\d-\d\d +newest of the policy that is tried\n/u)
 
   const compared = await preview(kept, '--against', newest, '--repository', 'preview/web', '--json')

@@ -48,6 +48,11 @@ it('shows the largest repository first, and what would be given back', async () 
   expect(JSON.parse((await storage('team/large:v1', '--json')).stdout)).toMatchObject({ repositoryName: 'team/large', manifestCount: 1, blobCount: 2, sharedSizeInBytes: 0 })
 })
 
+it('adds up what the account has, with each layer once', async () => {
+  expect((await storage('--account')).stdout).toMatch(/^images, each with all its layers +2 +35\d\.\d kB\nlayers and configs, each once +4 +35\d\.\d kB\n +that several repositories have +0 B\n/mu)
+  expect(JSON.parse((await storage('--account', '--json')).stdout)).toMatchObject({ repositoryCount: 2, imageCount: 2, blobCount: 4, sharedSizeInBytes: 0 })
+})
+
 it('says what is not there, and how a subject is written', async () => {
   expect((await storage('team/absent')).output).toContain("The repository with name 'team/absent' does not exist")
   expect((await storage('team/large:absent')).output).toContain("does not exist within the repository")

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { previewPolicy, type PolicyCandidate } from '../../src/lifecycle/index.ts'
+import { mediaTypes, parseTag } from '../../src/values/index.ts'
 import { databases } from '../support/registry.ts'
 import { dayMs, policyText, startLifecycle, taggedOlderThan, type LifecycleWorld } from './lifecycle-world.ts'
 
@@ -24,10 +25,10 @@ describe.each(databases)('previews of policies, on %s', (kind) => {
   })
   afterAll(() => world.stop())
 
-  const preview = (candidate: Partial<PolicyCandidate>) => {
+  const preview = (candidate: Partial<PolicyCandidate>, of = name) => {
     const { fixture, evaluator, policies, retention } = world
     const given = { grammar: 'retention', place: { scope: 'prefix', prefix: 'preview' }, text: undefined, against: undefined, limit: 100, ...candidate } as const
-    return previewPolicy({ database: fixture.database, evaluator, policies, retention }, fixture.context, name, given)
+    return previewPolicy({ database: fixture.database, evaluator, policies, retention }, fixture.context, of, given)
   }
 
   it('tell what would go, by which rule, and change nothing', async () => {
@@ -71,6 +72,36 @@ describe.each(databases)('previews of policies, on %s', (kind) => {
   it('tell of so many images, and count all', async () => {
     const seen = await preview({ text: policyOf({ name: 'all-but-one', action: 'delete', exceptNewest: 1 }), limit: 1 })
     expect([seen.deleted.images, seen.changes.map(({ digest }) => digest)]).toEqual([2, [digests.old]])
+  })
+
+  it('tell what would come back when the images go together, with what goes with them', async () => {
+    const made = await world.newRepository('freed')
+    const { fixture } = world
+    const shared = await fixture.upload(made.name, Buffer.alloc(4000, 's'))
+    const layers = { own: await fixture.upload(made.name, Buffer.alloc(2000, 'o')), kept: await fixture.upload(made.name, Buffer.alloc(1000, 'k')), signature: await fixture.upload(made.name, Buffer.alloc(500, 'g')) }
+    const sizes: Record<string, number> = { [shared]: 4000, [layers.own]: 2000, [layers.kept]: 1000, [layers.signature]: 500 }
+    const put = async (named: readonly string[], tag: string | undefined, more: object = {}) => {
+      const [config, ...rest] = named.map((digest, n) => ({ mediaType: n === 0 ? mediaTypes.ociConfig : 'application/vnd.oci.image.layer.v1.tar', digest, size: sizes[digest] }))
+      const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, layers: rest, ...more }))
+      const reference = tag === undefined ? undefined : ({ kind: 'tag', tag: parseTag(tag) } as const)
+      const { digest } = await fixture.registry.putManifest(fixture.context, made.name, { bytes, declaredMediaType: mediaTypes.ociManifest, reference, via: 'oci' })
+      return { mediaType: mediaTypes.ociManifest, digest, size: bytes.length }
+    }
+    const subject = await put([layers.own, shared], 'dev-1')
+    await put([layers.signature], undefined, { subject })
+    await put([layers.own, shared], 'dev-2', { annotations: { another: 'image' } })
+    await put([layers.kept, shared], 'v1')
+    fixture.clock.advance(2 * dayMs)
+    const rule = { name: 'some', action: 'delete', olderThan: '1d' }
+    const freed = async (...tags: string[]) => (await preview({ place: { scope: 'repository', name: made.name }, text: policyOf({ ...rule, tags }) }, made.name)).after.freedBytes
+
+    // What both have comes back only when both go; what a third has stays, and a signature goes with its image.
+    expect([await freed('dev-1'), await freed('dev-2'), await freed('dev-*'), await freed('dev-*', 'v*'), await freed('absent')]).toEqual([500, 0, 2500, 7500, 0])
+    const difference = await preview({ place: { scope: 'repository', name: made.name }, text: policyOf({ ...rule, tags: ['*'] }), against: policyOf({ ...rule, tags: ['dev-*'] }) }, made.name)
+    expect([difference.before.freedBytes, difference.after.freedBytes]).toEqual([2500, 7500])
+    // In the trash it is not free yet.
+    await fixture.registry.deleteImages(fixture.context, made.name, [{ tag: parseTag('v1') }])
+    expect(await freed('dev-*')).toBe(2500)
   })
 
   it('are refused where the policy would be', async () => {

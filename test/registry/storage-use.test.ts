@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { digestOf, mediaTypes, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
+import { RegistryDirectory } from '../../src/registry/directory.ts'
+import { digestOf, mediaTypes, parseRegion, parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { randomContent } from '../support/images.ts'
-import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
+import { bytesOf, databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
 const settings = { tagMutability: 'MUTABLE', mutabilityFilters: [], scanOnPush: false, tags: {} } as const
 const layerBytes = 1000
@@ -72,6 +73,30 @@ describe.each(databases)('who uses how much, on %s', (kind) => {
     expect((await describeOf(name)).freed.sharedBytes).toBe(layerBytes)
     expect((await describeOf(elsewhere)).repository).toMatchObject({ images: 0, logicalBytes: 0, trashedImages: 1 })
     await expect(describeOf(name, ['absent'])).rejects.toMatchObject({ code: 'manifest-unknown' })
+  })
+
+  it('adds up what an account has in all regions, each blob once, and takes for shared what it has in another', async () => {
+    const { registry, context, database } = fixture
+    const accountBefore = await registry.describeAccountStorage(context)
+    // Those of the repositories above: a layer in two of them.
+    expect(accountBefore).toMatchObject({ use: { repositories: 3, images: 4 }, blobs: { blobs: 9, bytes: 4 * configBytes + 5 * layerBytes, sharedBytes: layerBytes } })
+
+    const directory = new RegistryDirectory(database.reader, { regions: undefined, defaultRegion: context.registry.region, maxPerAccount: 9 })
+    const newContext = { ...context, registry: await directory.find(context.registry.accountId, parseRegion('eu-west-1')) }
+    const name = parseRepositoryName('use/abroad')
+    await registry.createRepository(newContext, { name, ...settings })
+    const abroad = { ...context, registry: await directory.find(context.registry.accountId, parseRegion('eu-west-1')) }
+    const layer = randomContent(layerBytes, 'layer b')
+    const { id } = await registry.beginUpload(abroad, name)
+    await registry.completeUpload(abroad, name, id, { digest: digestOf(layer), last: { body: bytesOf(layer) } })
+    const descriptor = { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: digestOf(layer), size: layerBytes }
+    const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociManifest, config: descriptor, layers: [] }))
+    await registry.putManifest(abroad, name, { bytes, declaredMediaType: mediaTypes.ociManifest, tags: [], via: 'oci' })
+
+    const { use, blobs } = await registry.describeAccountStorage(context)
+    expect([use.repositories, use.bytes - accountBefore.use.bytes]).toEqual([4, layerBytes + bytes.length])
+    expect(blobs).toEqual({ ...accountBefore.blobs, sharedBytes: 2 * layerBytes })
+    expect((await describeOf(parseRepositoryName('use/one'), ['b'])).freed).toEqual({ blobs: 3, bytes: configBytes + 2 * layerBytes, sharedBytes: 2 * layerBytes })
   })
 
   it('lists repositories by name, page by page, and their sum', async () => {

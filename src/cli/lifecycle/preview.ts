@@ -22,12 +22,17 @@ interface Amount {
   readonly imageSizeInBytes: number
 }
 
+/** With what comes back when they go together, once their time in the trash is over. */
+interface Going extends Amount {
+  readonly freedSizeInBytes: number
+}
+
 /** As the service answers it; times are seconds since the epoch. */
 interface Preview {
   readonly repositoryName: string
   readonly imageCount: number
-  readonly before: Amount
-  readonly after: Amount
+  readonly before: Going
+  readonly after: Going
   readonly deleted: Amount
   readonly spared: Amount
   readonly changes: readonly {
@@ -90,9 +95,9 @@ async function repositoriesUnder(options: AwsOptions, prefix: string | undefined
 }
 
 function previewText(previews: readonly Preview[]): string {
-  const heading = ['repository', 'images', 'go now', 'would go', 'more', 'fewer', 'size of more']
+  const heading = ['repository', 'images', 'go now', 'would go', 'more', 'fewer', 'size of more', 'gives back now', 'would give back']
   const rows = previews.map(({ repositoryName, imageCount, before, after, deleted, spared }) =>
-    [repositoryName, ...[imageCount, before.imageCount, after.imageCount, deleted.imageCount, spared.imageCount].map(String), sizeText(deleted.imageSizeInBytes)],
+    [repositoryName, ...[imageCount, before.imageCount, after.imageCount, deleted.imageCount, spared.imageCount].map(String), ...[deleted.imageSizeInBytes, before.freedSizeInBytes, after.freedSizeInBytes].map(sizeText)],
   )
   const changes = previews.flatMap(({ repositoryName, changes: of }) =>
     of.map(({ change, imageDigest, imageTags, imagePushedAt, rule, policy, afterNotice }) => [
@@ -103,7 +108,8 @@ function previewText(previews: readonly Preview[]): string {
       `${rule} of ${policy}`,
     ]),
   )
-  const table = tableText(heading, rows)
+  const note = 'What goes is in the trash first. Its space comes back when its time there is over: that of layers which no other image has.\n'
+  const table = `${tableText(heading, rows)}${previews.some(({ before, after }) => before.imageCount + after.imageCount > 0) ? note : ''}`
   return changes.length === 0 ? table : `${table}\n${tableText(['', 'image', 'tags', 'pushed', 'by'], changes)}`
 }
 

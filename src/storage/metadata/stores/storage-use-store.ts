@@ -1,7 +1,7 @@
-import { sql, type Expression, type ExpressionBuilder } from 'kysely'
+import { sql, type Expression, type ExpressionBuilder, type RawBuilder } from 'kysely'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
-import { statement, type QueryBuilder } from '../statement.ts'
+import { statement, type DialectName, type QueryBuilder } from '../statement.ts'
 import { contentBytesOf, type RepositoryRow } from './repository-store.ts'
 
 /*
@@ -112,81 +112,128 @@ export async function usesByState(session: Session, repositoryId: number): Promi
 export interface BlobShares {
   readonly blobs: number
   readonly bytes: number
-  /** Of those that other images of the registry name too, in the trash as well: they stay when these go. */
+  /** Of those that other images of the account name too, in the trash as well: they stay when these go. */
   readonly sharedBytes: number
 }
 
 type Place = Pick<RepositoryRow, 'id' | 'registry_id' | 'domain_id'>
 
-/** What all images of a repository have, in the trash too, and what of it other repositories of the registry have as well. */
-export function sharesOfRepository(session: Session, { id, registry_id: registryId, domain_id: domainId }: Place): Promise<BlobShares> {
-  return shares(session, {
-    registryId,
-    domainId,
-    isOwn: (eb) => eb('edge.repository_id', '=', id),
-    isAnother: (eb) => eb('other.repository_id', '!=', id),
-  })
+/** What all images of a repository have, in the trash too, and what of it other repositories of the account have as well. */
+export function sharesOfRepository(session: Session, place: Place): Promise<BlobShares> {
+  return shares(session, place, (db) => db.selectFrom('manifest').select('manifest.id as id').where('manifest.repository_id', '=', place.id))
 }
 
-/** What some images of a repository have, and what of it others of the registry have as well. */
-export function sharesOfManifests(session: Session, { registry_id: registryId, domain_id: domainId }: Place, ids: readonly number[]): Promise<BlobShares> {
-  return shares(session, {
-    registryId,
-    domainId,
-    isOwn: (eb) => eb('edge.manifest_id', 'in', ids),
-    isAnother: (eb) => eb('other.manifest_id', 'not in', ids),
-  })
+/** What some images of a repository have, however many, and what of it others of the account have as well. */
+export function sharesOfManifests(session: Session, place: Place, ids: readonly number[]): Promise<BlobShares> {
+  return shares(session, place, () => listed(session.dialect, ids))
 }
 
-interface Edge {
-  edge: Schema['manifest_reference']
-}
-interface Other {
-  other: Schema['manifest_reference']
+/** Numbers as rows: there may be more of them than a statement takes parameters. */
+function listed(dialect: DialectName, ids: readonly number[]): RawBuilder<{ id: number }> {
+  return dialect === 'sqlite' ? sql<{ id: number }>`(select value as id from json_each(${JSON.stringify(ids)}))` : sql<{ id: number }>`(select unnest(${ids}::bigint[]) as id)`
 }
 
-async function shares(
-  session: Session,
-  of: {
-    readonly registryId: number
-    readonly domainId: number
-    readonly isOwn: (eb: ExpressionBuilder<Edge, 'edge'>) => Expression<unknown>
-    readonly isAnother: (eb: ExpressionBuilder<Other, 'other'>) => Expression<unknown>
-  },
-): Promise<BlobShares> {
+async function shares(session: Session, { registry_id: registryId, domain_id: domainId }: Place, going: (db: QueryBuilder) => Expression<{ id: number }>): Promise<BlobShares> {
   const [sums] = await session.query(
     session.builder
-      .selectFrom((from) =>
-        from
-          .selectFrom('manifest_reference as edge')
+      .with('going', (db) => going(db as unknown as QueryBuilder))
+      .with('named', (db) =>
+        db
+          .selectFrom('going')
+          .innerJoin('manifest_reference as edge', 'edge.manifest_id', 'going.id')
           .innerJoin('blob', 'blob.digest', 'edge.digest')
-          .select(['blob.id', 'blob.digest', 'blob.size_bytes'])
-          .distinct()
-          .where('blob.domain_id', '=', of.domainId)
+          .select((eb) => ['edge.digest as digest', 'blob.size_bytes as sizeBytes', eb.fn.countAll<number>().as('times')])
           .where('edge.kind', '=', 'blob')
-          .where((eb) => of.isOwn(eb as unknown as ExpressionBuilder<Edge, 'edge'>) as Expression<boolean>)
-          .as('named'),
+          .where('blob.domain_id', '=', domainId)
+          .groupBy(['edge.digest', 'blob.size_bytes']),
       )
+      .selectFrom('named')
       .select((eb) => {
-        // Of this registry alone: what other accounts have is not theirs to know who ask.
-        const isShared = eb.exists(
-          eb
-            .selectFrom('manifest_reference as other')
-            .innerJoin('repository', 'repository.id', 'other.repository_id')
-            .select('other.manifest_id')
-            .whereRef('other.digest', '=', 'named.digest')
-            .where('other.kind', '=', 'blob')
-            .where('repository.registry_id', '=', of.registryId)
-            .where((where) => of.isAnother(where as unknown as ExpressionBuilder<Other, 'other'>) as Expression<boolean>),
-        )
-        const shared = eb.case().when(isShared).then(eb.ref('named.size_bytes')).else(sql<number>`0`).end()
+        // Of this account alone: what others have is not theirs to know who ask. Where it is named more often than by these, it stays.
+        const ofAll = eb
+          .selectFrom('manifest_reference as other')
+          .innerJoin('repository', 'repository.id', 'other.repository_id')
+          .innerJoin('registry', 'registry.id', 'repository.registry_id')
+          .select((of) => of.fn.countAll<number>().as('times'))
+          .whereRef('other.digest', '=', 'named.digest')
+          .where('other.kind', '=', 'blob')
+          .where('registry.account_id', '=', (of) => of.selectFrom('registry as own').select('own.account_id').where('own.id', '=', registryId))
+        const shared = eb.case().when(eb('named.times', '<', ofAll)).then(eb.ref('named.sizeBytes')).else(sql<number>`0`).end()
         return [
           eb.fn.countAll<number>().as('blobs'),
           // PostgreSQL sums to a type of its own.
-          eb.cast<number | null>(eb.fn.sum('named.size_bytes'), 'bigint').as('bytes'),
+          eb.cast<number | null>(eb.fn.sum('named.sizeBytes'), 'bigint').as('bytes'),
           eb.cast<number | null>(eb.fn.sum(shared), 'bigint').as('sharedBytes'),
         ]
       }),
   )
+  return sharesOf(sums)
+}
+
+function sharesOf(sums: { blobs: number; bytes: number | null; sharedBytes: number | null } | undefined): BlobShares {
   return { blobs: sums?.blobs ?? 0, bytes: sums?.bytes ?? 0, sharedBytes: sums?.sharedBytes ?? 0 }
+}
+
+const repositoriesOf = statement<{ accountId: string; after: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .innerJoin('registry', 'registry.id', 'repository.registry_id')
+    .select(['repository.id as id', 'repository.domain_id as domainId'])
+    .where('registry.account_id', '=', p.accountId)
+    .where('repository.id', '>', p.after)
+    .orderBy('repository.id')
+    .limit(p.limit),
+)
+
+/** Repositories of an account, in the trash too, by their numbers after one, `limit` at most. */
+export function listRepositoriesOfAccount(session: Session, page: { accountId: string; after: number; limit: number }): Promise<{ id: number; domainId: number }[]> {
+  return session.all(repositoriesOf, page)
+}
+
+const firstHere = statement<{ accountId: string; repositoryId: number; domainId: number }>()((db, p) =>
+  db
+    .with('named', (from) =>
+      from
+        .selectFrom('manifest')
+        .innerJoin('manifest_reference as edge', 'edge.manifest_id', 'manifest.id')
+        .innerJoin('blob', 'blob.digest', 'edge.digest')
+        .select(['edge.digest as digest', 'blob.size_bytes as sizeBytes'])
+        .distinct()
+        .where('manifest.repository_id', '=', p.repositoryId)
+        .where('edge.kind', '=', 'blob')
+        .where('blob.domain_id', '=', p.domainId),
+    )
+    .selectFrom('named')
+    .select((eb) => {
+      const isIn = (side: '<' | '>') =>
+        eb.exists(
+          eb
+            .selectFrom('manifest_reference as other')
+            .innerJoin('repository', 'repository.id', 'other.repository_id')
+            .innerJoin('registry', 'registry.id', 'repository.registry_id')
+            .select('other.manifest_id')
+            .whereRef('other.digest', '=', 'named.digest')
+            .where('other.kind', '=', 'blob')
+            .where('other.repository_id', side, p.repositoryId)
+            .where('registry.account_id', '=', p.accountId),
+        )
+      const none = sql<number>`0`
+      const isFirst = eb.not(isIn('<'))
+      const first = eb.case().when(isFirst).then(eb.ref('named.sizeBytes')).else(none).end()
+      const shared = eb.case().when(eb.and([isFirst, isIn('>')])).then(eb.ref('named.sizeBytes')).else(none).end()
+      return [
+        eb.cast<number | null>(eb.fn.sum(eb.case().when(isFirst).then(sql<number>`1`).else(none).end()), 'bigint').as('blobs'),
+        eb.cast<number | null>(eb.fn.sum(first), 'bigint').as('bytes'),
+        eb.cast<number | null>(eb.fn.sum(shared), 'bigint').as('sharedBytes'),
+      ]
+    }),
+)
+
+/**
+ * Of the blobs of a repository those that no repository of its account with a lower number has: added up over all repositories each
+ * blob is counted once. `sharedBytes` are of those that others have too.
+ */
+export async function sharesFirstIn(session: Session, of: { accountId: string; repositoryId: number; domainId: number }): Promise<BlobShares> {
+  const sums = await session.first(firstHere, of)
+  return sharesOf(sums && { ...sums, blobs: sums.blobs ?? 0 })
 }

@@ -61,8 +61,8 @@ function shown(repositoryName: RepositoryName, { imageCount, before, after, dele
   return {
     repositoryName,
     imageCount,
-    before: amount(before),
-    after: amount(after),
+    before: going(before),
+    after: going(after),
     deleted: amount(deleted),
     spared: amount(spared),
     changes: changes.map(({ digest, tags, pushedAt, sizeBytes, change, ruleName, policyFrom, isAfterNotice }) => ({
@@ -78,6 +78,10 @@ function shown(repositoryName: RepositoryName, { imageCount, before, after, dele
   }
 }
 
-function amount({ images, sizeBytes }: PolicyPreview['before']) {
+function going({ freedBytes, ...images }: PolicyPreview['before']) {
+  return { ...amount(images), freedSizeInBytes: freedBytes }
+}
+
+function amount({ images, sizeBytes }: PolicyPreview['deleted']) {
   return { imageCount: images, imageSizeInBytes: sizeBytes }
 }

@@ -56,6 +56,25 @@ export function storageOperations({ registry, pageTokens, diskWatch, homeAccount
       },
     }),
 
+    DescribeAccountStorage: operation({
+      action: 'stowage:DescribeAccountStorage',
+      resource: (_input, call) => registryResource(call),
+      input: structure({ registryId }),
+      async handler({ context, signal }) {
+        const { use, blobs } = await registry.describeAccountStorage(context, signal)
+        return {
+          registryId: context.registry.accountId,
+          repositoryCount: use.repositories,
+          imageCount: use.images,
+          logicalSizeInBytes: use.bytes,
+          blobCount: blobs.blobs,
+          blobSizeInBytes: blobs.bytes,
+          sharedSizeInBytes: blobs.sharedBytes,
+          uniqueSizeInBytes: blobs.bytes - blobs.sharedBytes,
+        }
+      },
+    }),
+
     DescribeStorage: operation({
       action: 'stowage:DescribeStorage',
       resource: (input, call) => repositoryResource(input, call),
