@@ -48,6 +48,7 @@ export default defineConfig({
         'test/lifecycle/**/*.test.ts',
         'test/upgrade/**/*.test.ts',
         'test/integrity/**/*.test.ts',
+        'test/audit/**/*.test.ts',
         'test/distribution/**/*.test.ts',
         'test/aws/**/*.test.ts',
         'test/authorization/**/*.test.ts',

@@ -1,3 +1,4 @@
+import { forgetSealedChanges } from './audit/commands/sealed-changes.ts'
 import { createAccount } from './iam/commands/accounts.ts'
 import { createAccessKey, recordAccessKeyUses, removeAccessKey, setAccessKey } from './iam/commands/access-keys.ts'
 import { createAccountAlias, deleteAccountAlias } from './iam/commands/account-alias.ts'
@@ -261,4 +262,5 @@ export const commands: readonly AnyCommand[] = [
   claimScrub,
   keepScrub,
   releaseScrub,
+  forgetSealedChanges,
 ]

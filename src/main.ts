@@ -4,7 +4,7 @@ import { exitCodes, hostAndPort, type Config, type TlsConfig } from './config/in
 import { HttpMetrics } from './http/ops/http-metrics.ts'
 import { createOperations } from './http/ops/operations.ts'
 import type { EdgeHandler } from './http/request-meta.ts'
-import { createHttpServer, type HttpServer, type TlsPair } from './http/server.ts'
+import { createHttpServer, type HttpServer, type RequestAudit, type TlsPair } from './http/server.ts'
 import { loadTlsPair, noticeExpiry, watchTlsFiles, type TlsFiles } from './http/tls.ts'
 import { systemClock, type Clock } from './internal/clock.ts'
 import type { RequestTracer } from './internal/tracing.ts'
@@ -19,6 +19,7 @@ export interface ServedPlatform {
   ready(): Promise<{ ok: boolean; reason?: string }>
   readonly metrics: MetricSet
   readonly tracer?: RequestTracer | undefined
+  readonly audit?: RequestAudit | undefined
   metricsText(): Promise<string>
   readonly rootCredential: RootCredentialNotice
   stop(): Promise<void>
@@ -148,6 +149,7 @@ function assemble(
     operations,
     tls: pair,
     tracer: platform.tracer,
+    audit: platform.audit,
     onExchange: (record) => metrics.observe(record),
     ...dependencies,
   })

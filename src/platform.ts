@@ -3,17 +3,20 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { segmentsLeftBehind } from './audit/index.ts'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
 import { archiveFolder, configError, createRootCredentialFile, mayUsePrivateHost, ratesOfSource, readRootCredentialFile, type Config } from './config/index.ts'
 import { Admission } from './http/admission.ts'
 import { UnsignedAdmission } from './http/unsigned-admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
+import { createCloudTrailService } from './http/aws/services/cloudtrail/index.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
 import { createStowageService } from './http/aws/services/stowage/index.ts'
 import { createStsService } from './http/aws/services/sts/index.ts'
 import { createDistributionHandler, createLayerDownloadHandler, ListPositions } from './http/distribution/index.ts'
 import type { EdgeHandler } from './http/request-meta.ts'
+import type { RequestAudit } from './http/server.ts'
 import {
   AccessKeyClock,
   AccessKeys,
@@ -43,6 +46,7 @@ import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
+import { startAudit } from './platform-audit.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
 import { startTracing } from './platform-tracing.ts'
 import { addInstallationMetrics, addProcessMetrics, addScrubMetrics, platformMetrics, withCommandMetrics, withPushMetrics } from './platform-metrics.ts'
@@ -90,6 +94,8 @@ export interface Platform {
   ready(): Promise<{ readonly ok: boolean; readonly reason?: string }>
   /** Where requests are traced. */
   readonly tracer: RequestTracer | undefined
+  /** Where requests are written down for the audit trail. */
+  readonly audit: RequestAudit | undefined
   /** For those of the listener. */
   readonly metrics: MetricSet
   /** In Prometheus' text format. */
@@ -260,6 +266,8 @@ async function build(
   for (const [store, dir] of [[blobStore.active, dataDir], [blobStore.archive, folders.archiveDir]] as const) {
     if ((await store.isEmpty()) && (await holdsLocations(database.reader, store.name))) throw missingBlobs(dir)
   }
+  // Before others are let in.
+  const leftBehind = folder.isAlone ? segmentsLeftBehind(dataDir) : []
   if (folder.isAlone) {
     await database.execute(releaseWriters, {}, systemContext())
     const recovered = await blobStore.recover({
@@ -270,6 +278,8 @@ async function build(
     await database.execute(endAllMoves, {}, systemContext())
     folder.share()
   }
+
+  const audit = await startAudit(config, { database, target, ids, logger, systemContext, leftBehind }, releases)
 
   const pullClock = new PullClock(database, systemContext, (error) => {
     logger.error({ err: error }, 'pull times could not be written')
@@ -445,6 +455,7 @@ async function build(
         createEcrService({ registry, keyring, clock, lifecycle, publicUrl, registryDomain }),
         createIamService({ directory: iamDirectory }),
         createStsService(securityTokens),
+        createCloudTrailService({ trail: audit.trail, keyring }),
         createStowageService({
           registry,
           keyring,
@@ -480,6 +491,7 @@ async function build(
       }
     },
     tracer: tracing,
+    audit: audit.requests,
     metrics: metrics.set,
     metricsText: () => metrics.set.text(),
     rootCredential: { accessKeyId: credential.accessKeyId, ...rootCredential },

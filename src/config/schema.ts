@@ -435,6 +435,27 @@ export const settings = z.object({
       form: '`all`, `errors` or `off`',
       description: 'Which requests get a line in the log: all, those that were refused, failed or were cut off, or none. [What a line holds](../operations/monitoring.md#the-log).',
     }),
+  audit: z
+    .enum(['on', 'off'])
+    .prefault('on')
+    .register(settingNotes, {
+      env: 'STOWAGE_AUDIT',
+      group: 'Operation',
+      form: '`on` or `off`',
+      description: 'Whether every request and every change becomes a record of [the audit trail](../operations/audit.md). Off, changes are still written down with the change, and sealed when it is on again.',
+    }),
+  auditRequired: flag.prefault('false').register(settingNotes, {
+    env: 'STOWAGE_AUDIT_REQUIRED',
+    group: 'Operation',
+    form: '`true` or `false`',
+    description: 'Whether requests are refused (503) while the audit journal cannot be written, as on a full disk. Without it they are served, some 10,000 are remembered until it can be written again, and those beyond are counted in the log.',
+  }),
+  auditRetentionDays: wholeNumber(1, 3650, 'days').prefault('90').register(settingNotes, {
+    env: 'STOWAGE_AUDIT_RETENTION_DAYS',
+    group: 'Operation',
+    form: 'days',
+    description: 'How long records of the audit trail are kept. CloudTrail\'s event history has 90 days.',
+  }),
   logFormat: z
     .enum(['auto', 'json', 'text'])
     .prefault('auto')

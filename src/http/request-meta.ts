@@ -1,4 +1,5 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
+import type { Principal } from '../iam/principal.ts'
 
 /** What every edge is told about a request beside the request itself. */
 export interface RequestMeta {
@@ -23,6 +24,18 @@ export interface RequestMeta {
   traceId?: string | undefined
   /** The code that the answer gives where it refuses or fails, such as `MANIFEST_UNKNOWN`. */
   errorCode?: string | undefined
+  /** What the answer says about it. */
+  errorMessage?: string | undefined
+  /** Who asks, once that is proved. */
+  principal?: Principal | undefined
+  /** The access key that the caller claims to have, while nothing is proved. */
+  claimedKeyId?: string | undefined
+  /** The account and region that the request is about, as far as that is known. */
+  registry?: { readonly accountId: string; readonly region: string | undefined } | undefined
+  /** What was asked for, for the audit trail: small, and never a secret. */
+  parameters?: Readonly<Record<string, unknown>> | undefined
+  /** What the answer names, likewise. */
+  answered?: Readonly<Record<string, unknown>> | undefined
 }
 
 /**
@@ -54,6 +67,45 @@ export class EdgeRequest extends IncomingMessage {
  */
 export class EdgeResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   #awaitsContinue = false
+  #beforeLastByte: (() => void) | undefined
+  /** What is still to come of a body of known length. */
+  #restBytes: number | undefined
+
+  /** `tell` is called once, before the last byte of the answer is handed to the connection; never where the answer is cut off. */
+  beforeLastByte(tell: () => void): void {
+    this.#beforeLastByte = tell
+  }
+
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- of the forms that Node's own method takes
+  override write(...sent: any[]): boolean {
+    if (this.#beforeLastByte !== undefined) this.#count(sent[0], sent[1])
+    return super.write(...(sent as Parameters<ServerResponse['write']>))
+  }
+
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- likewise
+  override end(...sent: any[]): this {
+    this.#tell()
+    return super.end(...(sent as Parameters<ServerResponse['end']>))
+  }
+
+  /** Sends all of an answer without a body. */
+  override flushHeaders(): void {
+    if (this.req.method === 'HEAD' || this.getHeader('content-length') === 0) this.#tell()
+    super.flushHeaders()
+  }
+
+  /** An answer is whole for its client with the last byte of its body, which may come long before the end is declared. */
+  #count(chunk: unknown, encoding: unknown): void {
+    this.#restBytes ??= Number(this.getHeader('content-length') ?? Number.POSITIVE_INFINITY)
+    this.#restBytes -= typeof chunk === 'string' ? Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8') : (chunk as Uint8Array).byteLength
+    if (this.#restBytes <= 0) this.#tell()
+  }
+
+  #tell(): void {
+    const tell = this.#beforeLastByte
+    this.#beforeLastByte = undefined
+    tell?.()
+  }
 
   /** True while the client holds its body back until it is asked for. */
   get awaitsContinue(): boolean {

@@ -9,6 +9,7 @@ import type { IdSource } from '../internal/ids.ts'
 import type { RequestTracer } from '../internal/tracing.ts'
 import { PlatformError } from '../internal/platform-error.ts'
 import { logExchange, traceAttributes, type ExchangeRecord } from './ops/access-log.ts'
+import type { AnsweredRequest } from './ops/audit-record.ts'
 import { operationsPaths, type Operations } from './ops/operations.ts'
 import { EdgeRequest, EdgeResponse, type EdgeHandler, type RequestMeta } from './request-meta.ts'
 import { createSourceReader } from './source.ts'
@@ -43,6 +44,15 @@ export interface HttpServerOptions {
   readonly tracer?: RequestTracer | undefined
   /** Told of every exchange that has ended. */
   onExchange?(record: ExchangeRecord): void
+  /** Where every request but probes is written down before the last byte of its answer is sent. */
+  readonly audit?: RequestAudit | undefined
+}
+
+/** Writes requests down for the audit trail. */
+export interface RequestAudit {
+  /** True while nothing may be served, since nothing can be written down. */
+  readonly mustRefuse: boolean
+  note(answered: AnsweredRequest): void
 }
 
 export interface HttpServer {
@@ -190,7 +200,18 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     if (draining !== undefined) response.shouldKeepAlive = false
     if (expects === 'continue') response.holdContinue()
 
+    const audit = isProbe(target.split('?', 1)[0]!) ? undefined : options.audit
+    let isNoted = audit === undefined
+    const note = (): void => {
+      if (isNoted) return
+      isNoted = true
+      audit?.note({ meta, request, response, durationMs: Math.round((performance.now() - startedAtMs) * 10) / 10 })
+    }
+    if (audit !== undefined) response.beforeLastByte(note)
+
     response.once('close', () => {
+      // One that was cut off.
+      note()
       exchange.answeredAt = performance.now()
       const sentBytes = socket.bytesWritten - socket.writableLength
       const record: ExchangeRecord = {
@@ -220,6 +241,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     if (unusable !== undefined) {
       if (unframed !== undefined) response.shouldKeepAlive = false
       refuse(response, 400, unusable)
+      return
+    }
+    if (audit?.mustRefuse === true) {
+      meta.errorCode = 'ServiceUnavailable'
+      response.setHeader('Retry-After', 5)
+      response.shouldKeepAlive = false
+      refuse(response, 503, 'the audit journal cannot be written: nothing is served until it can be')
       return
     }
     if (expects === 'unknown') {

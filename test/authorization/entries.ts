@@ -1,3 +1,4 @@
+import { cloudtrailEntries } from './cloudtrail-entries.ts'
 import { ecrEntries } from './ecr-entries.ts'
 import type { EntryTable } from './entry.ts'
 import { iamEntries } from './iam-entries.ts'
@@ -6,4 +7,4 @@ import { stowageEntries } from './stowage-entries.ts'
 import { stsEntries } from './sts-entries.ts'
 
 /** Every operation of every service. */
-export const entries: EntryTable = { ...ecrEntries, ...ociEntries, ...stsEntries, ...iamEntries, ...stowageEntries }
+export const entries: EntryTable = { ...ecrEntries, ...ociEntries, ...stsEntries, ...iamEntries, ...cloudtrailEntries, ...stowageEntries }

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { AwsService } from '../../src/http/aws/service.ts'
+import { createCloudTrailService } from '../../src/http/aws/services/cloudtrail/index.ts'
 import { createEcrService } from '../../src/http/aws/services/ecr/index.ts'
 import { createIamService } from '../../src/http/aws/services/iam/index.ts'
 import { createStowageService } from '../../src/http/aws/services/stowage/index.ts'
@@ -25,6 +26,7 @@ export async function servedOperations(): Promise<string[]> {
   const services: readonly AwsService[] = [
     createEcrService({ registry: none, lifecycle: none, keyring, clock: systemClock }),
     createStsService(none),
+    createCloudTrailService({ trail: none, keyring }),
     createStowageService({ registry: none, erasures: none, collection: none, reconciler: none, diskWatch: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, quotas: none, usageSources: none, metricsText: none }),
     createIamService({ directory: { entities: none, policies: none, keys: none, account: none, providers: none } as never }),
   ]

@@ -109,7 +109,7 @@ describe('a server whose database cannot be written', () => {
     // Not one answer that promises anything, and not a byte more into the log.
     for (const event of events.slice(struck)) {
       if (event.operation === 'answer') expect(event.status).toBeGreaterThanOrEqual(400)
-      expect(event.operation === 'write' && event.path.endsWith('-wal')).toBe(false)
+      expect(event.operation === 'write' && event.path.endsWith('stowage.db-wal')).toBe(false)
     }
 
     const next = await bench.start()

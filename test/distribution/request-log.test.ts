@@ -1,8 +1,7 @@
-import { DatabaseSync } from 'node:sqlite'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CreateRepositoryCommand, DescribeImagesCommand, ECRClient, GetAuthorizationTokenCommand, GetDownloadUrlForLayerCommand } from '@aws-sdk/client-ecr'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { trailBodyOf } from '../support/audit-trail.ts'
 import { createDistributionClient, type DistributionClient } from '../support/distribution-client.ts'
 import { buildRandomImage, pushImage } from '../support/images.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
@@ -49,10 +48,11 @@ it('has a request under the id that its answer and the audit record of its chang
     sourceIp: '127.0.0.1',
     actorArn: 'arn:aws:iam::000000000000:root',
   })
-  const database = new DatabaseSync(join(stowage.dataDir, 'stowage.db'), { readOnly: true })
-  const records = database.prepare('select action, actor from audit_record where request_id = ?').all($metadata.requestId ?? '')
-  database.close()
-  expect(records.map((record) => ({ ...record }))).toEqual([{ action: 'CreateRepository', actor: 'arn:aws:iam::000000000000:root' }])
+  expect(await trailBodyOf(stowage.dataDir, $metadata.requestId)).toMatchObject({
+    name: 'CreateRepository',
+    actor: { arn: 'arn:aws:iam::000000000000:root' },
+    changes: [{ action: 'CreateRepository' }],
+  })
 })
 
 it('tells the error that a request was answered with', async () => {

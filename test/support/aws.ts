@@ -33,6 +33,17 @@ export interface AwsImageDetail {
 export interface AwsAnswer {
   readonly Account: string
   readonly NextToken: string
+  readonly Events: readonly {
+    readonly EventId: string
+    readonly EventName: string
+    readonly ReadOnly: string
+    readonly AccessKeyId?: string
+    readonly EventTime: number | string
+    readonly EventSource: string
+    readonly Username?: string
+    readonly Resources: readonly { readonly ResourceType: string; readonly ResourceName: string }[]
+    readonly CloudTrailEvent: string
+  }[]
   readonly authorizationData: readonly [
     { readonly authorizationToken: string; readonly expiresAt: number | string; readonly proxyEndpoint: string },
   ]

@@ -82,6 +82,7 @@ export async function startTestPlatform(options: TestPlatformOptions): Promise<T
       metricsText: () => platform.metricsText(),
       metricsToken: undefined,
     }),
+    audit: platform.audit,
     logger,
     ids: systemIds,
     clock,

@@ -108,7 +108,7 @@ export function registeredNeedles(where: 'database' | 'elsewhere', runDir = coll
 }
 
 /**
- * Searches what is about to be gone: the database files of a data folder. The run fails at its end where one of them
+ * Searches what is about to be gone: the database files of a data folder, and the journal of its requests. The run fails at its end where one of them
  * holds a secret.
  */
 export async function searchDataFolder(dataDir: string): Promise<void> {
@@ -116,6 +116,11 @@ export async function searchDataFolder(dataDir: string): Promise<void> {
   const files = readdirSync(dataDir).filter((name) => name.includes('.db'))
   const search = new SecretSearch(registeredNeedles('database'))
   for (const file of files) reportLeaks(await search.file(join(dataDir, file)))
+  // The trail and its journal hold nothing that is sealed either.
+  const journal = join(dataDir, 'audit/journal')
+  const observed = [join(dataDir, 'observe.db'), ...(existsSync(journal) ? readdirSync(journal).map((name) => join(journal, name)) : [])].filter((file) => existsSync(file))
+  const strict = new SecretSearch(registeredNeedles('elsewhere'))
+  for (const file of observed) reportLeaks(await strict.file(file))
 }
 
 /** Searches an answer that refuses a request; as `searchDataFolder`. */

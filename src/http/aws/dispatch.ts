@@ -17,6 +17,7 @@ import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion, type JsonVe
 import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm, type QueryForm } from './protocols/query.ts'
 import type { WireResponse } from './protocols/response.ts'
 import { encodeRestXmlError } from './protocols/rest-xml-error.ts'
+import { recordedInput, recordedOutput } from './recorded-values.ts'
 import { BodyBudget, bodyError, declaredLength, decodeContent, readBody, requireDeclaredWithin } from './request-body.ts'
 import { Router, type Route } from './route.ts'
 import type { AwsCall, AwsOperation, AwsService, QueryService, UnsignedOperation } from './service.ts'
@@ -221,6 +222,8 @@ export function createAwsHandler(
     const { input, violations } = checkInput(operation.input, decodeQueryInput(form, operation.input))
     if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
     const { requestId, sourceIp, secure } = meta
+    meta.parameters = recordedInput(input)
+    meta.registry = undefined
     const work = (): Promise<unknown> => operation.handler({ requestId, sourceIp, secure, userAgent: userAgentOf(request) }, input)
     const output = await options.unsignedAdmission.run({ accountId: operation.accountOf(input), sourceIp }, operation.calls ?? [], work)
     return encodeQueryResult(output, { action, xmlns: service.xmlns, requestId })
@@ -237,6 +240,7 @@ export function createAwsHandler(
     requireDeclaredWithin(request, limitBytes)
     const signature = parseSignature(signable, clock.now())
     requireScopedTo(signature, service.signingName)
+    meta.claimedKeyId = signature.accessKeyId
     const credential = await findCredential(signature, meta.sourceIp)
 
     const release = await budget.reserve(memoryBytes(request, limitBytes))
@@ -251,7 +255,9 @@ export function createAwsHandler(
       }
       throttle.recordSuccess(meta.sourceIp, signature.accessKeyId)
       meta.actorArn = credential.principal.arn
+      meta.principal = credential.principal
       const region = parseRegion(signature.scope.region)
+      meta.registry = { accountId: credential.principal.accountId, region }
       options.recordKeyUse(signature.accessKeyId, { service: service.signingName, region, atMs: clock.now() })
       return await use({ principal: credential.principal, region, body: bytes })
     } finally {
@@ -293,11 +299,13 @@ export function createAwsHandler(
     if (violations.length > 0) throw (service.invalidInput ?? invalidParameter)(violations)
     // Checked against the input's shape, so that it is a name.
     meta.repository = typeof exchange.facts['repositoryName'] === 'string' ? exchange.facts['repositoryName'] : undefined
+    meta.parameters = recordedInput(input)
 
     const { principal, region } = verified
     requireOpenToSession(service, meta.operation ?? '', principal)
     const registry = await options.findRegistry(service.accountOf?.(input) ?? principal.accountId, region)
     exchange.facts = { ...exchange.facts, registryId: registry.accountId }
+    meta.registry = registry
     const context: RequestContext = {
       actor: principal,
       registry,
@@ -343,7 +351,9 @@ export function createAwsHandler(
         else await rights.require(operation.action, resource, conditions)
       }
       const rule = admissionRule(service.name, meta.operation)
-      return await options.admission.run(context, rule, () => operation.handler(call, input))
+      const output = await options.admission.run(context, rule, () => operation.handler(call, input))
+      meta.answered = recordedOutput(output)
+      return output
     } finally {
       response.off('close', onClose)
     }
@@ -356,6 +366,7 @@ export function createAwsHandler(
     const known = toAwsError(error, failed)
     const answer = known ?? unexpectedError(failed, error)
     meta.errorCode = answer.type
+    meta.errorMessage = answer.message
     if (answer.status >= 500) {
       logger.error({ err: error, requestId: meta.requestId, operation: meta.operation }, 'an AWS request failed')
     } else if (isPlatformError(error, 'signature-mismatch')) {

@@ -45,6 +45,7 @@ export async function answerFailure(
   }
   const { status, code } = wire.status === 401 ? refusal : wire
   context.meta.errorCode = code
+  if (isPlatformError(error) && status < 500) context.meta.errorMessage = error.message
   const headers = isPlatformError(error) ? failureHeaders(error, status) : {}
   await answerJson(exchange, status, { errors: [errorDocument(error, code, context.meta.requestId)] }, headers)
 }

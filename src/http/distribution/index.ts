@@ -71,14 +71,19 @@ export function createDistributionHandler(options: DistributionOptions): EdgeHan
         parsed = parseRequest(request.method ?? '', request.url ?? '')
         meta.operation = parsed.operation
         meta.repository = repositoryOf(parsed.route)
+        meta.parameters = parametersOf(parsed)
       } catch (error) {
         // Said only to those who are known: to everybody else every path looks the same.
         problem = error
       }
+      const named = registryOfHost(meta.host, options.registryDomain)
+      meta.registry = named
       const caller = await authenticate(options, request.headers.authorization, meta.sourceIp)
       meta.actorArn = caller.principal.arn
+      meta.principal = caller.principal
       if (parsed === undefined) throw problem
-      const address = selectRegistry(registryOfHost(meta.host, options.registryDomain), caller, options.defaultRegion)
+      const address = selectRegistry(named, caller, options.defaultRegion)
+      meta.registry = address
       options.recordKeyUse(caller.principal.accessKeyId, { service: 'ecr', region: address.region, atMs: options.clock.now() })
       const { route, query, operation } = parsed
       if (operation === 'ping') {
@@ -152,6 +157,31 @@ function parseRequest(method: string, url: string): ParsedRequest {
 
 function repositoryOf(route: DistributionRoute): RepositoryName | undefined {
   return 'repository' in route ? route.repository : undefined
+}
+
+/** What the audit trail tells of what was asked for, in ECR's words. */
+function parametersOf({ route, query }: ParsedRequest): RequestMeta['parameters'] {
+  switch (route.kind) {
+    case 'manifest': {
+      const { reference } = route
+      return { repositoryName: route.repository, ...(reference.kind === 'tag' ? { imageTag: reference.tag } : { imageDigest: reference.digest }) }
+    }
+    case 'blob':
+      return { repositoryName: route.repository, layerDigest: route.digest }
+    case 'referrers':
+      return { repositoryName: route.repository, subjectDigest: route.digest }
+    case 'upload':
+      return { repositoryName: route.repository, uploadId: route.uploadId }
+    case 'uploadStart': {
+      const [mount] = query.get('mount') ?? []
+      return { repositoryName: route.repository, ...(mount === undefined ? {} : { layerDigest: mount.slice(0, 160) }) }
+    }
+    case 'tags':
+      return { repositoryName: route.repository }
+    case 'ping':
+    case 'catalog':
+      return undefined
+  }
 }
 
 function requestedOrigin({ secure, host }: RequestMeta): string {

@@ -40,6 +40,10 @@ export function createLayerDownloadHandler(options: LayerDownloadOptions): EdgeH
     try {
       const claims = await options.verifyLayerUrl(tokenOf(request.url ?? ''), clock.now())
       const { accountId } = claims
+      meta.parameters = { layerDigest: claims.digest }
+      meta.registry = { accountId, region: undefined }
+      // The link was asked for with it.
+      meta.claimedKeyId = claims.accessKeyId
       const share: TransferShare = { accountId, turn: (work) => options.downloadTurns.run(accountId, work) }
       await sendBlob(exchange, await options.openLayer(claims, meta), ids, share)
     } catch (error) {

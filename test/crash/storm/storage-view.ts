@@ -24,10 +24,11 @@ export interface StorageView {
 type Select = (sql: string) => Promise<Record<string, unknown>[]>
 
 export async function openStorageView(dataDir: string, databaseUrl: string | undefined): Promise<StorageView> {
-  const { select, close } = databaseUrl === undefined ? openFile(join(dataDir, 'stowage.db')) : await openPostgres(databaseUrl)
+  const { select, selectObserved, close } = databaseUrl === undefined ? openFiles(dataDir) : await openPostgres(databaseUrl)
   const blobsDir = join(dataDir, 'blobs')
   const read = new Set<string>()
   let lastAuditId = 0
+  let lastSealed = 0
 
   const blobFiles = (): Map<string, number> => {
     const files = new Map<string, number>()
@@ -42,7 +43,12 @@ export async function openStorageView(dataDir: string, databaseUrl: string | und
     async newAuditedRequests() {
       const rows = await select(`select id, request_id from audit_record where id > ${lastAuditId} order by id`)
       lastAuditId = Number(rows.at(-1)?.['id'] ?? lastAuditId)
-      return new Set(rows.map((row) => String(row['request_id'])))
+      // In this order: what is not there any more is in the trail.
+      const sealed = await selectObserved(`select seq, body from audit_event where seq > ${lastSealed} order by seq`)
+      lastSealed = Number(sealed.at(-1)?.['seq'] ?? lastSealed)
+      const bodies = sealed.map((row) => JSON.parse(String(row['body'])) as { id: string; requestId?: string; changes?: unknown })
+      const changed = bodies.flatMap(({ id, requestId, changes }) => (requestId !== undefined ? [requestId] : changes === undefined ? [] : [id]))
+      return new Set([...rows.map((row) => String(row['request_id'])), ...changed])
     },
     async openUploads() {
       return new Set((await select('select id from upload_session')).map(({ id }) => String(id)))
@@ -70,22 +76,31 @@ export async function openStorageView(dataDir: string, databaseUrl: string | und
 
 interface Opened {
   readonly select: Select
+  /** From the store of what was observed. */
+  readonly selectObserved: Select
   close(): Promise<void>
 }
 
-function openFile(file: string): Opened {
-  const database = new DatabaseSync(file, { readOnly: true })
+function openFiles(dataDir: string): Opened {
+  const database = new DatabaseSync(join(dataDir, 'stowage.db'), { readOnly: true })
+  const observed = new DatabaseSync(join(dataDir, 'observe.db'), { readOnly: true })
   return {
     select: async (sql) => database.prepare(sql).all(),
-    close: async () => database.close(),
+    selectObserved: async (sql) => observed.prepare(sql).all(),
+    async close() {
+      database.close()
+      observed.close()
+    },
   }
 }
 
 async function openPostgres(url: string): Promise<Opened> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
+  const select: Select = async (sql) => (await client.query<Record<string, unknown>>(sql)).rows
   return {
-    select: async (sql) => (await client.query<Record<string, unknown>>(sql)).rows,
+    select,
+    selectObserved: (sql) => select(sql.replace(' audit_event ', ' stowage_observe.audit_event ')),
     close: () => client.end(),
   }
 }

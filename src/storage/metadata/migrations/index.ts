@@ -8,6 +8,7 @@ import { retirementByRule } from './0006-retirement-by-rule.ts'
 import { tagsOfOldTrash } from './0008-tags-of-old-trash.ts'
 import { blobMoves } from './0010-blob-moves.ts'
 import { quotas } from './0011-quotas.ts'
+import { auditRequests } from './0012-audit-requests.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
@@ -22,5 +23,6 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
     '0008-tags-of-old-trash': tagsOfOldTrash(dialect),
     '0010-blob-moves': blobMoves(dialect),
     '0011-quotas': quotas(dialect),
+    '0012-audit-requests': auditRequests(dialect),
   }
 }

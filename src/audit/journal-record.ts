@@ -1,0 +1,92 @@
+import { crc32 } from 'node:zlib'
+
+/** Who made a request, as its credentials prove. */
+export interface RecordedActor {
+  readonly arn: string
+  readonly account: string
+  readonly kind: 'root' | 'user' | 'assumed-role'
+  readonly userId: string
+  readonly keyId: string
+  /** When temporary credentials were given. */
+  readonly since?: number
+}
+
+/**
+ * What the journal says of a request. Its id is the request's: one record, however often it is read. Everything that is
+ * derived from requests (the audit trail, counts of pulls, events) starts from these.
+ */
+export interface JournalRecord {
+  readonly id: string
+  /** When the request came, in milliseconds since the Unix epoch. */
+  readonly at: number
+  /** Whose registry it was about, and where. */
+  readonly account: string
+  readonly region: string
+  readonly protocol: string
+  /** The service and the operation, as AWS's records name them. */
+  readonly source: string
+  readonly name: string
+  /** True where it changes nothing. */
+  readonly reads?: boolean
+  readonly actor?: RecordedActor
+  /** Of one who proved nothing. */
+  readonly claimedKeyId?: string
+  readonly ip: string
+  readonly agent?: string
+  /** Of the answer. */
+  readonly status: number
+  /** Until the last byte of the answer. */
+  readonly ms: number
+  readonly repository?: string
+  readonly parameters?: Readonly<Record<string, unknown>>
+  readonly answered?: Readonly<Record<string, unknown>>
+  readonly error?: string
+  readonly message?: string
+  /** The client never had all of the answer. */
+  readonly cut?: true
+}
+
+const checksumLength = 8
+
+/** What a keyring has sealed or signed: none is ever kept, whatever it stands in. The shortest is a signature of 43 characters. */
+const sealedText = /v1\.[a-z0-9]{1,32}\.[\w-]{43,}/gu
+
+/** A record as a line: a checksum of eight digits, a space, JSON, a line feed. */
+export function encodeLine(record: JournalRecord): Buffer {
+  const text = JSON.stringify(record)
+  const shown = text.includes('v1.') ? text.replace(sealedText, 'REDACTED') : text
+  return Buffer.from(`${checksumOf(shown)} ${shown}\n`)
+}
+
+export interface ReadLines {
+  readonly records: readonly JournalRecord[]
+  /** Lines that are not what was written: of a process killed in the middle of one, or of a disk that failed. */
+  readonly damaged: number
+}
+
+/** Reads the lines of a segment. Never throws. */
+export function decodeLines(bytes: Buffer): ReadLines {
+  const records: JournalRecord[] = []
+  let damaged = 0
+  for (const line of bytes.toString('utf8').split('\n')) {
+    if (line === '') continue
+    const record = decodeLine(line)
+    if (record === undefined) damaged += 1
+    else records.push(record)
+  }
+  return { records, damaged }
+}
+
+function decodeLine(line: string): JournalRecord | undefined {
+  const text = line.slice(checksumLength + 1)
+  if (line[checksumLength] !== ' ' || line.slice(0, checksumLength) !== checksumOf(text)) return undefined
+  try {
+    return JSON.parse(text) as JournalRecord
+  } catch {
+    return undefined
+  }
+}
+
+function checksumOf(text: string): string {
+  return crc32(text).toString(16).padStart(checksumLength, '0')
+}

@@ -1,0 +1,195 @@
+import { readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Session } from '../storage/metadata/session.ts'
+import { findChangesOf, findLoneChanges, type ChangeRow } from '../storage/metadata/stores/change-records.ts'
+import { findBodies, insertEvents, lockHead, setHead, type NewEvent, type RememberedTerms } from '../storage/metadata/observe/audit-store.ts'
+import type { ObserveStore } from '../storage/metadata/observe/store.ts'
+import { closedSuffix, openSuffix } from './journal.ts'
+import { decodeLines, type JournalRecord } from './journal-record.ts'
+import { chainHash, changeRecordId, indexOf, isChangeBody, sourceOfResource, uuidBytes, type ChangeBody, type RecordedChange, type TrailBody } from './trail-record.ts'
+
+export interface SealerDependencies {
+  readonly store: ObserveStore
+  /** Of the metadata. */
+  readonly metadata: Session
+  /** Removes what the store has by now from the metadata. */
+  readonly forget: (changeIds: readonly number[]) => Promise<void>
+  /** Of the journal. */
+  readonly folder: string
+  /** Of this process: what it still writes to is left alone. */
+  readonly serverId: string
+  /** Names of segments that servers left that are gone. */
+  readonly leftBehind: ReadonlySet<string>
+  readonly now: () => number
+  /** Told of lines that cannot be read, and where they are kept. */
+  readonly onDamage: (damage: { readonly file: string; readonly lines: number }) => void
+}
+
+/** In one transaction. */
+const maxRecordsAtOnce = 2_000
+const maxChangesAtOnce = 500
+
+/**
+ * A change whose request is not in the journal after this long is a record by itself: the server was killed between the two, or
+ * the answer takes its time.
+ */
+const loneAfterMs = 60_000
+
+/** A live server closes what it writes to within seconds: what is as old as this was left by one that is gone. */
+const abandonedAfterMs = 60_000
+
+const damagedSuffix = '.damaged'
+
+/**
+ * Moves what requests left in the journal, and what commands wrote down of their changes, into the audit trail, where each is one
+ * record of the chain. Every step may be repeated: a crash neither loses a record nor adds one twice. Several servers may do so at
+ * once, on the same segments too; the row of the chain's head lets one at a time add to it.
+ */
+export class Sealer {
+  readonly #deps: SealerDependencies
+  readonly #terms: RememberedTerms = new Map()
+
+  constructor(deps: SealerDependencies) {
+    this.#deps = deps
+  }
+
+  /** Seals all segments that are closed, and those that servers left that are gone. */
+  async sealSegments(signal?: AbortSignal): Promise<void> {
+    for (const name of await this.#segments()) {
+      if (signal?.aborted === true) return
+      await this.#sealSegment(name, signal)
+    }
+  }
+
+  /** Seals the changes that the server made by itself, and those whose requests never came into the journal. */
+  async sealLoneChanges(signal?: AbortSignal): Promise<void> {
+    const { metadata, forget, now } = this.#deps
+    while (signal?.aborted !== true) {
+      const rows = await findLoneChanges(metadata, now() - loneAfterMs, maxChangesAtOnce)
+      if (rows.length === 0) return
+      const requests = [...new Set(rows.filter(isOfRequest).map(({ requestId }) => requestId))]
+      const sealed = includedIn(await findBodies(this.#deps.store.reader, requests.map(uuidBytes)))
+      await this.#seal(rows.filter(({ id }) => !sealed.has(id)).map(changeBody))
+      await forget(rows.map(({ id }) => id))
+    }
+  }
+
+  async #segments(): Promise<string[]> {
+    const { folder, now, serverId, leftBehind } = this.#deps
+    const found: { readonly name: string; readonly at: number }[] = []
+    for (const name of await readdir(folder)) {
+      const isClosed = name.endsWith(closedSuffix)
+      if (!isClosed && (!name.endsWith(openSuffix) || name.startsWith(`${serverId}.`))) continue
+      const at = await stat(join(folder, name)).then(({ mtimeMs }) => mtimeMs, ifGone)
+      if (at !== undefined && (isClosed || leftBehind.has(name) || at < now() - abandonedAfterMs)) found.push({ name, at })
+    }
+    return found.sort((a, b) => a.at - b.at).map(({ name }) => name)
+  }
+
+  async #sealSegment(name: string, signal: AbortSignal | undefined): Promise<void> {
+    const path = join(this.#deps.folder, name)
+    const bytes = await readFile(path).catch(ifGone)
+    if (bytes === undefined) return
+    const { records, damaged } = decodeLines(bytes)
+    for (let at = 0; at < records.length; at += maxRecordsAtOnce) {
+      if (signal?.aborted === true) return
+      await this.#sealRequests(records.slice(at, at + maxRecordsAtOnce))
+    }
+    if (damaged > 0) {
+      const kept = `${path}${damagedSuffix}`
+      await rename(path, kept).catch(ifGone)
+      this.#deps.onDamage({ file: kept, lines: damaged })
+    } else {
+      await unlink(path).catch(ifGone)
+    }
+  }
+
+  async #sealRequests(records: readonly JournalRecord[]): Promise<void> {
+    // A change is committed before its request is answered, and so before the line of the journal.
+    const rows = await findChangesOf(this.#deps.metadata, records.filter(({ reads }) => reads !== true).map(({ id }) => id))
+    const ofRequest = Map.groupBy(rows, ({ requestId }) => requestId)
+    const bodies = records.map((record): TrailBody => {
+      const changes = ofRequest.get(record.id)
+      return changes === undefined ? record : { ...record, changes: changes.map(recordedChange) }
+    })
+    const before = await this.#seal(bodies)
+    // Of one that was sealed before, what came later is left to be a record by itself.
+    const sealed = includedIn(before)
+    const done = rows.filter(({ id, requestId }) => !before.has(uuidBytes(requestId).toString('hex')) || sealed.has(id))
+    if (done.length > 0) await this.#deps.forget(done.map(({ id }) => id))
+  }
+
+  /** Adds those to the chain that are not in it; answers the bodies of those that were, by their ids in hexadecimal. */
+  async #seal(bodies: readonly TrailBody[]): Promise<Map<string, string>> {
+    if (bodies.length === 0) return new Map()
+    try {
+      return await this.#deps.store.transaction(async (tx) => {
+        const head = await lockHead(tx)
+        const before = await findBodies(tx, bodies.map(({ id }) => uuidBytes(id)))
+        const added = new Set<string>()
+        const events: NewEvent[] = []
+        let { seq, hash } = head
+        for (const body of bodies) {
+          const eventId = uuidBytes(body.id)
+          const key = eventId.toString('hex')
+          if (before.has(key) || added.has(key)) continue
+          added.add(key)
+          seq += 1
+          const text = JSON.stringify(body)
+          hash = chainHash(hash, seq, text)
+          events.push({ seq, eventId, occurredAt: body.at, body: text, hash, index: indexOf(body) })
+        }
+        if (events.length > 0) {
+          await insertEvents(tx, this.#terms, events)
+          await setHead(tx, seq, hash)
+        }
+        return before
+      })
+    } catch (error) {
+      // Names that were made in what was rolled back are not there.
+      this.#terms.clear()
+      throw error
+    }
+  }
+}
+
+/** The ids of the changes that are told in bodies of requests. */
+function includedIn(bodies: ReadonlyMap<string, string>): Set<number> {
+  const ids = new Set<number>()
+  for (const text of bodies.values()) {
+    const body = JSON.parse(text) as TrailBody
+    for (const { id } of isChangeBody(body) ? [body.change] : (body.changes ?? [])) ids.add(id)
+  }
+  return ids
+}
+
+function isOfRequest({ protocol }: ChangeRow): boolean {
+  return protocol !== 'system'
+}
+
+function recordedChange({ id, action, resource, detail }: ChangeRow): RecordedChange {
+  return { id, action, resource, detail: JSON.parse(detail) as RecordedChange['detail'] }
+}
+
+function changeBody(row: ChangeRow): ChangeBody {
+  const { id, requestId, occurredAt, accountId, region, protocol, actor, resource, sourceIp, userAgent } = row
+  return {
+    kind: 'change',
+    id: changeRecordId(requestId, id),
+    requestId,
+    at: occurredAt,
+    account: accountId,
+    region,
+    protocol,
+    source: sourceOfResource(resource),
+    actorArn: actor,
+    ip: sourceIp,
+    agent: userAgent,
+    change: recordedChange(row),
+  }
+}
+
+/** Another server that uses the folder may have been faster. */
+function ifGone(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error
+}

@@ -1,0 +1,110 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { JournalRecord, RecordedActor } from '../../audit/index.ts'
+import type { Principal } from '../../iam/principal.ts'
+import { userAgentOf, type RequestMeta } from '../request-meta.ts'
+
+/** What is known of a request whose answer is about to be complete, or was cut off. */
+export interface AnsweredRequest {
+  readonly meta: RequestMeta
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly durationMs: number
+}
+
+/** Where a record belongs that names no account: the installation's own. */
+export interface TrailOfUnknown {
+  readonly accountId: string
+  readonly region: string
+}
+
+/**
+ * The names under which AWS records what the operations of the distribution API are there; where there is no counterpart,
+ * names in the same manner. https://docs.aws.amazon.com/AmazonECR/latest/userguide/logging-using-cloudtrail.html
+ */
+const distributionEvents: Readonly<Record<string, readonly [name: string, reads: boolean]>> = {
+  ping: ['CheckApiVersion', true],
+  listRepositories: ['DescribeRepositories', true],
+  listTags: ['ListImages', true],
+  getManifest: ['BatchGetImage', true],
+  headManifest: ['BatchGetImage', true],
+  putManifest: ['PutImage', false],
+  deleteTag: ['BatchDeleteImage', false],
+  deleteManifest: ['BatchDeleteImage', false],
+  getBlob: ['GetDownloadUrlForLayer', true],
+  headBlob: ['BatchCheckLayerAvailability', true],
+  deleteBlob: ['BatchDeleteImage', false],
+  beginUpload: ['InitiateLayerUpload', false],
+  mountBlob: ['MountLayer', false],
+  uploadBlob: ['CompleteLayerUpload', false],
+  getUpload: ['DescribeLayerUpload', true],
+  appendUpload: ['UploadLayerPart', false],
+  completeUpload: ['CompleteLayerUpload', false],
+  cancelUpload: ['CancelLayerUpload', false],
+  listReferrers: ['ListImageReferrers', true],
+}
+
+const sources: Readonly<Record<string, string>> = {
+  oci: 'ecr.amazonaws.com',
+  ecr: 'ecr.amazonaws.com',
+  iam: 'iam.amazonaws.com',
+  sts: 'sts.amazonaws.com',
+  cloudtrail: 'cloudtrail.amazonaws.com',
+  stowage: 'stowage',
+}
+
+/** Operations of AWS and of Stowage that change nothing, by how their names begin. */
+const readingNames = /^(?:Get|List|Describe|BatchGet|BatchCheck|Lookup|Simulate|Preview|Explain|GenerateCredentialReport$|AssumeRole|downloadLayer$)/u
+
+const maxMessageLength = 512
+/** The names in a request line may be anything. */
+const maxNameLength = 128
+
+/** The journal's record of a request. */
+export function journalRecord({ meta, request, response, durationMs }: AnsweredRequest, unknown: TrailOfUnknown): JournalRecord {
+  const { protocol = 'none', operation, principal, registry } = meta
+  const [name, reads] = eventOf(protocol, operation, request.method ?? '')
+  const digest = response.getHeader('docker-content-digest')
+  const answered = meta.answered ?? (typeof digest === 'string' && meta.errorCode === undefined ? { imageDigest: digest } : undefined)
+  const agent = userAgentOf(request)
+  return {
+    id: meta.requestId,
+    at: meta.startedAt,
+    account: registry?.accountId ?? principal?.accountId ?? unknown.accountId,
+    region: registry?.region ?? unknown.region,
+    protocol,
+    source: sources[protocol] ?? 'stowage',
+    name,
+    ...(reads ? { reads } : {}),
+    ...(principal === undefined ? {} : { actor: recordedActor(principal) }),
+    ...(principal === undefined && meta.claimedKeyId !== undefined ? { claimedKeyId: meta.claimedKeyId.slice(0, maxNameLength) } : {}),
+    ip: meta.sourceIp,
+    ...(agent === '' ? {} : { agent }),
+    status: response.statusCode,
+    ms: durationMs,
+    ...(meta.repository === undefined ? {} : { repository: meta.repository.slice(0, 256) }),
+    ...(meta.parameters === undefined ? {} : { parameters: meta.parameters }),
+    ...(answered === undefined ? {} : { answered }),
+    ...errorOf(meta, response),
+    ...(response.destroyed && !response.writableEnded ? { cut: true as const } : {}),
+  }
+}
+
+function eventOf(protocol: string, operation: string | undefined, method: string): readonly [string, boolean] {
+  const isReading = method === 'GET' || method === 'HEAD'
+  if (operation === undefined) return ['UnknownOperation', isReading]
+  if (protocol === 'oci') return distributionEvents[operation] ?? ['UnknownOperation', isReading]
+  if (operation === 'downloadLayer') return ['DownloadLayer', true]
+  return [operation.slice(0, maxNameLength), readingNames.test(operation)]
+}
+
+function recordedActor({ arn, accountId, kind, userId, accessKeyId, session }: Principal): RecordedActor {
+  return { arn, account: accountId, kind, userId, keyId: accessKeyId, ...(session === undefined ? {} : { since: session.issuedAt }) }
+}
+
+function errorOf({ errorCode, errorMessage }: RequestMeta, { statusCode }: ServerResponse): Pick<JournalRecord, 'error' | 'message'> {
+  if (errorCode === undefined && statusCode < 400) return {}
+  return {
+    error: (errorCode ?? `Http${statusCode}`).slice(0, maxNameLength),
+    ...(errorMessage === undefined ? {} : { message: errorMessage.slice(0, maxMessageLength) }),
+  }
+}

@@ -1,0 +1,82 @@
+import type { Logger } from 'pino'
+import { forgetSealedChanges } from './audit/commands/sealed-changes.ts'
+import { AuditTrail, Journal, journalFolder, SealerThread } from './audit/index.ts'
+import type { Config } from './config/index.ts'
+import { journalRecord } from './http/ops/audit-record.ts'
+import type { RequestAudit } from './http/server.ts'
+import type { IdSource } from './internal/ids.ts'
+import type { CommandContext } from './storage/metadata/command.ts'
+import type { MetadataDatabase } from './storage/metadata/database.ts'
+import type { MetadataTarget } from './storage/metadata/migrate.ts'
+import { observeTarget, openObserveStore, prepareObserveStore } from './storage/metadata/observe/store.ts'
+
+const dayMs = 24 * 60 * 60 * 1000
+
+export interface AuditDependencies {
+  readonly database: MetadataDatabase
+  readonly target: MetadataTarget
+  readonly ids: IdSource
+  readonly logger: Logger
+  readonly systemContext: () => CommandContext
+  /** Segments of the journal that servers left that are gone. */
+  readonly leftBehind: readonly string[]
+}
+
+/** Look-ups wait for each other, and for nobody else. */
+const readConnections = 2
+
+export interface Audit {
+  readonly trail: AuditTrail
+  /** Absent where the settings turn it off. */
+  readonly requests: RequestAudit | undefined
+}
+
+/** Constructs and starts what writes down requests, and what makes the audit trail of that. */
+export async function startAudit(config: Config, deps: AuditDependencies, releases: (() => Promise<void> | void)[]): Promise<Audit> {
+  const { database, target, ids, logger, systemContext, leftBehind } = deps
+  const store = observeTarget(config.dataDir, target)
+  await prepareObserveStore(store)
+  const reading = openObserveStore(store, { connections: readConnections, readOnly: true })
+  releases.push(() => reading.close())
+  const trail = new AuditTrail(reading.reader)
+  if (config.audit === 'off') return { trail, requests: undefined }
+  const folder = journalFolder(config.dataDir)
+  const serverId = ids.uuid()
+  const journal = new Journal({
+    folder,
+    serverId,
+    isRequired: config.auditRequired,
+    onSegment: () => sealer.look(),
+    onFailure(error) {
+      logger.error({ err: error, folder }, config.auditRequired ? 'the audit journal cannot be written: requests are refused until it can be' : 'the audit journal cannot be written')
+    },
+    onRecovery(lost) {
+      logger.warn({ lost }, 'the audit journal can be written again')
+    },
+  })
+  const sealer = new SealerThread({
+    data: { metadata: target, store, folder, serverId, leftBehind, retentionMs: config.auditRetentionDays * dayMs },
+    forget: (changeIds) => database.execute(forgetSealedChanges, { ids: changeIds }, systemContext()),
+    onDamage(damage) {
+      logger.error(damage, 'the audit journal has lines that cannot be read: they are kept in this file')
+    },
+    onError(error) {
+      logger.error({ err: error }, 'the audit trail could not be sealed; it is tried again')
+    },
+  })
+  sealer.start()
+  releases.push(async () => {
+    await journal.stop()
+    await sealer.stop()
+  })
+  const home = { accountId: config.accountId, region: config.region }
+  return {
+    trail,
+    requests: {
+      get mustRefuse() {
+        return journal.mustRefuse
+      },
+      note: (answered) => journal.note(journalRecord(answered, home)),
+    },
+  }
+}

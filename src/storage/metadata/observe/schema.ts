@@ -1,0 +1,130 @@
+import type { Generated, Kysely } from 'kysely'
+import { inDialect } from '../migrations/dialect-words.ts'
+import type { Session } from '../session.ts'
+import { statement, type Compilable, type DialectName, type Statement } from '../statement.ts'
+
+/*
+ * What was observed, apart from what is kept: on SQLite a file of its own, on PostgreSQL a schema of its own. It grows with
+ * requests, and losing it loses no image.
+ */
+
+/** On PostgreSQL. One installation has the database. */
+export const observeSchemaName = 'stowage_observe'
+
+/** Of the tables. A store of a newer form is left alone. */
+export const observeForm = 1
+
+interface ObserveFormTable {
+  form: number
+}
+
+/** Names that come again and again, each once. */
+interface AuditTermTable {
+  id: Generated<number>
+  text: string
+}
+
+/**
+ * The records of the audit trail in the order in which they were sealed. What stands beside the body is taken from it, for
+ * look-ups.
+ */
+interface AuditEventTable {
+  /** 1, 2, 3 …, without gaps. */
+  seq: number
+  /** A UUID's 16 bytes. */
+  event_id: Uint8Array
+  occurred_at: number
+  /** Terms: account and region, the event's name and source, who did it and with which key, the resource and its type. */
+  trail_id: number
+  name_id: number
+  source_id: number
+  user_id: number | null
+  key_id: number | null
+  resource_id: number | null
+  type_id: number | null
+  read_only: number
+  body: string
+  /** Of the record and of all before it. */
+  hash: Uint8Array
+}
+
+interface AuditHeadTable {
+  id: number
+  seq: number
+  hash: Uint8Array
+  /** The last record that was removed for its age, and its hash: the chain begins behind it. */
+  cut_seq: number
+  cut_hash: Uint8Array
+  cut_at: number
+}
+
+export interface ObserveSchema {
+  observe_form: ObserveFormTable
+  audit_term: AuditTermTable
+  audit_event: AuditEventTable
+  audit_head: AuditHeadTable
+}
+
+export const observeTables = [
+  `create table if not exists {s}observe_form (form {int} not null) {end}`,
+  `create table if not exists {s}audit_term (id {id}, text {name} not null unique) {end}`,
+  `create table if not exists {s}audit_event (
+    seq {key},
+    event_id {bytes} not null,
+    occurred_at {int} not null,
+    trail_id {int} not null,
+    name_id {int} not null,
+    source_id {int} not null,
+    user_id {int},
+    key_id {int},
+    resource_id {int},
+    type_id {int},
+    read_only {int} not null,
+    body text not null,
+    hash {bytes} not null
+  ) {end}`,
+  `create unique index if not exists audit_event_id on {s}audit_event (event_id)`,
+  `create index if not exists audit_event_trail on {s}audit_event (trail_id, occurred_at, seq)`,
+  `create index if not exists audit_event_name on {s}audit_event (trail_id, name_id, occurred_at, seq)`,
+  `create index if not exists audit_event_source on {s}audit_event (trail_id, source_id, occurred_at, seq)`,
+  `create index if not exists audit_event_user on {s}audit_event (trail_id, user_id, occurred_at, seq)`,
+  `create index if not exists audit_event_key on {s}audit_event (trail_id, key_id, occurred_at, seq)`,
+  `create index if not exists audit_event_resource on {s}audit_event (trail_id, resource_id, occurred_at, seq)`,
+  `create index if not exists audit_event_type on {s}audit_event (trail_id, type_id, occurred_at, seq)`,
+  `create index if not exists audit_event_reads on {s}audit_event (trail_id, read_only, occurred_at, seq)`,
+  `create table if not exists {s}audit_head (
+    id {key},
+    seq {int} not null,
+    hash {bytes} not null,
+    cut_seq {int} not null,
+    cut_hash {bytes} not null,
+    cut_at {int} not null
+  ) {end}`,
+]
+
+/** A statement that makes a table, in a database's words. */
+export function observeStatementText(dialect: DialectName, text: string): string {
+  const words = text
+    .replaceAll('{s}', dialect === 'postgres' ? `${observeSchemaName}.` : '')
+    .replaceAll('{key}', dialect === 'postgres' ? 'bigint primary key' : 'integer primary key')
+  return inDialect(dialect, words)
+}
+
+export type ObserveBuilder = Kysely<ObserveSchema>
+
+/** The tables of the store, wherever they are. */
+export function observeBuilder(session: Pick<Session, 'builder' | 'dialect'>): ObserveBuilder {
+  return placed(session.builder, session.dialect)
+}
+
+/** As `statement`, over the tables of this store. */
+export function observeStatement<Parameters extends object = Record<never, never>>() {
+  return <Row>(build: (db: ObserveBuilder, parameters: Parameters, dialect: DialectName) => Compilable<Row>): Statement<Parameters, Row> =>
+    statement<Parameters>()((db, parameters, dialect) => build(placed(db, dialect), parameters, dialect))
+}
+
+/** Builders that never connect are the same for all tables. */
+function placed(db: unknown, dialect: DialectName): ObserveBuilder {
+  const builder = db as ObserveBuilder
+  return dialect === 'postgres' ? builder.withSchema(observeSchemaName) : builder
+}

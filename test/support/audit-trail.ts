@@ -1,0 +1,23 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { RequestBody } from '../../src/audit/trail-record.ts'
+
+const maxAttempts = 400
+
+/** The record of a request in the audit trail of a server on SQLite, which is sealed a moment after the answer. */
+export async function trailBodyOf(dataDir: string, requestId: string | undefined): Promise<RequestBody> {
+  if (requestId === undefined) throw new Error('an answer without the id of its request')
+  const database = new DatabaseSync(join(dataDir, 'observe.db'), { readOnly: true })
+  try {
+    const select = database.prepare('select body from audit_event where event_id = ?')
+    for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
+      const row = select.get(Buffer.from(requestId.replaceAll('-', ''), 'hex'))
+      if (row !== undefined) return JSON.parse(String(row['body'])) as RequestBody
+      await sleep(25)
+    }
+    throw new Error(`the audit trail has no record of the request ${requestId}`)
+  } finally {
+    database.close()
+  }
+}
