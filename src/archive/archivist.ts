@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { IdSource } from '../internal/ids.ts'
+import { isPlatformError } from '../internal/platform-error.ts'
 import { RecurringWork } from '../internal/recurring-work.ts'
 import { finishActivation } from '../registry/commands/storage-class.ts'
 import type { DamageWatch } from '../registry/damage.ts'
@@ -161,7 +162,18 @@ export class Archivist {
     await this.#execute(endArchiveWork, { id: review.id, owner })
   }
 
-  async #move(blobId: number, { from, to }: WantedMove, signal: AbortSignal): Promise<void> {
+  /** What was erased or collected since it was looked at is not missed: whoever asked for the move looks again. */
+  async #move(blobId: number, wanted: WantedMove, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#copyAndSwitch(blobId, wanted, signal)
+    } catch (error) {
+      if (!isPlatformError(error, 'blob-missing')) throw error
+      const now = await findPlacedBlob(this.#deps.database.reader, blobId)
+      if (now?.locationId === wanted.from.locationId) throw error
+    }
+  }
+
+  async #copyAndSwitch(blobId: number, { from, to }: WantedMove, signal: AbortSignal): Promise<void> {
     const { blobStore, damageWatch, ids } = this.#deps
     const store = to === 'archive' ? blobStore.archive : blobStore.active
     const uploadId = ids.uuid()

@@ -256,19 +256,19 @@ describe.each(databases)('erasing images on %s', (kind) => {
     await expect(erasures.erase(fixture.context, nowhere)).rejects.toMatchObject({ code: 'repository-unknown' })
   })
 
-  it('is not done while a copy is being made for the archive, which nobody knows of yet', async () => {
+  it.each(['createUpload', 'hashBlob'] as const)('is not done while a copy is being made for the archive, which nobody knows of yet: stopped in %s', async (call) => {
     const world = new ArchiveWorld(fixture)
     await push(here, images.three!, 'v1')
     await fixture.registry.updateStorageClass(fixture.context, here, { digest: images.three!.digest }, 'ARCHIVE')
     const copied = Promise.withResolvers<undefined>()
     const goesOn = Promise.withResolvers<undefined>()
     const { archive } = fixture.blobStore
-    const hashBlob = archive.hashBlob.bind(archive)
-    // Stops the mover between its copy and the moment from which the copy is known.
-    const stopped = vi.spyOn(archive, 'hashBlob').mockImplementation(async (...given) => {
+    const original = archive[call].bind(archive) as (...given: unknown[]) => Promise<never>
+    // Stops the mover before its first byte, whose source is gone then, or between its copy and the moment from which it is known.
+    const stopped = vi.spyOn(archive, call).mockImplementation(async (...given: unknown[]) => {
       copied.resolve(undefined)
       await goesOn.promise
-      return hashBlob(...given)
+      return original(...given)
     })
     onTestFinished(() => {
       stopped.mockRestore()
