@@ -29,7 +29,9 @@ import type { MetadataDatabase } from './storage/metadata/database.ts'
 import { lockDataFolder } from './storage/metadata/folder-lock.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
 import { requireOwnForm } from './storage/metadata/migration-plan.ts'
+import { observeTarget, openObserveStore } from './storage/metadata/observe/store.ts'
 import { openMetadata, openMetadataReader } from './storage/metadata/open.ts'
+import type { Session } from './storage/metadata/session.ts'
 import type { MetadataReader } from './storage/metadata/reader.ts'
 import { findRegistryId } from './storage/metadata/stores/repository-store.ts'
 
@@ -218,5 +220,19 @@ export async function systemContext({ accountId, region }: Config, { reader }: M
     sourceIp: '',
     userAgent,
     protocol: 'system',
+  }
+}
+
+/** Reads the store of the audit trail, whether or not a server runs. Throws `database-newer`, `storage-unavailable`. */
+export async function withAuditStore<Result>(config: Config, read: (session: Session) => Promise<Result>): Promise<Result> {
+  const target = observeTarget(config.dataDir, metadataTarget(config))
+  if ('file' in target && !existsSync(target.file)) {
+    throw storageError('storage-unavailable', `there is no audit trail in ${config.dataDir}: a server of this version makes it at its start`)
+  }
+  const store = openObserveStore(target, { connections: 1, readOnly: true })
+  try {
+    return await ('url' in target ? reachable(target.url, () => read(store.reader)) : read(store.reader))
+  } finally {
+    await store.close()
   }
 }

@@ -1,4 +1,6 @@
+export { isOwnCheckpoint, makeCheckpoint, parseCheckpoint, type Checkpoint } from './checkpoint.ts'
 export { Journal, journalFolder, segmentsLeftBehind, type JournalOptions } from './journal.ts'
 export type { JournalRecord, RecordedActor } from './journal-record.ts'
 export { SealerThread } from './sealer-thread.ts'
+export { verifyTrail, type ChainEnd, type TrailVerification } from './verify-trail.ts'
 export { AuditTrail, lookupAttributes, type LookupAttribute, type TrailEvent } from './trail.ts'

@@ -17,6 +17,7 @@ import { addProtect } from './protect-command.ts'
 import { addTrash } from './trash-command.ts'
 import { addUsage } from './usage-command.ts'
 import { addVerify } from './verify-command.ts'
+import { addAudit } from './audit-command.ts'
 
 /** The examples are written to it; the same on every terminal, and in the tests. */
 const helpWidth = 120
@@ -54,6 +55,7 @@ Examples:
   addCredentials(program, io, onExit)
   addMigrate(program, io, onExit)
   addVerify(program, io, onExit)
+  addAudit(program, io, onExit)
   addBackup(program, io, onExit)
   addTrust(program, io, onExit)
   addKeyring(program, io, onExit)

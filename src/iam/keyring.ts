@@ -2,9 +2,13 @@ import {
   createCipheriv,
   createDecipheriv,
   createHmac,
+  createPrivateKey,
+  createPublicKey,
   createSecretKey,
   hkdfSync,
+  sign,
   timingSafeEqual,
+  verify,
   type KeyObject,
 } from 'node:crypto'
 import { dirname } from 'node:path'
@@ -34,6 +38,10 @@ export interface Keyring {
   mac(message: Uint8Array, purpose: string): string
   /** True if `mac` is what this keyring gives, or once gave, for the message and purpose. Compares in constant time. */
   verifyMac(message: Uint8Array, mac: string, purpose: string): boolean
+  /** Signs what others than this installation are to check, with Ed25519. */
+  sign(message: Uint8Array, purpose: string): PublicSignature
+  /** True if one of this keyring's keys made the signature; the public key in it is not believed. */
+  verifySignature(message: Uint8Array, signature: PublicSignature, purpose: string): boolean
   /**
    * Adds a key and makes it primary, durably, before anything is sealed with it. Answers its id.
    * Throws `keyring-unwritable` for a keyring given as text, or where another rotation is under way.
@@ -41,6 +49,13 @@ export interface Keyring {
   rotate(): Promise<string>
   /** Reads the file again, to take up a rotation made by another process. Nothing to do for a keyring given as text. */
   reload(): Promise<void>
+}
+
+export interface PublicSignature {
+  readonly keyId: string
+  /** In base64: an Ed25519 key in DER (RFC 8410), and what it makes of the purpose, a line feed and the message. */
+  readonly publicKey: string
+  readonly signature: string
 }
 
 export interface KeyringOptions {
@@ -119,6 +134,8 @@ const macBytes = 32
 interface DerivedKey {
   readonly sealing: KeyObject
   readonly signing: KeyObject
+  /** The private half. */
+  readonly publicSigning: KeyObject
 }
 
 class OpenedKeyring implements Keyring {
@@ -190,6 +207,21 @@ class OpenedKeyring implements Keyring {
     return derived !== undefined && timingSafeEqual(parts.body, macOf(derived.signing, message, purpose))
   }
 
+  sign(message: Uint8Array, purpose: string): PublicSignature {
+    const keyId = this.primaryKeyId
+    const { publicSigning } = this.#key(keyId)
+    return {
+      keyId,
+      publicKey: createPublicKey(publicSigning).export({ type: 'spki', format: 'der' }).toString('base64'),
+      signature: sign(null, signedText(message, purpose), publicSigning).toString('base64'),
+    }
+  }
+
+  verifySignature(message: Uint8Array, { keyId, signature }: PublicSignature, purpose: string): boolean {
+    const derived = this.#keys.get(keyId)
+    return derived !== undefined && verify(null, signedText(message, purpose), createPublicKey(derived.publicSigning), Buffer.from(signature, 'base64'))
+  }
+
   async rotate(): Promise<string> {
     if (this.#path === undefined) {
       throw iamSetupError(
@@ -227,12 +259,24 @@ class OpenedKeyring implements Keyring {
 
 function deriveKeys(document: KeyringDocument): ReadonlyMap<string, DerivedKey> {
   return new Map(
-    document.keys.map(({ id, secret }) => [id, { sealing: subkey(secret, 'seal'), signing: subkey(secret, 'mac') }]),
+    document.keys.map(({ id, secret }) => [id, { sealing: subkey(secret, 'seal'), signing: subkey(secret, 'mac'), publicSigning: ed25519Key(secret) }]),
   )
 }
 
 function subkey(secret: Buffer, use: 'seal' | 'mac'): KeyObject {
   return createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `stowage keyring ${sealVersion} ${use}`, 32)))
+}
+
+/** RFC 8410 §7: what precedes the 32 bytes of a private Ed25519 key in PKCS #8. */
+const ed25519Prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
+
+function ed25519Key(secret: Buffer): KeyObject {
+  const seed = Buffer.from(hkdfSync('sha256', secret, '', `stowage keyring ${sealVersion} ed25519`, 32))
+  return createPrivateKey({ key: Buffer.concat([ed25519Prefix, seed]), format: 'der', type: 'pkcs8' })
+}
+
+function signedText(message: Uint8Array, purpose: string): Buffer {
+  return Buffer.concat([Buffer.from(`${purpose}\n`), message])
 }
 
 function messageKey(sealing: KeyObject, salt: Buffer, purpose: string): Buffer {
