@@ -116,27 +116,35 @@ export async function takeImageRoom(
 }
 
 /**
- * Makes sure that registry and account have room for all images of a repository that is about to come back from the trash. Throws
- * `limit-exceeded`.
+ * Makes sure that registry and account had room for all images of a repository that the caller has just brought back from the trash.
+ * Throws `limit-exceeded`.
  */
-export async function takeRepositoryRoom(
+export async function refuseBeyondSharedRoom(
   tx: Session,
   repository: RepositoryRow,
-  room: ImageRoom,
-  context: { readonly accountId: string },
+  { shared }: ImageRoom,
+  { accountId }: { readonly accountId: string },
 ): Promise<void> {
-  if (room.shared.length > 0) await takeSharedRoom(tx, repository.registry_id, await sumManifests(tx, repository.id), room, context)
+  const { image_count: images, logical_bytes: bytes } = repository
+  for (const bound of shared) {
+    const added = images === null || bytes === null ? await sumManifests(tx, repository.id) : { images, bytes }
+    const use = await useOfShared(tx, bound, repository.registry_id, accountId)
+    refuseBeyond(`The ${bound.scope} with id '${accountId}'`, bound, { images: use.images - added.images, bytes: use.bytes - added.bytes }, added)
+  }
 }
 
 async function takeSharedRoom(tx: Session, registryId: number, added: Growth, { shared }: ImageRoom, { accountId }: { readonly accountId: string }): Promise<void> {
   for (const bound of shared) {
-    const count = () => (bound.scope === 'registry' ? useOfRegistry(tx, registryId) : useOfAccount(tx, accountId))
-    bound.use ??= await count()
+    bound.use ??= await useOfShared(tx, bound, registryId, accountId)
     // Others may have removed something since.
-    if (isBeyond(bound, bound.use, added)) bound.use = await count()
+    if (isBeyond(bound, bound.use, added)) bound.use = await useOfShared(tx, bound, registryId, accountId)
     refuseBeyond(`The ${bound.scope} with id '${accountId}'`, bound, bound.use, added)
   }
   for (const bound of shared) if (bound.use) bound.use = { images: bound.use.images + added.images, bytes: bound.use.bytes + added.bytes }
+}
+
+function useOfShared(tx: Session, { scope }: SharedBound, registryId: number, accountId: string): Promise<RepositorySums> {
+  return scope === 'registry' ? useOfRegistry(tx, registryId) : useOfAccount(tx, accountId)
 }
 
 function isBeyond({ maxImages, maxBytes }: Bound, { images, bytes }: RepositorySums, added: Growth): boolean {

@@ -173,6 +173,11 @@ describe('the order of locks, on postgres', () => {
     await whileHeld(`select * from quota where region = '' and 0 < $1`, [1], () => world.repository('locks'), async () => {
       expect((await watcher.query('select from registry where id = $1 for no key update skip locked', [registryId])).rowCount).toBe(0)
     })
+    await world.registry.deleteRepository(fixture.context, name, { force: true })
+    const [gone] = (await world.registry.listTrash(fixture.context, name, { limit: 1 })).items
+    await whileHeld(`select * from quota where region = '' and 0 < $1`, [1], () => world.registry.restoreTrash(fixture.context, gone?.batch ?? ''), async () => {
+      expect((await watcher.query('select from registry where id = $1 for no key update skip locked', [registryId])).rowCount).toBe(0)
+    })
     for (const subject of [{ scope: 'account', accountId }, { scope: 'registry', accountId, region }] as const) {
       await quotas.delete(fixture.context, { subject, resource: 'arn', types: undefined })
     }

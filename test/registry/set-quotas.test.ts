@@ -57,6 +57,13 @@ describe.each(databases)('quotas that are set while servers run, on %s', (kind) 
     ofRegistry = { scope: 'registry', accountId, region: 'us-east-1' }
   })
 
+  const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+  const connect = async (): Promise<pg.Client> => {
+    const client = new pg.Client({ connectionString: (fixture.target as { url: string }).url })
+    await client.connect()
+    return client
+  }
+
   async function newRepository(context = here): Promise<RepositoryName> {
     serial += 1
     const name = parseRepositoryName(`set/r${serial}`)
@@ -174,13 +181,27 @@ describe.each(databases)('quotas that are set while servers run, on %s', (kind) 
   })
 
   // SQLite runs one command after another: nothing is under way.
+  if (kind === 'postgres') it('let nobody bring a repository back beside one of its name that is being made', async () => {
+    const name = await newRepository()
+    await fixture.registry.deleteRepository(here, name, { force: true })
+    const [batch] = (await fixture.registry.listTrash(here, name, { limit: 10 })).items
+    const [client, watcher] = [await connect(), await connect()]
+    try {
+      await client.query('begin')
+      await client.query(`insert into repository (registry_id, domain_id, name, created_at, created_by, tag_mutability, mutability_filters, scan_on_push, encryption_type, event_seq)
+        values ($1, 1, $2, 1, 'arn', 'MUTABLE', '[]', 0, 'AES256', 0)`, [here.registry.id, name])
+      const restoring = outcomeOf(fixture.registry.restoreTrash(here, batch?.batch ?? ''))
+      await expect.poll(async () => (await watcher.query(waiting)).rowCount, { timeout: 10_000 }).toBe(1)
+      await client.query('commit')
+
+      expect(await restoring).toMatch(/^repository-exists: /)
+    } finally {
+      await Promise.all([client.end(), watcher.end()])
+    }
+  })
+
   if (kind === 'postgres') it('hold once they are answered also against what was under way', async () => {
     const name = await newRepository()
-    const connect = async (): Promise<pg.Client> => {
-      const client = new pg.Client({ connectionString: (fixture.target as { url: string }).url })
-      await client.connect()
-      return client
-    }
     const [client, watcher] = [await connect(), await connect()]
     try {
       await client.query('begin')
@@ -190,7 +211,6 @@ describe.each(databases)('quotas that are set while servers run, on %s', (kind) 
       const setting = set(ofRegistry, { bytes: 1500 }).finally(() => {
         isAnswered = true
       })
-      const waiting = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
       await expect.poll(async () => isAnswered || (await watcher.query(waiting)).rowCount === 1, { timeout: 10_000 }).toBe(true)
       expect(isAnswered).toBe(false)
       await client.query('update repository set logical_bytes = 9000, image_count = 1 where name = $1', [name])

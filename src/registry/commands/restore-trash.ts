@@ -29,7 +29,7 @@ import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../val
 import { audit, lockRepository } from '../change.ts'
 import { isPlatformError } from '../../internal/platform-error.ts'
 import { registryError } from '../errors.ts'
-import { countNewRepository, growthBy, lockImageRoom, takeImageRoom, takeRepositoryRoom, type ImageLimits, type ImageRoom } from '../quotas.ts'
+import { countNewRepository, growthBy, lockImageRoom, refuseBeyondSharedRoom, takeImageRoom, type ImageLimits, type ImageRoom } from '../quotas.ts'
 import { pullingPrincipal } from '../pulling-principal.ts'
 import { retirementState } from '../retirement-states.ts'
 import { policyExecution } from '../trash.ts'
@@ -382,16 +382,16 @@ async function restoreRepository(
   context: CommandContext,
 ): Promise<RestoreOutcome> {
   if (repository.trashed_at === null || repository.trash_batch !== input.batch || input.digests !== undefined) throw trashUnknown(input.batch)
-  if ((await findRepositoryRow(tx, context.registryId, repository.name)) !== undefined) {
+  // In the order in which one is made: its name, then the registry's row, then what bounds it.
+  const isTaken = (await findRepositoryRow(tx, context.registryId, repository.name)) !== undefined || !(await untrashRepositoryRow(tx, repository.id))
+  if (isTaken) {
     throw registryError(
       'repository-exists',
       `The repository with name '${repository.name}' already exists in the registry with id '${context.accountId}': the deleted one cannot come back beside it`,
     )
   }
-  // It is counted there below, and locked before quotas are.
   await lockRegistryRow(tx, repository.registry_id)
-  await takeRepositoryRoom(tx, repository, await lockImageRoom(tx, repository, input, context), context)
-  await untrashRepositoryRow(tx, repository.id)
+  await refuseBeyondSharedRoom(tx, repository, await lockImageRoom(tx, repository, input, context), context)
   await countNewRepository(tx, repository.registry_id, input.maxRepositories, context)
   await endTrashBatch(tx, { id: input.batch, now: context.nowMs, by: context.actorArn })
   await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, repositoryRestored: true })

@@ -179,9 +179,21 @@ const untrashRepository = statement<{ id: number }>()((db, p) =>
     .where('id', '=', p.id),
 )
 
-/** Takes a repository out of the trash with all that lies beneath it; its name must be free. */
-export async function untrashRepositoryRow(tx: Session, id: number): Promise<void> {
-  await tx.change(untrashRepository, { id })
+/** PostgreSQL's SQLSTATE of a row that may be there once only. */
+const uniqueViolation = '23505'
+
+/**
+ * Takes a repository out of the trash with all that lies beneath it. False where another of its name was committed since somebody
+ * looked, which PostgreSQL waits for here: then the transaction can only be given up.
+ */
+export async function untrashRepositoryRow(tx: Session, id: number): Promise<boolean> {
+  try {
+    await tx.change(untrashRepository, { id })
+    return true
+  } catch (error) {
+    if ((error as { readonly code?: unknown }).code === uniqueViolation) return false
+    throw error
+  }
 }
 
 export interface TagChangeRow {
