@@ -1,0 +1,1 @@
+export { maxPatternLength, parseEventPattern, type EventPattern } from './event-pattern.ts'
