@@ -24,6 +24,9 @@ import { createUser, deleteUser, updateUser } from './iam/commands/users.ts'
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
 import { beginMove, claimArchiveWork, endAllMoves, endArchiveWork, endMove, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
+import { claimLanes, dropEvents, fanOutEvents, releaseLane, replayDeadLetters, settleDelivery, sweepDeadLetters } from './events/commands/delivery.ts'
+import { createDestination, deleteDestination, updateDestination } from './events/commands/destinations.ts'
+import { deleteRule, putRule, putTargets, removeTargets, setRuleState } from './events/commands/rules.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
 import { noteDisk } from './gc/commands/disk-samples.ts'
 import { pauseCollection, resumeCollection } from './gc/commands/pause.ts'
@@ -259,6 +262,21 @@ export const commands: readonly AnyCommand[] = [
   quarantineBlob,
   reinstateBlob,
   recountRepository,
+  fanOutEvents,
+  dropEvents,
+  claimLanes,
+  settleDelivery,
+  releaseLane,
+  replayDeadLetters,
+  sweepDeadLetters,
+  createDestination,
+  updateDestination,
+  deleteDestination,
+  putRule,
+  setRuleState,
+  deleteRule,
+  putTargets,
+  removeTargets,
   claimScrub,
   keepScrub,
   releaseScrub,

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { ArchiveCounters } from './archive/index.ts'
+import type { DeliveryCounters } from './events/delivery/dispatcher.ts'
 import type { CollectionCounters, QueueGauges, Reconciliation, DiskStatus } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
 import type { BytesInFlight } from './internal/bytes-in-flight.ts'
@@ -128,6 +129,33 @@ export function addQueueMetrics({ set }: PlatformMetrics, readGauges: () => Prom
     return queues.map(({ kind, due, nextDueAt }) => [{ kind }, due === 0 || nextDueAt === undefined ? 0 : Math.max(0, readAt - nextDueAt) / 1000] as const)
   })
   set.read('stowage_gc_paused', async () => ((await readGauges()).isPaused ? 1 : 0))
+}
+
+/** Adds what became of events, and what waits. */
+export function addEventMetrics(
+  { set }: PlatformMetrics,
+  counters: Readonly<DeliveryCounters>,
+  readQueues: () => Promise<{ readonly waiting: number; readonly deadLetters: number; readonly oldestSeconds: number }>,
+): void {
+  readEach<DeliveryCounters>(
+    set,
+    {
+      stowage_events_delivered_total: 'delivered',
+      stowage_event_attempts_failed_total: 'failedAttempts',
+      stowage_events_dead_lettered_total: 'deadLettered',
+    },
+    () => counters,
+  )
+  let latest: { readonly atMs: number; readonly queues: ReturnType<typeof readQueues> } | undefined
+  // All of a scrape are of one look.
+  const read = () => {
+    const nowMs = performance.now()
+    if (latest === undefined || nowMs - latest.atMs > 1_000) latest = { atMs: nowMs, queues: readQueues() }
+    return latest.queues
+  }
+  set.read('stowage_events_waiting', async () => (await read()).waiting)
+  set.read('stowage_events_oldest_seconds', async () => (await read()).oldestSeconds)
+  set.read('stowage_event_dead_letters', async () => (await read()).deadLetters)
 }
 
 /** Adds what runs of lifecycle policies came to. */

@@ -11,6 +11,7 @@ import { UnsignedAdmission } from './http/unsigned-admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createCloudTrailService } from './http/aws/services/cloudtrail/index.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
+import { createEventsService } from './http/aws/services/events/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
 import { createStowageService } from './http/aws/services/stowage/index.ts'
 import { createStsService } from './http/aws/services/sts/index.ts'
@@ -47,6 +48,7 @@ import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
 import { startAudit } from './platform-audit.ts'
+import { startEvents } from './platform-events.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
 import { startTracing } from './platform-tracing.ts'
 import { addInstallationMetrics, addProcessMetrics, addScrubMetrics, platformMetrics, withCommandMetrics, withPushMetrics } from './platform-metrics.ts'
@@ -366,6 +368,9 @@ async function build(
   const admission = new Admission({ rates: new RequestRateLimit({ rates, clock }), turns })
   const { erasures, diskWatch, collection, reconciler, lifecycle } = await endOfLife(config, { requestsServed: () => admission.admitted, target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
+  await requireAuthorities('STOWAGE_EVENTS_CA_FILE', config.eventsCaFile)
+  const events = await startEvents(config, { database, keyring, clock, ids, logger, systemContext, metrics }, releases)
+
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
   const authorizer = new Authorizer({
@@ -381,7 +386,7 @@ async function build(
   })
   releases.push(() => accessKeyClock.flush())
   const throttle = new CredentialThrottle({ clock })
-  await requireAuthorities(config.oidcCaFile)
+  await requireAuthorities('STOWAGE_OIDC_CA_FILE', config.oidcCaFile)
   const issuerKeys = new IssuerKeys({
     fetch: createIssuerFetch({
       mayBePrivate: (host, accountId) => mayUsePrivateHost(config.oidcPrivateHosts, config.accountId, host, accountId),
@@ -470,7 +475,9 @@ async function build(
           usageSources: createUsageSources({ database }),
           metricsText: () => metrics.set.text(),
           lifecycle,
+          events,
         }),
+        createEventsService({ rules: events.rules, keyring }),
       ],
       credentials,
       throttle,
@@ -506,13 +513,13 @@ function ownVersion(): string {
 }
 
 /** Says at the start what would otherwise fail with the first build that logs in. */
-async function requireAuthorities(file: string | undefined): Promise<void> {
+async function requireAuthorities(setting: string, file: string | undefined): Promise<void> {
   if (file === undefined) return
   try {
     new X509Certificate(await readFile(file))
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read as a certificate in PEM'
-    throw configError('config-invalid', `STOWAGE_OIDC_CA_FILE: ${file} ${reason}`, { cause: error })
+    throw configError('config-invalid', `${setting}: ${file} ${reason}`, { cause: error })
   }
 }
 

@@ -40,7 +40,7 @@ async function help(...words: string[]): Promise<string> {
 }
 
 describe('help', () => {
-  it.each([[[]], [['serve']], [['credentials']], [['credentials', 'rotate']], [['migrate']], [['verify']], [['audit']], [['backup']], [['restore']], [['trust']], [['keyring']], [['iam']], [['iam', 'quickstart']], [['iam', 'stale']], [['account']], [['account', 'create']], [['retention']], [['retention', 'put']], [['lifecycle']], [['lifecycle', 'lint']]])(
+  it.each([[[]], [['serve']], [['credentials']], [['credentials', 'rotate']], [['migrate']], [['verify']], [['audit']], [['backup']], [['restore']], [['trust']], [['keyring']], [['iam']], [['iam', 'quickstart']], [['iam', 'stale']], [['account']], [['account', 'create']], [['retention']], [['retention', 'put']], [['events']], [['events', 'destination', 'create']], [['lifecycle']], [['lifecycle', 'lint']]])(
     'teaches: stowage %j',
     async (words) => {
       expect(await help(...words)).toMatchSnapshot()

@@ -4,6 +4,7 @@ import { addAccount } from './account-command.ts'
 import { addRetention } from './retention-command.ts'
 import { addBackup } from './backup-command.ts'
 import { ownVersion, type CommandIo } from './command-io.ts'
+import { addEvents } from './events-command.ts'
 import { addErase } from './erase-command.ts'
 import { addGc } from './gc-command.ts'
 import { addTop } from './top-command.ts'
@@ -62,6 +63,7 @@ Examples:
   addIam(program, io, onExit)
   addAccount(program, io, onExit)
   addRetention(program, io, onExit)
+  addEvents(program, io, onExit)
   addLifecycle(program, io, onExit)
   addImage(program, io, onExit)
   addProtect(program, io, onExit)

@@ -3,6 +3,7 @@ import { parseAccountId, parseRegion, type Region } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
 import { mebibyte, type Quotas } from './quotas.ts'
+import { eventSettings } from './event-settings.ts'
 import { quotaSettings } from './quota-settings.ts'
 import { settingNotes, type SettingNotes } from './setting-notes.ts'
 import { parsePrivateHosts } from './private-hosts.ts'
@@ -248,6 +249,7 @@ export const settings = z.object({
       "Authorities, in PEM, that are trusted beside the system's when keys of web identities are fetched: a cluster's or a company's own. Read again for every fetch.",
     unset: "the system's authorities, and those of `NODE_EXTRA_CA_CERTS`",
   }),
+  ...eventSettings,
   metricsToken: z
     .string()
     .regex(/^[\x21-\x7e]{16,256}$/u, 'write 16 to 256 printable ASCII characters without spaces')

@@ -5,7 +5,7 @@ import type { MetricDeclaration } from './declaration.ts'
  * them a server has the same few hundred series. docs/reference/metrics.md is generated from this.
  */
 
-const protocols = ['oci', 'ecr', 'iam', 'sts', 'cloudtrail', 'stowage', 'ops', 'none'] as const
+const protocols = ['oci', 'ecr', 'iam', 'sts', 'cloudtrail', 'events', 'stowage', 'ops', 'none'] as const
 const clientProtocols = ['oci', 'ecr'] as const
 const operations = { atMost: 400, of: 'the operations of the docker endpoint and of the AWS services; `none` where a request names none' } as const
 const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const
@@ -204,6 +204,17 @@ export const declaredMetrics = {
     help: 'Images that wait for their blobs to come back from the archive',
     labels: {},
   },
+  stowage_events_delivered_total: { type: 'counter', unit: 'events', help: 'Events that a target has accepted', labels: {} },
+  stowage_event_attempts_failed_total: { type: 'counter', unit: 'attempts', help: 'Attempts to deliver an event that failed', labels: {} },
+  stowage_events_dead_lettered_total: { type: 'counter', unit: 'events', help: 'Events that were given up for a target and became dead letters', labels: {} },
+  stowage_events_waiting: {
+    type: 'gauge',
+    unit: 'events',
+    help: 'Events that wait to be compared with rules, or to be delivered to a target; one for each target, 100,000 of both kinds at most',
+    labels: {},
+  },
+  stowage_events_oldest_seconds: { type: 'gauge', unit: 'seconds', help: 'For how long the oldest of them has been waiting', labels: {} },
+  stowage_event_dead_letters: { type: 'gauge', unit: 'events', help: 'Dead letters that are kept, 100,000 at most', labels: {} },
   stowage_registry_holds: {
     type: 'gauge',
     unit: 'holds',

@@ -46,6 +46,10 @@ function onSource(operation: string, call: Call): Entry {
   return onOwn(operation, `arn:aws:stowage:us-east-1:{account}:usage-source/${absentSource}`, { ...call, input: { sourceName: absentSource, ...call.input } })
 }
 
+function onDestination(operation: string, call: Call): Entry {
+  return onOwn(operation, 'arn:aws:events:us-east-1:{account}:api-destination/nowhere', { ...call, input: { destinationName: 'nowhere', ...call.input } })
+}
+
 /** Reporting is one right. */
 const reports = { needs: ['stowage:PutUsageLeases'], granted: 'UsageSourceNotFoundException' } as const
 const snapshot = { snapshotNumber: 1, writer: 'matrix' }
@@ -156,6 +160,12 @@ export const stowageEntries: EntryTable = {
   'stowage:SimulateGarbageCollection': onCollection('SimulateGarbageCollection'),
   'stowage:StartReconciliation': onCollection('StartReconciliation'),
   'stowage:DescribeReconciliation': onCollection('DescribeReconciliation'),
+  'stowage:CreateEventDestination': onDestination('CreateEventDestination', { input: { url: 'http://plain.example' }, granted: 'ValidationException' }),
+  'stowage:UpdateEventDestination': onDestination('UpdateEventDestination', { granted: 'ResourceNotFoundException' }),
+  'stowage:DeleteEventDestination': onDestination('DeleteEventDestination', { granted: 'ResourceNotFoundException' }),
+  'stowage:ListEventDeadLetters': onOwn('ListEventDeadLetters', 'arn:aws:events:us-east-1:{account}:api-destination/*', { granted: '200' }),
+  'stowage:ReplayEventDeadLetters': onOwn('ReplayEventDeadLetters', 'arn:aws:events:us-east-1:{account}:api-destination/*', { input: { deadLetterIds: [999_999_999] }, granted: '200' }),
+  'stowage:ListEventDestinations': onOwn('ListEventDestinations', 'arn:aws:events:us-east-1:{account}:api-destination/*', { granted: '200' }),
   'stowage:ListTrash': onOwnRegistry('ListTrash', { granted: '200' }),
   'stowage:ListTrash of a repository': onRepository('ListTrash', { granted: '200' }),
   'stowage:DescribeDisks': { ...entry('DescribeDisks', '200', () => ({})), resource: `arn:aws:stowage::${homeAccount}:disk` },

@@ -5,7 +5,12 @@ it('every type of event is in the table that tells what it means', () => {
   const recorded = filesUnder('src/', '.ts').flatMap((path) =>
     [...readProjectFile(path).matchAll(/recordEvent\(\s*tx,\s*context,\s*[^,]+,\s*'([^']+)'/gu)].map((match) => match[1]),
   )
-  const documented = [...readProjectFile('docs/operations/lifecycle.md').matchAll(/^\| `((?:ECR|Stowage) [^`]+)` \|/gmu)].map((match) => match[1])
+  const documented = [...readProjectFile('docs/reference/events.md').matchAll(/^\| `((?:ECR|Stowage) [^`]+)` \|/gmu)].map((match) => match[1])
   expect(recorded.length).toBeGreaterThan(5)
   expect(documented.toSorted()).toEqual([...new Set(recorded)].toSorted())
+  const examples = [...readProjectFile('docs/reference/events.md').matchAll(/^`([^`]+)`\n\n```json\n(.+)\n```$/gmu)].map((match) => {
+    expect(JSON.parse(match[2]!)).toMatchObject({ 'repository-name': 'team/app' })
+    return match[1]
+  })
+  expect(examples.toSorted()).toEqual(documented.toSorted())
 })

@@ -28,7 +28,7 @@ export function parseWildcard(text: string): Wildcard | WildcardProblem {
       part += character
     }
   }
-  const [first, ...rest] = [...parts, part] as [string, ...string[]]
+  const [first, ...rest] = [...parts, part] as unknown as [string, ...string[]]
   const last = rest.pop()
   return { first, middle: rest.map(needle), last }
 }

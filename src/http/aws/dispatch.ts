@@ -107,7 +107,7 @@ export function createAwsHandler(
 ): (request: IncomingMessage, response: ServerResponse, meta: RequestMeta) => Promise<void> {
   const { clock, logger, credentials, throttle } = options
   const router = new Router(options.services)
-  const served = options.services.map((service) => service.name.toUpperCase())
+  const served = options.services.map((service) => (service.settingsName ?? service.name).toUpperCase())
   const signingKeys = new SigningKeys()
   const budget = new BodyBudget({ limitBytes: options.unverifiedBytesLimit ?? defaultUnverifiedBytesLimit })
   // Of their own: who has no key at all takes nothing from those who have one.

@@ -1,3 +1,4 @@
+import type { EventsErrorCode } from '../../events/errors.ts'
 import type { IamErrorCode } from '../../iam/errors.ts'
 import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
 import type { LifecycleErrorCode } from '../../lifecycle/errors.ts'
@@ -6,7 +7,7 @@ import type { StorageErrorCode } from '../../storage/errors.ts'
 import type { ValueErrorCode } from '../../values/errors.ts'
 
 /** Everything that can reach an AWS client as an expected failure. */
-export type WireCode = ValueErrorCode | StorageErrorCode | IamErrorCode | RegistryErrorCode | LifecycleErrorCode
+export type WireCode = ValueErrorCode | StorageErrorCode | IamErrorCode | RegistryErrorCode | LifecycleErrorCode | EventsErrorCode
 
 /** An answer in AWS's terms: what an operation says itself, or what a domain error is translated to. */
 export class AwsError extends Error {
@@ -255,6 +256,13 @@ export const awsErrors = {
   'run-unknown': { type: 'LifecycleRunNotFoundException', status: 400 },
   'too-many-evaluations': { type: 'ThrottlingException', status: 400 },
   'run-settled': { type: 'LifecycleRunSettledException', status: 400 },
+
+  'event-pattern-invalid': { type: 'InvalidEventPatternException', status: 400 },
+  'event-input-invalid': { type: 'ValidationException', status: 400 },
+  'event-resource-unknown': { type: 'ResourceNotFoundException', status: 400 },
+  'event-destination-exists': { type: 'ResourceAlreadyExistsException', status: 400 },
+  'event-destination-in-use': { type: 'ResourceInUseException', status: 400 },
+  'event-limit-exceeded': { type: 'LimitExceededException', status: 400 },
 } as const satisfies Record<WireCode, AwsErrorForm>
 
 function imageNotFoundText({ digest, tag, repositoryName, registryId }: ErrorDetail): string | undefined {

@@ -116,6 +116,8 @@ export function operation<I, O>(definition: AwsOperation<I, O>): AwsOperation {
 interface ServiceBase {
   /** Goes into the request context, metrics and logs. */
   readonly name: RequestContext['protocol']
+  /** What settings of AWS's clients call it, as in `AWS_ENDPOINT_URL_<name>`, where that is not `name`. */
+  readonly settingsName?: string
   /** The service in a signature's credential scope. */
   readonly signingName: string
   /** By name; unknown names get the protocol's "unknown operation". */

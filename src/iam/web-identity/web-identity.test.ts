@@ -363,7 +363,7 @@ describe('what is fetched', () => {
   it.each(['http://localhost', 'ftp://localhost', 'file:///etc/passwd', 'https://user:secret@localhost', 'localhost', ''])('is nothing but https: %j', async (start) => {
     const url = start.startsWith('http:') ? `http://${issuer.host}/` : start
 
-    expect(await failureOf(() => fetchWith()(url))).toMatchObject({ code: 'identity-token-invalid', detail: { reason: 'only https is fetched from' } })
+    expect(await failureOf(() => fetchWith()(url))).toMatchObject({ code: 'identity-token-invalid', detail: { reason: 'only https is asked' } })
   })
 
   it.each(['https://127.0.0.1', 'https://[::1]', 'https://[::ffff:127.0.0.1]', 'https://0x7f.1', 'https://2130706433', 'https://localhost', 'https://169.254.169.254'])('is never within the network: %s', async (origin) => {

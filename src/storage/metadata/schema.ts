@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely'
+import type { EventsSchema } from './schema-events.ts'
 import type { LifecycleSchema } from './schema-lifecycle.ts'
 
 /*
@@ -482,7 +483,7 @@ interface SettingTable {
   value: Json
 }
 
-export interface Schema extends LifecycleSchema {
+export interface Schema extends LifecycleSchema, EventsSchema {
   account: AccountTable
   registry: RegistryTable
   quota: QuotaTable

@@ -9,6 +9,7 @@ import { tagsOfOldTrash } from './0008-tags-of-old-trash.ts'
 import { blobMoves } from './0010-blob-moves.ts'
 import { quotas } from './0011-quotas.ts'
 import { auditRequests } from './0012-audit-requests.ts'
+import { events } from './0013-events.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
@@ -24,5 +25,6 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
     '0010-blob-moves': blobMoves(dialect),
     '0011-quotas': quotas(dialect),
     '0012-audit-requests': auditRequests(dialect),
+    '0013-events': events(dialect),
   }
 }

@@ -1,3 +1,5 @@
+import type { DeadLetters } from '../../../../events/dead-letters.ts'
+import type { EventDestinations } from '../../../../events/event-destinations.ts'
 import type { Erasures } from '../../../../gc/erasures.ts'
 import type { CollectionControl, DiskWatch, Reconciler } from '../../../../gc/index.ts'
 import type { Accounts, Keyring } from '../../../../iam/index.ts'
@@ -15,6 +17,8 @@ import { retentionOperations } from './retention.ts'
 import { lifecycleOperations, type ExplainImage } from './lifecycle.ts'
 import { accountOperations } from './accounts.ts'
 import { collectionOperations } from './collection.ts'
+import { eventDeadLetterOperations } from './event-dead-letters.ts'
+import { eventDestinationOperations } from './event-destinations.ts'
 import { erasureOperations } from './erasure.ts'
 import { retirementOperations } from './retirement.ts'
 import { holdOperations } from './holds.ts'
@@ -40,6 +44,7 @@ export interface StowageServiceDependencies {
   readonly protections: Protections
   readonly quotas: QuotaOperations
   readonly usageSources: UsageSources
+  readonly events: { readonly destinations: EventDestinations; readonly deadLetters: DeadLetters }
   /** In Prometheus' text format. */
   readonly metricsText: () => Promise<string>
 }
@@ -49,7 +54,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, quotas, usageSources, metricsText }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, quotas, usageSources, events, metricsText }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -71,6 +76,8 @@ export function createStowageService({ registry, erasures, collection, reconcile
       ...monitoringOperations({ metricsText, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
       ...quotaOperations({ quotas, pageTokens, homeAccountId }),
+      ...eventDeadLetterOperations({ ...events, pageTokens }),
+      ...eventDestinationOperations({ ...events, pageTokens }),
       ...storageOperations({ registry, pageTokens, diskWatch, homeAccountId }),
     },
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isPublicAddress } from './public-address.ts'
 
-describe('an address that a provider may be asked at', () => {
+describe('an address that anybody may be asked at', () => {
   it.each(['8.8.8.8', '140.82.112.21', '172.32.0.1', '100.128.0.1', '2606:4700::1111', '2a00:1450:4001::200e'])('is %s', (address) => {
     expect(isPublicAddress(address)).toBe(true)
   })

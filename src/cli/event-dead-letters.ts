@@ -1,0 +1,61 @@
+import { exitCodes } from '../config/exit-codes.ts'
+import type { CommandIo } from './command-io.ts'
+import { connect, everyPage, jsonText, tableText, timeText, type EventsOptions } from './events.ts'
+
+/** As the service answers it; times are seconds since the Unix epoch. */
+interface DeadLetter {
+  readonly deadLetterId: number
+  readonly ruleName: string
+  readonly targetId: string
+  readonly destinationName: string
+  readonly eventId: string
+  readonly event: string
+  readonly reason: string
+  readonly attempts: number
+  readonly queuedAt: number
+  readonly diedAt: number
+}
+
+/** As many as one call takes. */
+const mostPerCall = 100
+
+export async function listDeadLetters(io: CommandIo, options: EventsOptions): Promise<number> {
+  const letters = await everyPage<DeadLetter>(options, 'ListEventDeadLetters', {}, 'deadLetters')
+  const rows = letters.map((letter) => [String(letter.deadLetterId), timeText(letter.diedAt), letter.ruleName, letter.destinationName, typeOf(letter), String(letter.attempts), letter.reason])
+  io.stdout.write(options.json ? jsonText(letters.map(forPeople)) : tableText(['number', 'given up', 'rule', 'destination', 'event', 'attempts', 'reason'], rows))
+  return exitCodes.ok.code
+}
+
+/** Exactly one of `ids`, `rule` and `all` says which. */
+export async function replayDeadLetters(
+  io: CommandIo,
+  options: EventsOptions & { readonly ids: readonly string[]; readonly rule: string | undefined; readonly all: boolean },
+): Promise<number> {
+  const { rule, all } = options
+  const given = options.ids.map(Number)
+  if ([given.length > 0, rule !== undefined, all].filter(Boolean).length !== 1 || given.some((id) => !Number.isSafeInteger(id) || id < 1)) {
+    io.stderr.write('Say which: numbers from "stowage events dead-letters list", --rule <name> or --all.\n')
+    return exitCodes.usage.code
+  }
+  const letters = given.length > 0 ? [] : await everyPage<DeadLetter>(options, 'ListEventDeadLetters', {}, 'deadLetters')
+  const ids = given.length > 0 ? given : letters.filter(({ ruleName }) => all || ruleName === rule).map(({ deadLetterId }) => deadLetterId)
+  const call = await connect(options)
+  const replayed: number[] = []
+  const withoutTarget: number[] = []
+  for (let at = 0; at < ids.length; at += mostPerCall) {
+    const answer = await call('ReplayEventDeadLetters', { deadLetterIds: ids.slice(at, at + mostPerCall) })
+    replayed.push(...(answer['replayedIds'] as number[]))
+    withoutTarget.push(...(answer['withoutTargetIds'] as number[]))
+  }
+  const shown = `${replayed.length} sent again.${withoutTarget.length === 0 ? '' : ` ${withoutTarget.length} stay: their targets are gone.`}\n`
+  io.stdout.write(options.json ? jsonText({ replayedIds: replayed, withoutTargetIds: withoutTarget }) : shown)
+  return exitCodes.ok.code
+}
+
+function typeOf({ event }: DeadLetter): string {
+  return String((JSON.parse(event) as { 'detail-type'?: unknown })['detail-type'])
+}
+
+function forPeople({ event, queuedAt, diedAt, ...rest }: DeadLetter): object {
+  return { ...rest, queuedAt: timeText(queuedAt), diedAt: timeText(diedAt), event: JSON.parse(event) as unknown }
+}

@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto'
+import type { OutboxEvent } from '../storage/metadata/stores/event-delivery-store.ts'
+
+/** An event as rules see it and receivers get it. https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-eventbridge.html */
+export interface EventEnvelope {
+  readonly version: '0'
+  readonly id: string
+  readonly 'detail-type': string
+  readonly source: string
+  readonly account: string
+  readonly time: string
+  readonly region: string
+  readonly resources: readonly string[]
+  readonly detail: unknown
+}
+
+/** Puts an event of the outbox into the form of EventBridge. */
+export function envelopeOf(event: OutboxEvent): EventEnvelope {
+  const { type, accountId, region, repositoryName, createdAt, payload } = event
+  const isEcr = type.startsWith('ECR ')
+  return {
+    version: '0',
+    id: eventIdOf(event),
+    'detail-type': type,
+    source: isEcr ? 'aws.ecr' : 'stowage',
+    account: accountId,
+    // EventBridge's times have seconds.
+    time: `${new Date(createdAt).toISOString().slice(0, 19)}Z`,
+    region,
+    // As ECR has it for what happens to images.
+    resources: isEcr ? [] : [`arn:aws:ecr:${region}:${accountId}:repository/${repositoryName}`],
+    detail: JSON.parse(payload) as unknown,
+  }
+}
+
+/** Of what ids of events are made. */
+const idSpace = Buffer.from('6f7bcd1d62c84a2fa1a4a9e6f1c0d5e3', 'hex')
+
+/**
+ * Made of what the event is (RFC 9562, version 5), so that it has the same id however often it is sent, also after the server
+ * was restored from a backup.
+ */
+function eventIdOf({ accountId, region, repositoryId, eventSeq, type, createdAt, payload }: OutboxEvent): string {
+  const name = JSON.stringify([accountId, region, repositoryId, eventSeq, type, createdAt, payload])
+  const bytes = createHash('sha1').update(idSpace).update(name).digest().subarray(0, 16)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x50
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}

@@ -1,0 +1,297 @@
+import { ECR } from '@aws-sdk/client-ecr'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { signedBy } from '../authorization/control-plane.ts'
+import { Exchange } from '../authorization/exchange.ts'
+import { startTestPlatform, type TestPlatform } from '../support/platform.ts'
+import { createDatabase } from '../support/postgres.ts'
+import { isSignedWith, startWebhookReceiver, type Received, type WebhookReceiver } from '../support/webhook-receiver.ts'
+import { newKeyring, serializeKeyring } from '../../src/iam/index.ts'
+import { systemClock } from '../../src/internal/clock.ts'
+import { systemIds } from '../../src/internal/ids.ts'
+
+const account = '000000000000'
+const manifestType = 'application/vnd.oci.image.index.v1+json'
+
+interface Event {
+  readonly id: string
+  readonly 'detail-type': string
+  readonly time: string
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+interface DeadLetter {
+  readonly deadLetterId: number
+  readonly ruleName: string
+  readonly reason: string
+  readonly attempts: number
+  readonly event: string
+}
+
+/** A server with what tests ask of it. */
+class EventsUnderTest {
+  readonly server: TestPlatform
+  readonly ecr: ECR
+  readonly #exchange: Exchange
+
+  constructor(server: TestPlatform) {
+    this.server = server
+    this.ecr = new ECR({ endpoint: server.url, region: 'us-east-1', credentials: server.credentials, maxAttempts: 1 })
+    this.#exchange = new Exchange(server.url)
+  }
+
+  async call(service: 'events' | 'stowage', operation: string, input: object): Promise<Record<string, unknown>> {
+    const target = `${service === 'events' ? 'AWSEvents' : 'Stowage_V1'}.${operation}`
+    const { status, body } = await this.#exchange.send({ protocol: 'json', service, target, input }, signedBy(this.server.credentials))
+    if (status !== 200) throw new Error(`${operation}: ${body}`)
+    return JSON.parse(body) as Record<string, unknown>
+  }
+
+  /** A rule for what happens to the repositories under a name, sent to a webhook. Answers its secret. */
+  async tell(name: string, url: string, target: object = {}, pattern: object = {}): Promise<string> {
+    const made = await this.call('stowage', 'CreateEventDestination', { destinationName: name, url })
+    const EventPattern = JSON.stringify({ detail: { 'repository-name': [{ prefix: `${name}/` }] }, ...pattern })
+    await this.call('events', 'PutRule', { Name: name, EventPattern })
+    await this.call('events', 'PutTargets', { Rule: name, Targets: [{ Id: 'hook', Arn: made['destinationArn'], ...target }] })
+    return String(made['secret'])
+  }
+
+  async push(repositoryName: string, imageTag: string): Promise<string> {
+    const imageManifest = JSON.stringify({ schemaVersion: 2, mediaType: manifestType, manifests: [], annotations: { imageTag } })
+    const { image } = await this.ecr.putImage({ repositoryName, imageTag, imageManifest })
+    return image!.imageId!.imageDigest!
+  }
+
+  async deadLetters(rule: string): Promise<DeadLetter[]> {
+    const { deadLetters } = await this.call('stowage', 'ListEventDeadLetters', {})
+    return (deadLetters as DeadLetter[]).filter(({ ruleName }) => ruleName === rule)
+  }
+
+  async stop(): Promise<void> {
+    this.ecr.destroy()
+    await this.server.stop()
+  }
+}
+
+function eventsIn(received: readonly Received[]): Event[] {
+  return received.map(({ body }) => JSON.parse(body) as Event)
+}
+
+function tagsIn(received: readonly Received[]): unknown[] {
+  return eventsIn(received).map(({ detail }) => detail['image-tag'])
+}
+
+/** Those about one repository. */
+function about(received: readonly Received[], repository: string): Received[] {
+  return received.filter(({ body }) => body.includes(`"repository-name":"${repository}"`))
+}
+
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const endsAt = Date.now() + 30_000
+  while (!(await holds())) {
+    if (Date.now() > endsAt) throw new Error(`${what} has not come within 30 s`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+}
+
+const tags = (count: number): string[] => Array.from({ length: count }, (_, index) => `v${index}`)
+
+let receiver: WebhookReceiver
+
+beforeAll(async () => {
+  receiver = await startWebhookReceiver()
+})
+afterEach(() => {
+  receiver.intercept = undefined
+})
+afterAll(() => receiver.stop())
+
+const settings = (): Record<string, string> => ({
+  STOWAGE_EVENTS_PRIVATE_HOSTS: receiver.host,
+  STOWAGE_EVENTS_CA_FILE: receiver.caFile,
+  STOWAGE_EVENTS_LONGEST_WAIT_MS: '200',
+})
+
+describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
+  let under: EventsUnderTest
+
+  beforeAll(async () => {
+    under = new EventsUnderTest(await startTestPlatform({ database, settings: settings() }))
+  })
+  afterAll(() => under?.stop())
+
+  it('what happens to images is told as ECR tells it, signed, in its order', async () => {
+    const name = `told-${database}`
+    const secret = await under.tell(name, `${receiver.url}/hooks?from=registry`)
+    await under.server.createRepository(`${name}/app`)
+    const digest = await under.push(`${name}/app`, 'v1')
+    await under.ecr.batchDeleteImage({ repositoryName: `${name}/app`, imageIds: [{ imageTag: 'v1' }] })
+    const mine = () => about(receiver.accepted, `${name}/app`)
+    await until('the deletion', () => mine().length >= 2)
+
+    const [push, deletion] = eventsIn(mine())
+    expect(push).toEqual({
+      version: '0',
+      id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/u) as string,
+      'detail-type': 'ECR Image Action',
+      source: 'aws.ecr',
+      account,
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/u) as string,
+      region: 'us-east-1',
+      resources: [],
+      detail: { result: 'SUCCESS', 'repository-name': `${name}/app`, 'image-digest': digest, 'action-type': 'PUSH', 'image-tag': 'v1', 'manifest-media-type': manifestType },
+    })
+    expect(deletion?.detail['action-type']).toBe('DELETE')
+    for (const received of mine()) {
+      expect(isSignedWith(secret, received)).toBe(true)
+      expect(received).toMatchObject({ path: '/hooks?from=registry', headers: { 'webhook-id': (JSON.parse(received.body) as Event).id, 'content-type': 'application/json' } })
+    }
+  })
+
+  it('a receiver that fails, hangs and breaks off delays no push, and gets everything in order once it works', async () => {
+    const name = `failing-${database}`
+    await under.tell(name, receiver.url)
+    await under.server.createRepository(`${name}/a`)
+    await under.server.createRepository(`${name}/b`)
+    let failures = 0
+    receiver.intercept = ({ body }, response) => {
+      if (!body.includes(`"repository-name":"${name}/a"`) || failures >= 8) return false
+      failures++
+      // No answer at all: it takes the whole time-out, so once is enough.
+      if (failures === 1 && database === 'sqlite') return true
+      if (failures % 3 === 0) response.destroy()
+      else response.writeHead(failures % 2 === 0 ? 500 : 429).end()
+      return true
+    }
+    for (const tag of tags(6)) {
+      await under.push(`${name}/a`, tag)
+      await under.push(`${name}/b`, tag)
+    }
+    // The other repository waits for nobody.
+    await until('what happened in the other repository', () => about(receiver.accepted, `${name}/b`).length === 6)
+    expect(failures).toBeLessThan(8)
+    await until('the end of the failures', () => about(receiver.accepted, `${name}/a`).length === 6)
+
+    expect(tagsIn(about(receiver.accepted, `${name}/a`))).toEqual(tags(6))
+    expect(tagsIn(about(receiver.accepted, `${name}/b`))).toEqual(tags(6))
+    expect(new Set(about(receiver.attempts, `${name}/a`).map(({ headers }) => headers['webhook-id'])).size).toBe(6)
+    expect(await under.deadLetters(name)).toEqual([])
+  })
+
+  it('what is given up becomes a dead letter with the reason, lets the next pass, and can be sent again', async () => {
+    const name = `given-up-${database}`
+    await under.tell(name, receiver.url, { RetryPolicy: { MaximumRetryAttempts: 2 } })
+    await under.server.createRepository(`${name}/a`)
+    receiver.intercept = ({ body }, response) => {
+      if (!body.includes('"image-tag":"bad"') || !body.includes(name)) return false
+      response.writeHead(503).end()
+      return true
+    }
+    await under.push(`${name}/a`, 'bad')
+    await under.push(`${name}/a`, 'good')
+    await until('the event behind it', () => tagsIn(about(receiver.accepted, `${name}/a`)).includes('good'))
+
+    const [letter, ...more] = await under.deadLetters(name)
+    expect(letter).toMatchObject({ ruleName: name, reason: 'status 503', attempts: 3 })
+    expect(more).toEqual([])
+    expect(about(receiver.attempts, `${name}/a`).filter(({ body }) => body.includes('"bad"'))).toHaveLength(3)
+
+    receiver.intercept = undefined
+    expect(await under.call('stowage', 'ReplayEventDeadLetters', { deadLetterIds: [letter!.deadLetterId] })).toEqual({ replayedIds: [letter!.deadLetterId], withoutTargetIds: [] })
+    await until('the dead letter', () => tagsIn(about(receiver.accepted, `${name}/a`)).includes('bad'))
+    expect(await under.deadLetters(name)).toEqual([])
+    expect((await under.server.platform.metricsText()).match(/^stowage_events_dead_lettered_total (\d+)$/mu)?.[1]).toBe('1')
+  })
+
+  it('where nothing may be sent, or nobody takes it, it becomes a dead letter at once, and no redirect is followed', async () => {
+    const closed = 'the host has no public address, and STOWAGE_EVENTS_PRIVATE_HOSTS does not open it to this account'
+    const cases = {
+      redirect: [`${receiver.url}/redirect`, 'status 302: redirects are not followed'],
+      refusal: [`${receiver.url}/refusal`, 'status 400'],
+      loopback: [`https://127.0.0.1:${receiver.port}/`, closed],
+      mapped: [`https://[::ffff:127.0.0.1]:${receiver.port}/`, closed],
+      metadata: ['https://169.254.169.254/latest', closed],
+      'by-name': ['https://localhost:1/', closed],
+    } as const
+    receiver.intercept = ({ path }, response) => {
+      if (path === '/redirect') response.writeHead(302, { location: `https://127.0.0.1:${receiver.port}/inside` }).end()
+      else response.writeHead(400).end()
+      return true
+    }
+    for (const [what, [url]] of Object.entries(cases)) {
+      const name = `refused-${database}-${what}`
+      await under.tell(name, url, { RetryPolicy: { MaximumRetryAttempts: 0 } })
+      await under.server.createRepository(`${name}/a`)
+      await under.push(`${name}/a`, 'v1')
+    }
+    for (const [what, [url, reason]] of Object.entries(cases)) {
+      const name = `refused-${database}-${what}`
+      await until(`the dead letter of ${what}`, async () => (await under.deadLetters(name)).length > 0)
+      expect(await under.deadLetters(name)).toMatchObject([{ reason, attempts: 1 }])
+      expect(about(receiver.attempts, `${name}/a`).length).toBe(url.startsWith(receiver.url) ? 1 : 0)
+    }
+    expect(receiver.attempts.filter(({ path }) => path === '/inside')).toEqual([])
+  })
+
+  it('what no rule takes is forgotten, and a target that was removed gets nothing more', async () => {
+    const name = `removed-${database}`
+    await under.tell(name, receiver.url, {}, { 'detail-type': ['ECR Image Action'], source: ['aws.ecr'] })
+    await under.server.createRepository(`${name}/a`)
+    receiver.intercept = (_, response) => {
+      response.writeHead(500).end()
+      return true
+    }
+    await under.push(`${name}/a`, 'v1')
+    await until('an attempt', () => about(receiver.attempts, `${name}/a`).length > 0)
+    await under.call('events', 'RemoveTargets', { Rule: name, Ids: ['hook'] })
+    await under.push(`${name}/a`, 'v2')
+    receiver.intercept = undefined
+    await until('the end of all waiting', async () => /^stowage_events_waiting 0$/mu.test(await under.server.platform.metricsText()))
+    expect(about(receiver.accepted, `${name}/a`)).toEqual([])
+    await under.call('events', 'DeleteRule', { Name: name })
+    await under.call('stowage', 'DeleteEventDestination', { destinationName: name })
+  })
+
+  it('a target may be sent something else than the event', async () => {
+    const name = `shaped-${database}`
+    await under.tell(name, receiver.url, {
+      InputTransformer: { InputPathsMap: { tag: '$.detail.image-tag', none: '$.detail.none' }, InputTemplate: '{"text": "pushed <tag><none> by <aws.events.rule-name>", "tag": <tag>, "none": <none>}' },
+    })
+    await under.server.createRepository(`${name}/a`)
+    await under.push(`${name}/a`, 'v1')
+    const wanted = { text: `pushed v1 by ${name}`, tag: 'v1', none: null }
+    await until('the message', () => receiver.accepted.some(({ body }) => body === JSON.stringify(wanted).replaceAll('":', '": ').replaceAll(',"', ', "')))
+  })
+})
+
+it('two servers with one database send everything once, in order', async () => {
+  const { url: databaseUrl } = await createDatabase()
+  const keyring = serializeKeyring(newKeyring(systemClock, systemIds))
+  const options = { database: 'postgres', databaseUrl, settings: { ...settings(), STOWAGE_KEYRING: keyring } } as const
+  const first = new EventsUnderTest(await startTestPlatform(options))
+  const second = new EventsUnderTest(await startTestPlatform({ ...options, settings: { ...options.settings, STOWAGE_DATA_DIR: first.server.dataDir } }))
+  try {
+    await first.tell('shared', receiver.url)
+    const repositories = ['shared/a', 'shared/b', 'shared/c']
+    for (const name of repositories) await first.server.createRepository(name)
+    let count = 0
+    receiver.intercept = ({ body }, response) => {
+      if (!body.includes('"repository-name":"shared/') || ++count % 4 !== 0) return false
+      response.writeHead(500).end()
+      return true
+    }
+    await second.call('events', 'EnableRule', { Name: 'shared' })
+    await Promise.all(
+      repositories.map(async (name) => {
+        for (const [index, tag] of tags(10).entries()) await (index % 2 === 0 ? first : second).push(name, tag)
+      }),
+    )
+    await until('all of it', () => receiver.accepted.filter(({ body }) => body.includes('"repository-name":"shared/')).length >= 30)
+    await until('the end', async () => /^stowage_events_waiting 0$/mu.test(await first.server.platform.metricsText()))
+    for (const name of repositories) expect(tagsIn(about(receiver.accepted, name))).toEqual(tags(10))
+    const delivered = await Promise.all([first, second].map(async (each) => Number((await each.server.platform.metricsText()).match(/^stowage_events_delivered_total (\d+)$/mu)?.[1])))
+    expect(delivered.reduce((sum, each) => sum + each, 0)).toBe(30)
+  } finally {
+    await second.stop()
+    await first.stop()
+  }
+})
