@@ -123,6 +123,9 @@ const insert = statement<NewRepositoryRow>()((db, p) =>
       encryption_type: p.encryption_type,
       kms_key: null,
       event_seq: 0,
+      // Known from the start: whoever adds up a registry counts nothing for it.
+      image_count: 0,
+      logical_bytes: 0,
       trashed_at: null,
     })
     .onConflict((conflict) => conflict.columns(['registry_id', 'name']).where('trashed_at', 'is', null).doNothing())
