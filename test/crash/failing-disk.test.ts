@@ -10,7 +10,7 @@ import { newStory, runOnePush, runScenario, type Story } from './scenario.ts'
  */
 
 /** Calls struck of each kind, spread evenly; `make crash` strikes every one. */
-const strikes = Number(process.env['CRASH_STRIKES'] ?? 12)
+const strikes = Number(process.env['CRASH_STRIKES'] ?? 8)
 
 /** What an error answer left is what was before it; nothing that was answered is gone. */
 async function expectKept(bench: Bench, stories: readonly Story[]): Promise<void> {

@@ -4,7 +4,7 @@ import { runStorm } from './storm/storm.ts'
 import { TagHistory } from './storm/tag-history.ts'
 
 /** `make storm` sets these; a run of all tests takes the defaults. */
-const rounds = Number(process.env['STORM_ROUNDS'] ?? 20)
+const rounds = Number(process.env['STORM_ROUNDS'] ?? 12)
 const seed = Number(process.env['STORM_SEED'] ?? 20_260_101)
 const only = process.env['STORM_DATABASE']
 

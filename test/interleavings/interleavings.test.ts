@@ -14,7 +14,7 @@ import { World } from './world.ts'
  */
 
 const seed = Number(process.env.SEED ?? 20_261_125)
-const countOf = { sqlite: Number(process.env.HISTORIES ?? 250), postgres: Number(process.env.HISTORIES ?? 80) }
+const countOf = { sqlite: Number(process.env.HISTORIES ?? 120), postgres: Number(process.env.HISTORIES ?? 40) }
 
 /** Of a history: all pieces of work of a round meet each other, and time may pass between two rounds. */
 const rounds = 4
