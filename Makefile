@@ -82,6 +82,10 @@ lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside 
 gc-scale: $(installed) ## Collect 100,000 images of a million beside pushes and pulls (five minutes)
 	@$(with_node) node bench/gc-scale.ts
 
+.PHONY: observe-cost
+observe-cost: $(installed) ## What the audit trail and the request log cost a pull, by turns (a minute)
+	@$(with_node) node bench/observe-cost.ts
+
 .PHONY: demo
 demo: $(installed) ## Show an image's first minutes on a throw-away server
 	@$(with_node) node scripts/demo.ts

@@ -24,7 +24,7 @@ import { createUser, deleteUser, updateUser } from './iam/commands/users.ts'
 import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
 import { beginMove, claimArchiveWork, endAllMoves, endArchiveWork, endMove, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
-import { claimLanes, dropEvents, fanOutEvents, releaseLane, replayDeadLetters, settleDelivery, sweepDeadLetters } from './events/commands/delivery.ts'
+import { claimLanes, dropEvents, fanOutEvents, freeLanes, releaseLane, replayDeadLetters, settleDelivery, sweepDeadLetters } from './events/commands/delivery.ts'
 import { createDestination, deleteDestination, updateDestination } from './events/commands/destinations.ts'
 import { deleteRule, putRule, putTargets, removeTargets, setRuleState } from './events/commands/rules.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
@@ -265,6 +265,7 @@ export const commands: readonly AnyCommand[] = [
   fanOutEvents,
   dropEvents,
   claimLanes,
+  freeLanes,
   settleDelivery,
   releaseLane,
   replayDeadLetters,

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { mayUsePrivateHost, type Config } from './config/index.ts'
 import { DeadLetters } from './events/dead-letters.ts'
+import { freeLanes } from './events/commands/delivery.ts'
 import { EventDelivery } from './events/delivery/event-delivery.ts'
 import { EventDestinations } from './events/event-destinations.ts'
 import { EventRules } from './events/event-rules.ts'
@@ -22,11 +23,13 @@ interface EventsDependencies {
   readonly logger: Logger
   readonly systemContext: () => CommandContext
   readonly metrics: PlatformMetrics
+  /** No other server uses the database. */
+  readonly isAlone: boolean
 }
 
 /** Constructs what is said of events, and starts what sends them. */
 export async function startEvents(config: Config, deps: EventsDependencies, releases: (() => Promise<void> | void)[]) {
-  const { database, keyring, clock, ids, logger, systemContext, metrics } = deps
+  const { database, keyring, clock, ids, logger, systemContext, metrics, isAlone } = deps
   const https = createGuardedHttps({
     mayBePrivate: (host, account) => mayUsePrivateHost(config.eventsPrivateHosts, config.accountId, host, account),
     caFile: config.eventsCaFile,
@@ -50,6 +53,7 @@ export async function startEvents(config: Config, deps: EventsDependencies, rele
     const { waiting, onTheirWay, deadLetters, oldestAt } = await delivery.queues()
     return { waiting: waiting + onTheirWay, deadLetters, oldestSeconds: oldestAt === undefined ? 0 : Math.max(0, clock.now() - oldestAt) / 1000 }
   })
+  if (isAlone) await database.execute(freeLanes, {}, systemContext())
   await delivery.start()
   releases.push(() => delivery.stop())
   const onChange = (): void => delivery.wake()

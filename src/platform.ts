@@ -369,7 +369,7 @@ async function build(
   const { erasures, diskWatch, collection, reconciler, lifecycle } = await endOfLife(config, { requestsServed: () => admission.admitted, target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
   await requireAuthorities('STOWAGE_EVENTS_CA_FILE', config.eventsCaFile)
-  const events = await startEvents(config, { database, keyring, clock, ids, logger, systemContext, metrics }, releases)
+  const events = await startEvents(config, { database, keyring, clock, ids, logger, systemContext, metrics, isAlone: 'file' in target }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)

@@ -1,4 +1,5 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
+import type { Session } from '../../storage/metadata/session.ts'
 import { recordAudit } from '../../storage/metadata/stores/change-log.ts'
 import { dropOldDeadLetters, dropSurplusDeadLetters, insertDeadLetter, takeDeadLetters } from '../../storage/metadata/stores/event-dead-letter-store.ts'
 import {
@@ -6,6 +7,7 @@ import {
   deleteDelivery,
   deleteLane,
   deliveriesOfLane,
+  endLaneLeases,
   insertDelivery,
   lockLaneFor,
   lockLeasedLane,
@@ -73,6 +75,13 @@ export const claimLanes = defineCommand({
   durability: 'process',
   run: (tx, input: { destinationId: number; owner: string; until: number; limit: number }, context): Promise<{ id: number; attemptCount: number }[]> =>
     claimEventLanes(tx, { ...input, now: context.nowMs }),
+})
+
+/** At the start of the only server of a database: whoever had a lane is gone. */
+export const freeLanes = defineCommand({
+  name: 'free-event-lanes',
+  durability: 'process',
+  run: (tx: Session): Promise<void> => endLaneLeases(tx),
 })
 
 export type DeliveryOutcome =

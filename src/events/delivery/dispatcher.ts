@@ -42,8 +42,8 @@ const lanesOfAccount = 16
 const lanesOfAll = 64
 /** Events of a lane before others of its destination have their turn. */
 const eventsPerTurn = 20
-/** Many times what an attempt takes. What a process that died had is sent by others after it. */
-const leaseMs = 60_000
+/** Several times what an attempt takes. What a process that died had is sent by others after it. */
+const leaseMs = 25_000
 /** An attempt that begins with less than this left of the lease might end after it. */
 const attemptMarginMs = 15_000
 const soonMs = 1_000

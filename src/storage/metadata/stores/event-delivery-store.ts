@@ -183,6 +183,13 @@ const claim = statement<{ destinationId: number; owner: string; now: number; unt
     .returning(['id', 'attempt_count as attemptCount']),
 )
 
+const endLeases = statement()((db) => db.updateTable('event_lane').set({ leased_by: null, leased_until: null }).where('leased_by', 'is not', null))
+
+/** Takes every lane from whoever has it. */
+export async function endLaneLeases(tx: Session): Promise<void> {
+  await tx.change(endLeases, {})
+}
+
 /** Takes the leases of lanes to a destination that are due, the longest waiting first. */
 export function claimEventLanes(
   tx: Session,
