@@ -34,13 +34,18 @@ export function startupText(facts: StartupFacts): string {
     [
       'AWS_ENDPOINT_URL sends every AWS call here. In a shell that also talks to AWS itself, name the services instead:',
       '',
-      `    ${exportLine({ AWS_ENDPOINT_URL_ECR: endpoint, AWS_ENDPOINT_URL_IAM: endpoint, AWS_ENDPOINT_URL_STS: endpoint, AWS_REGION: region, AWS_DEFAULT_REGION: region })}`,
+      `    ${exportLine({ ...serviceEndpoints(endpoint), AWS_REGION: region, AWS_DEFAULT_REGION: region })}`,
     ].join('\n'),
     credentialText(facts),
     'Stowage does not encrypt what it stores: encrypt the volume under the data folder if you need that.',
     'Stop with Ctrl-C.',
   ]
   return `${blocks.filter((block) => block !== '').join('\n\n')}\n`
+}
+
+/** Of the services of AWS that are served; the names are those of AWS's clients, so that EventBridge is not `events`. */
+function serviceEndpoints(url: string): Record<string, string> {
+  return Object.fromEntries(['ECR', 'IAM', 'STS', 'CLOUDTRAIL', 'EVENTBRIDGE'].map((service) => [`AWS_ENDPOINT_URL_${service}`, url]))
 }
 
 function credentialLine(facts: StartupFacts): string {
