@@ -32,14 +32,14 @@ export interface EcrUnderTest {
 const region = 'us-east-1'
 export const defaultAccountId = '000000000000'
 
-/** Defines the same tests for each database. `server` may be called inside tests only. */
-export function onEveryDatabase(define: (server: () => EcrUnderTest) => void): void {
+/** Defines the same tests for each database. `server` may be called inside tests only; `settings` are by their environment names. */
+export function onEveryDatabase(define: (server: () => EcrUnderTest) => void, settings: Readonly<Record<string, string>> = {}): void {
   describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
     let started: EcrUnderTest | undefined
     let release: () => Promise<void> = async () => undefined
 
     beforeAll(async () => {
-      const platform = await startTestPlatform({ database })
+      const platform = await startTestPlatform({ database, settings })
       const ecr = clientOf(platform)
       release = async () => {
         ecr.destroy()

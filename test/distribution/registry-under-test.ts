@@ -16,8 +16,8 @@ export interface RegistryUnderTest {
   pushImage(repository: string, image: Image, reference?: string): Promise<void>
 }
 
-/** Defines the same tests for each database. `registry` may be called inside tests only. */
-export function onEveryDatabase(define: (registry: () => RegistryUnderTest) => void): void {
+/** Defines the same tests for each database. `registry` may be called inside tests only; `settings` are by their environment names. */
+export function onEveryDatabase(define: (registry: () => RegistryUnderTest) => void, settings: Readonly<Record<string, string>> = {}): void {
   describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
     let started: RegistryUnderTest | undefined
     let release: () => Promise<void> = async () => undefined
@@ -26,6 +26,7 @@ export function onEveryDatabase(define: (registry: () => RegistryUnderTest) => v
       const external = database === 'postgres' ? await createDatabase() : undefined
       const platform = await startTestPlatform({
         database,
+        settings,
         ...(external === undefined ? {} : { databaseUrl: external.url }),
       })
       const credentials = { username: platform.credentials.accessKeyId, password: platform.credentials.secretAccessKey }
