@@ -185,6 +185,16 @@ const endOfLife = [
   `insert into erasure (id, registry_id, repository_id, requested_at, requested_by, reason, status, detail)
    select 'erasure', registry_id, repository_id, 1, 'arn', 'leaked', 'done', '{}' from lifecycle_policy`,
   `insert into quota (account_id, region, repository_id, max_bytes, changed_at, changed_by) values ('000000000000', '', 0, 5, 1, 'arn')`,
+  `insert into event_destination (registry_id, name, url, secret_sealed, created_at, created_by)
+   select registry_id, 'hook', 'https://hooks.example.com', 'v1.k.s', 1, 'arn' from lifecycle_policy`,
+  `insert into event_rule (registry_id, name, state, pattern, created_at, created_by) select registry_id, 'all', 'ENABLED', '{}', 1, 'arn' from lifecycle_policy`,
+  `insert into event_target (rule_id, name, destination_id, body, max_age_ms, max_attempts, created_at)
+   select event_rule.id, '1', event_destination.id, '{}', 1, 1, 1 from event_rule, event_destination`,
+  `insert into event_lane (target_id, destination_id, repository_id, due_at, attempt_count)
+   select event_target.id, destination_id, repository_id, 1, 0 from event_target, lifecycle_policy`,
+  `insert into event_delivery (lane_id, event_id, event, queued_at) select id, 'event', '{}', 1 from event_lane`,
+  `insert into event_dead_letter (registry_id, target_id, rule_name, target_name, destination_name, repository_id, event_id, event, reason, attempt_count, queued_at, died_at)
+   select registry_id, 1, 'all', '1', 'hook', repository_id, 'event', '{}', 'status 404', 1, 1, 2 from lifecycle_policy`,
   `insert into blob_move (upload_id, blob_id, began_at) select 'copy', id, 1 from blob limit 1`,
   `insert into image_retirement (manifest_id, image_id, reason, steps, changed_at, changed_by) select id, id, 'old', '[]', 1, 'arn' from manifest limit 1`,
   `insert into trash_batch (id, registry_id, repository_id, kind, cause, is_security, image_count, tag_count, created_at, created_by, purge_after)
