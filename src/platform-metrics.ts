@@ -17,6 +17,9 @@ export interface PlatformMetrics {
   readonly blobsSetAside: (labels: { readonly damage: string }) => CounterSeries
 }
 
+/** What waits to be sent is counted this often, however often it is scraped: alerts are about minutes. */
+const eventCountIntervalMs = 5_000
+
 /** What is counted in the whole installation is asked for this often, however often it is scraped. */
 const freshForMs = 60_000
 
@@ -147,10 +150,10 @@ export function addEventMetrics(
     () => counters,
   )
   let latest: { readonly atMs: number; readonly queues: ReturnType<typeof readQueues> } | undefined
-  // All of a scrape are of one look.
+  // All of a scrape are of one look, and scrapes that follow one another ask nothing.
   const read = () => {
     const nowMs = performance.now()
-    if (latest === undefined || nowMs - latest.atMs > 1_000) latest = { atMs: nowMs, queues: readQueues() }
+    if (latest === undefined || nowMs - latest.atMs > eventCountIntervalMs) latest = { atMs: nowMs, queues: readQueues() }
     return latest.queues
   }
   set.read('stowage_events_waiting', async () => (await read()).waiting)

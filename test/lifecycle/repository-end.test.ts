@@ -18,9 +18,11 @@ const staying: Record<string, string> = {
   'trash_batch.repository_id': 'what was deleted, by whom, and what became of it',
   'lifecycle_run.repository_id': 'what policies did',
   'erasure.repository_id': 'what was erased, and why',
+  'event_lane.repository_id': 'events on their way, and their order',
+  'event_dead_letter.repository_id': 'events that could not be delivered',
 }
-/** Of what is empty in every repository of this test; the rows of both go with their images. */
-const notFilled = ['erasure.repository_id', 'image_retirement.rule_repository_id']
+/** Of what is empty in every repository of this test; the rows of retirements go with their images. */
+const notFilled = ['erasure.repository_id', 'event_dead_letter.repository_id', 'event_lane.repository_id', 'image_retirement.rule_repository_id']
 
 describe.each(databases)('a repository that is gone for good, on %s', (kind) => {
   let world: LifecycleWorld
@@ -55,6 +57,7 @@ describe.each(databases)('a repository that is gone for good, on %s', (kind) => 
       randomUUID(),
       id,
     )
+    await fixture.tamper(`insert into quota (account_id, region, repository_id, max_bytes, changed_at, changed_by) values ('000000000000', 'us-east-1', ?, 5000000, 1, 'arn')`, id)
     await fixture.tamper('insert into lifecycle_preview_page (preview_id, first_manifest_id, results) select id, 1, ? from lifecycle_preview where repository_id = ?', Buffer.of(0), id)
     const before = await naming(fixture.target, id)
     expect(Object.keys(before).filter((column) => before[column] === 0)).toEqual(notFilled.filter((column) => column in before))

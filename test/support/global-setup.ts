@@ -18,7 +18,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 
   const runDir = createRunDir()
   beginCollecting(runDir.path)
-  const postgres = await startPostgres({ parentDir: runDir.path }).catch((error: unknown) => {
+  const postgres = await startPostgres({ parentDir: runDir.path, fsync: false }).catch((error: unknown) => {
     runDir.remove()
     throw error
   })

@@ -31,7 +31,7 @@ export interface PostgresCluster {
 }
 
 export interface PostgresClusterOptions {
-  /** Default true: tests see the durability, and the speed, that users get. */
+  /** Default true. False where no power is lost: the end of its processes takes nothing either way. */
   readonly fsync?: boolean
   /** Where to make its folder; default: the system's temporary one. */
   readonly parentDir?: string
