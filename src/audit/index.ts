@@ -2,5 +2,6 @@ export { isOwnCheckpoint, makeCheckpoint, parseCheckpoint, type Checkpoint } fro
 export { Journal, journalFolder, segmentsLeftBehind, type JournalOptions } from './journal.ts'
 export type { JournalRecord, RecordedActor } from './journal-record.ts'
 export { SealerThread } from './sealer-thread.ts'
+export { eventSourceOf } from './trail-record.ts'
 export { verifyTrail, type ChainEnd, type TrailVerification } from './verify-trail.ts'
 export { AuditTrail, lookupAttributes, type LookupAttribute, type TrailEvent } from './trail.ts'

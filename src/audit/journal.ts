@@ -1,6 +1,7 @@
-import { close, closeSync, fdatasync, fsync, openSync, readdirSync, rename, writeSync } from 'node:fs'
+import { close, fdatasync, openSync, readdirSync, rename, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { flushFolder } from '../internal/durable-files.ts'
 import { makeDurableFolder } from '../internal/durable-folder.ts'
 import { encodeLine, type JournalRecord } from './journal-record.ts'
 
@@ -77,11 +78,6 @@ export class Journal {
   /** True while lines cannot be written, and every request is to be in the journal. */
   get mustRefuse(): boolean {
     return this.#retry !== undefined && this.#options.isRequired
-  }
-
-  /** Lines that were never written. */
-  get lost(): number {
-    return this.#lost
   }
 
   /** Writes a line. Never throws: where it cannot be written it is kept, and written later. */
@@ -175,14 +171,5 @@ export class Journal {
     clearInterval(this.#retry)
     this.#retry = undefined
     this.#options.onRecovery(this.#lost)
-  }
-}
-
-async function flushFolder(folder: string): Promise<void> {
-  const fd = openSync(folder, 'r')
-  try {
-    await promisify(fsync)(fd)
-  } finally {
-    closeSync(fd)
   }
 }

@@ -46,10 +46,17 @@ export function changeRecordId(requestId: string, changeId: number): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
+/** What of AWS is served: the names of its services in ARNs, which are those of the protocols too. */
+const awsServices: ReadonlySet<string | undefined> = new Set(['ecr', 'iam', 'sts', 'cloudtrail', 'events'])
+
+/** A service as records name it. What AWS has not is Stowage's own. */
+export function eventSourceOf(service: string | undefined): string {
+  return awsServices.has(service) ? `${service}.amazonaws.com` : 'stowage'
+}
+
 /** The service whose ARN a resource has, as records name it. */
 export function sourceOfResource(resource: string): string {
-  const service = /^arn:aws:([a-z0-9-]{1,32}):/u.exec(resource)?.[1]
-  return service === 'ecr' || service === 'iam' || service === 'sts' ? `${service}.amazonaws.com` : 'stowage'
+  return eventSourceOf(/^arn:aws:([a-z0-9-]{1,32}):/u.exec(resource)?.[1])
 }
 
 /** The name of a trail: what look-ups of an account in a region see. */

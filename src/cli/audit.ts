@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import { isOwnCheckpoint, makeCheckpoint, parseCheckpoint, verifyTrail, type Checkpoint, type TrailVerification } from '../audit/index.ts'
 import { exitCodes, loadConfig, type Config } from '../config/index.ts'
 import { openKeyring, type Keyring } from '../iam/keyring.ts'
 import { systemClock } from '../internal/clock.ts'
 import { systemIds } from '../internal/ids.ts'
 import type { CommandIo } from './command-io.ts'
+import { readGivenFile } from './given-file.ts'
 
 /** Checks the trail of the installation that the settings name, and answers with the process's exit code. */
 export async function verifyAudit(io: CommandIo, options: { readonly checkpointFile: string | undefined; readonly json: boolean }): Promise<number> {
@@ -36,7 +36,7 @@ export async function printCheckpoint(io: CommandIo): Promise<number> {
 }
 
 async function readCheckpoint(config: Config, file: string): Promise<Checkpoint | 'not-own'> {
-  const checkpoint = parseCheckpoint(await readFile(file, 'utf8'))
+  const checkpoint = parseCheckpoint(await readGivenFile(file))
   return checkpoint !== undefined && isOwnCheckpoint(await ownKeyring(config), checkpoint) ? checkpoint : 'not-own'
 }
 

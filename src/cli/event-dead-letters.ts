@@ -1,6 +1,7 @@
 import { exitCodes } from '../config/exit-codes.ts'
+import { connectToStowage, everyPage, isoTime, jsonText, tableText, type StowageCall } from './aws/stowage-calls.ts'
 import type { CommandIo } from './command-io.ts'
-import { connect, everyPage, jsonText, tableText, timeText, type EventsOptions } from './events.ts'
+import type { EventsOptions } from './events.ts'
 
 /** As the service answers it; times are seconds since the Unix epoch. */
 interface DeadLetter {
@@ -20,8 +21,8 @@ interface DeadLetter {
 const mostPerCall = 100
 
 export async function listDeadLetters(io: CommandIo, options: EventsOptions): Promise<number> {
-  const letters = await everyPage<DeadLetter>(options, 'ListEventDeadLetters', {}, 'deadLetters')
-  const rows = letters.map((letter) => [String(letter.deadLetterId), timeText(letter.diedAt), letter.ruleName, letter.destinationName, typeOf(letter), String(letter.attempts), letter.reason])
+  const letters = await everyLetter(await connectToStowage(options))
+  const rows = letters.map((letter) => [String(letter.deadLetterId), isoTime(letter.diedAt), letter.ruleName, letter.destinationName, typeOf(letter), String(letter.attempts), letter.reason])
   io.stdout.write(options.json ? jsonText(letters.map(forPeople)) : tableText(['number', 'given up', 'rule', 'destination', 'event', 'attempts', 'reason'], rows))
   return exitCodes.ok.code
 }
@@ -37,19 +38,23 @@ export async function replayDeadLetters(
     io.stderr.write('Say which: numbers from "stowage events dead-letters list", --rule <name> or --all.\n')
     return exitCodes.usage.code
   }
-  const letters = given.length > 0 ? [] : await everyPage<DeadLetter>(options, 'ListEventDeadLetters', {}, 'deadLetters')
+  const call = await connectToStowage(options)
+  const letters = given.length > 0 ? [] : await everyLetter(call)
   const ids = given.length > 0 ? given : letters.filter(({ ruleName }) => all || ruleName === rule).map(({ deadLetterId }) => deadLetterId)
-  const call = await connect(options)
   const replayed: number[] = []
   const withoutTarget: number[] = []
   for (let at = 0; at < ids.length; at += mostPerCall) {
-    const answer = await call('ReplayEventDeadLetters', { deadLetterIds: ids.slice(at, at + mostPerCall) })
-    replayed.push(...(answer['replayedIds'] as number[]))
-    withoutTarget.push(...(answer['withoutTargetIds'] as number[]))
+    const answer = await call<{ replayedIds: number[]; withoutTargetIds: number[] }>('ReplayEventDeadLetters', { deadLetterIds: ids.slice(at, at + mostPerCall) })
+    replayed.push(...answer.replayedIds)
+    withoutTarget.push(...answer.withoutTargetIds)
   }
   const shown = `${replayed.length} sent again.${withoutTarget.length === 0 ? '' : ` ${withoutTarget.length} stay: their targets are gone.`}\n`
   io.stdout.write(options.json ? jsonText({ replayedIds: replayed, withoutTargetIds: withoutTarget }) : shown)
   return exitCodes.ok.code
+}
+
+function everyLetter(call: StowageCall): Promise<DeadLetter[]> {
+  return everyPage(call, 'ListEventDeadLetters', {}, (page) => page['deadLetters'] as DeadLetter[])
 }
 
 function typeOf({ event }: DeadLetter): string {
@@ -57,5 +62,5 @@ function typeOf({ event }: DeadLetter): string {
 }
 
 function forPeople({ event, queuedAt, diedAt, ...rest }: DeadLetter): object {
-  return { ...rest, queuedAt: timeText(queuedAt), diedAt: timeText(diedAt), event: JSON.parse(event) as unknown }
+  return { ...rest, queuedAt: isoTime(queuedAt), diedAt: isoTime(diedAt), event: JSON.parse(event) as unknown }
 }

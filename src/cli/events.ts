@@ -1,10 +1,8 @@
-import { readFile } from 'node:fs/promises'
-import { readAwsEnvironment } from '../config/aws-environment.ts'
 import { exitCodes } from '../config/exit-codes.ts'
-import { createAwsAccess } from './aws/access.ts'
-import { resolveAwsSettings, type AwsOptions } from './aws/settings.ts'
-import { callStowage } from './aws/stowage-service.ts'
+import type { AwsOptions } from './aws/settings.ts'
+import { connectToStowage, everyPage, isoTime, jsonText, tableText } from './aws/stowage-calls.ts'
 import type { CommandIo } from './command-io.ts'
+import { readGivenFile } from './given-file.ts'
 
 export interface EventsOptions extends AwsOptions {
   readonly json: boolean
@@ -31,28 +29,30 @@ interface Destination {
 }
 
 export async function createDestination(io: CommandIo, options: DestinationOptions): Promise<number> {
-  return show(io, options, await (await connect(options))('CreateEventDestination', await inputOf(options)))
+  const call = await connectToStowage(options)
+  return show(io, options, await call<Destination>('CreateEventDestination', await inputOf(options)))
 }
 
 export async function updateDestination(io: CommandIo, options: DestinationOptions & { readonly newSecret: boolean }): Promise<number> {
-  return show(io, options, await (await connect(options))('UpdateEventDestination', { ...(await inputOf(options)), newSecret: options.newSecret }))
+  const call = await connectToStowage(options)
+  return show(io, options, await call<Destination>('UpdateEventDestination', { ...(await inputOf(options)), newSecret: options.newSecret }))
 }
 
 export async function deleteDestination(io: CommandIo, options: EventsOptions & { readonly name: string }): Promise<number> {
-  await (await connect(options))('DeleteEventDestination', { destinationName: options.name })
+  const call = await connectToStowage(options)
+  await call('DeleteEventDestination', { destinationName: options.name })
   io.stdout.write(options.json ? jsonText({}) : `The destination ${options.name} is gone.\n`)
   return exitCodes.ok.code
 }
 
 export async function listDestinations(io: CommandIo, options: EventsOptions): Promise<number> {
-  const found = await everyPage<Destination>(options, 'ListEventDestinations', {}, 'destinations')
-  const rows = found.map(({ destinationName, url, createdAt, createdBy }) => [destinationName, url, timeText(createdAt), createdBy])
+  const found = await everyPage(await connectToStowage(options), 'ListEventDestinations', {}, (page) => page['destinations'] as Destination[])
+  const rows = found.map(({ destinationName, url, createdAt, createdBy }) => [destinationName, url, isoTime(createdAt), createdBy])
   io.stdout.write(options.json ? jsonText(found.map(forPeople)) : tableText(['name', 'URL', 'created', 'by'], rows))
   return exitCodes.ok.code
 }
 
-function show(io: CommandIo, options: EventsOptions, answer: Readonly<Record<string, unknown>>): number {
-  const destination = answer as unknown as Destination
+function show(io: CommandIo, options: EventsOptions, destination: Destination): number {
   const { destinationArn, url, secret } = destination
   const shown = `arn     ${destinationArn}\nurl     ${url}\n${secret === undefined ? '' : `secret  ${secret}\n        It is not shown again: give it to the receiver now.\n`}`
   io.stdout.write(options.json ? jsonText(forPeople(destination)) : shown)
@@ -60,43 +60,10 @@ function show(io: CommandIo, options: EventsOptions, answer: Readonly<Record<str
 }
 
 async function inputOf({ name, url, description, secretFrom }: DestinationOptions): Promise<object> {
-  const secret = secretFrom === undefined ? undefined : (await readFile(secretFrom, 'utf8')).trim()
+  const secret = secretFrom === undefined ? undefined : (await readGivenFile(secretFrom)).trim()
   return { destinationName: name, url, description, secret }
 }
 
-export type StowageCall = (operation: string, input: object) => ReturnType<typeof callStowage>
-
-export async function connect(options: AwsOptions): Promise<StowageCall> {
-  const access = createAwsAccess(await resolveAwsSettings(readAwsEnvironment(), options))
-  return (operation, input) => callStowage(access, operation, input)
-}
-
-export async function everyPage<Item>(options: AwsOptions, operation: string, input: object, member: string): Promise<Item[]> {
-  const call = await connect(options)
-  const items: Item[] = []
-  let nextToken: unknown
-  do {
-    const page = await call(operation, { ...input, ...(nextToken !== undefined && { nextToken }) })
-    items.push(...(page[member] as Item[]))
-    nextToken = page['nextToken']
-  } while (nextToken !== undefined)
-  return items
-}
-
 function forPeople({ createdAt, ...rest }: Destination): object {
-  return { ...rest, createdAt: timeText(createdAt) }
-}
-
-export function timeText(seconds: number): string {
-  return new Date(seconds * 1000).toISOString()
-}
-
-export function jsonText(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`
-}
-
-export function tableText(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]!.length)))
-  const line = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()
-  return `${[heads, ...rows].map(line).join('\n')}\n`
+  return { ...rest, createdAt: isoTime(createdAt) }
 }

@@ -1,9 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { readAwsEnvironment } from '../config/aws-environment.ts'
 import { exitCodes } from '../config/exit-codes.ts'
-import { createAwsAccess } from './aws/access.ts'
-import { resolveAwsSettings, type AwsOptions } from './aws/settings.ts'
-import { callStowage } from './aws/stowage-service.ts'
+import type { AwsOptions } from './aws/settings.ts'
+import { connectToStowage, everyPage, isoTime, jsonText, tableText } from './aws/stowage-calls.ts'
 import type { CommandIo } from './command-io.ts'
 
 export interface RetentionOptions extends AwsOptions {
@@ -50,7 +48,8 @@ export async function putRetention(io: CommandIo, options: AtPlace & { readonly 
     io.stderr.write(`The policy cannot be read: ${error instanceof Error ? error.message : String(error)}\n`)
     return exitCodes.failed.code
   }
-  const policy = (await (await connect(options))('PutRetentionPolicy', { ...place, policyText })) as unknown as Policy
+  const call = await connectToStowage(options)
+  const policy = await call<Policy>('PutRetentionPolicy', { ...place, policyText })
   io.stdout.write(options.json ? jsonText(forPeople(policy)) : `The policy of ${placeWords(policy)} is version ${policy.version}.\n`)
   return exitCodes.ok.code
 }
@@ -58,7 +57,8 @@ export async function putRetention(io: CommandIo, options: AtPlace & { readonly 
 export async function getRetention(io: CommandIo, options: AtPlace): Promise<number> {
   const place = placeInput(io, options)
   if (place === undefined) return exitCodes.usage.code
-  const policy = (await (await connect(options))('GetRetentionPolicy', place)) as unknown as Policy
+  const call = await connectToStowage(options)
+  const policy = await call<Policy>('GetRetentionPolicy', place)
   // What `put` takes.
   io.stdout.write(options.json ? jsonText(forPeople(policy)) : jsonText(JSON.parse(policy.policyText)))
   return exitCodes.ok.code
@@ -67,7 +67,8 @@ export async function getRetention(io: CommandIo, options: AtPlace): Promise<num
 export async function deleteRetention(io: CommandIo, options: AtPlace): Promise<number> {
   const place = placeInput(io, options)
   if (place === undefined) return exitCodes.usage.code
-  const policy = (await (await connect(options))('DeleteRetentionPolicy', place)) as unknown as Policy
+  const call = await connectToStowage(options)
+  const policy = await call<Policy>('DeleteRetentionPolicy', place)
   io.stdout.write(options.json ? jsonText(forPeople(policy)) : `The policy of ${placeWords(policy)} is gone; its versions stay.\n`)
   return exitCodes.ok.code
 }
@@ -76,37 +77,18 @@ export async function listRetentionVersions(io: CommandIo, options: AtPlace & { 
   const place = placeInput(io, options)
   if (place === undefined) return exitCodes.usage.code
   const policyType = options.isLifecycle ? 'LIFECYCLE' : 'RETENTION'
-  const versions = await everyPage<Version>(options, 'ListPolicyVersions', { ...place, policyType }, 'versions')
-  const rows = versions.map(({ version, policyText, changedAt, changedBy }) => [String(version), timeText(changedAt), changedBy, policyText ?? '(taken away)'])
-  const shown = versions.map(({ policyText, changedAt, ...rest }) => ({ ...rest, changedAt: timeText(changedAt), policy: policyText === undefined ? null : (JSON.parse(policyText) as unknown) }))
+  const versions = await everyPage(await connectToStowage(options), 'ListPolicyVersions', { ...place, policyType }, (page) => page['versions'] as Version[])
+  const rows = versions.map(({ version, policyText, changedAt, changedBy }) => [String(version), isoTime(changedAt), changedBy, policyText ?? '(taken away)'])
+  const shown = versions.map(({ policyText, changedAt, ...rest }) => ({ ...rest, changedAt: isoTime(changedAt), policy: policyText === undefined ? null : (JSON.parse(policyText) as unknown) }))
   io.stdout.write(options.json ? jsonText(shown) : tableText(['version', 'changed', 'by', 'policy'], rows))
   return exitCodes.ok.code
 }
 
 export async function listRetention(io: CommandIo, options: RetentionOptions): Promise<number> {
-  const policies = await everyPage<Policy>(options, 'ListRetentionPolicies', registryOf(options), 'policies')
-  const rows = policies.map((policy) => [placeWords(policy), String(policy.version), timeText(policy.updatedAt), policy.updatedBy])
+  const policies = await everyPage(await connectToStowage(options), 'ListRetentionPolicies', registryOf(options), (page) => page['policies'] as Policy[])
+  const rows = policies.map((policy) => [placeWords(policy), String(policy.version), isoTime(policy.updatedAt), policy.updatedBy])
   io.stdout.write(options.json ? jsonText(policies.map(forPeople)) : tableText(['policy of', 'version', 'changed', 'by'], rows))
   return exitCodes.ok.code
-}
-
-type StowageCall = (operation: string, input: object) => ReturnType<typeof callStowage>
-
-async function connect(options: AwsOptions): Promise<StowageCall> {
-  const access = createAwsAccess(await resolveAwsSettings(readAwsEnvironment(), options))
-  return (operation, input) => callStowage(access, operation, input)
-}
-
-async function everyPage<Item>(options: AwsOptions, operation: string, input: object, member: string): Promise<Item[]> {
-  const call = await connect(options)
-  const items: Item[] = []
-  let nextToken: unknown
-  do {
-    const page = await call(operation, { ...input, ...(nextToken !== undefined && { nextToken }) })
-    items.push(...(page[member] as Item[]))
-    nextToken = page['nextToken']
-  } while (nextToken !== undefined)
-  return items
 }
 
 function registryOf({ registryId }: RetentionOptions): object {
@@ -130,19 +112,5 @@ function placeWords({ scope, repositoryName, prefix }: Policy): string {
 }
 
 function forPeople({ policyText, updatedAt, ...rest }: Policy): object {
-  return { ...rest, updatedAt: timeText(updatedAt), policy: JSON.parse(policyText) as unknown }
-}
-
-function timeText(seconds: number): string {
-  return new Date(seconds * 1000).toISOString()
-}
-
-function jsonText(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`
-}
-
-function tableText(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]!.length)))
-  const line = (cells: readonly string[]): string => cells.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()
-  return `${[heads, ...rows].map(line).join('\n')}\n`
+  return { ...rest, updatedAt: isoTime(updatedAt), policy: JSON.parse(policyText) as unknown }
 }

@@ -9,7 +9,8 @@ import { registryError } from './errors.ts'
 /*
  * What every change of a repository has in common. The order of locks on PostgreSQL, the same in every command:
  * the repository's row, then what is bounded together with other repositories (quotas.ts), then blobs in the order of their
- * digests, then everything else, which only the holder of the repository's lock changes. Upload sessions come before the repository's row is touched, one at a time.
+ * digests, then everything else, which only the holder of the repository's lock changes. Upload sessions come before the
+ * repository's row is touched, one at a time.
  */
 
 /** The repository's row, locked. Throws `repository-unknown`. */

@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { exitCodes } from '../../config/exit-codes.ts'
 import { systemClock } from '../../internal/clock.ts'
 import { systemIds } from '../../internal/ids.ts'
 import { connectToStowage, jsonText } from '../aws/stowage-calls.ts'
 import type { CommandIo } from '../command-io.ts'
+import { readGivenFile } from '../given-file.ts'
 import type { UsageOptions } from './sources.ts'
 import { readWhatRuns } from './what-runs.ts'
 
@@ -28,7 +28,7 @@ const batchSize = 1000
 
 /** Reports all that runs as one snapshot. Nothing is sent of a report that cannot be read whole. */
 export async function reportUsage(io: CommandIo, options: ReportOptions): Promise<number> {
-  const found = readWhatRuns(options.from === '-' ? await text(process.stdin) : await readFile(options.from, 'utf8'))
+  const found = readWhatRuns(options.from === '-' ? await text(process.stdin) : await readGivenFile(options.from))
   if ('problem' in found) return refuse(io, `nothing was reported: of ${shown(options.from)}, ${found.problem}`)
   const { leases } = found
   // The usual cause is a command before this one that failed.

@@ -1,3 +1,4 @@
+import { shownAddress } from '../../internal/outbound/shown-address.ts'
 import { registryForChange } from '../../registry/commands/registries.ts'
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
@@ -33,7 +34,7 @@ export const createDestination = defineCommand({
       throw eventsError('event-limit-exceeded', `There are ${mostDestinations} event destinations already, which is the most there may be.`)
     }
     await insertEventDestination(tx, { registryId, name, url, description, secretSealed, now: context.nowMs, by: context.actorArn })
-    await audit(tx, context, 'CreateEventDestination', name, { url })
+    await audit(tx, context, 'CreateEventDestination', name, { url: shownAddress(url) })
   },
 })
 
@@ -50,7 +51,7 @@ export const updateDestination = defineCommand({
       secretSealed: input.secretSealed ?? row.secretSealed,
     }
     await updateEventDestination(tx, changed)
-    await audit(tx, context, 'UpdateEventDestination', input.name, { url: changed.url, isSecretNew: input.secretSealed !== undefined })
+    await audit(tx, context, 'UpdateEventDestination', input.name, { url: shownAddress(changed.url), isSecretNew: input.secretSealed !== undefined })
     return changed
   },
 })

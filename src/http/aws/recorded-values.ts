@@ -1,3 +1,5 @@
+import { shownAddress } from '../../internal/outbound/shown-address.ts'
+
 /*
  * What the audit trail keeps of an operation's input and output: enough to see what was asked for, bounded, and nothing
  * that opens a door.
@@ -51,7 +53,8 @@ function keptMembers(value: object, budget: Budget, depth: number): Record<strin
     count += 1
     if (count > maxItems || budget.left <= 0) break
     budget.left -= name.length
-    kept[name] = keptValue(member, budget, depth + 1)
+    // A webhook's, which is a secret as often as not; that of an identity provider is a `Url`.
+    kept[name] = keptValue(name === 'url' && typeof member === 'string' ? shownAddress(member) : member, budget, depth + 1)
   }
   return kept
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { JournalRecord, RecordedActor } from '../../audit/index.ts'
+import { eventSourceOf, type JournalRecord, type RecordedActor } from '../../audit/index.ts'
 import type { Principal } from '../../iam/principal.ts'
 import { userAgentOf, type RequestMeta } from '../request-meta.ts'
 
@@ -43,17 +43,8 @@ const distributionEvents: Readonly<Record<string, readonly [name: string, reads:
   listReferrers: ['ListImageReferrers', true],
 }
 
-const sources: Readonly<Record<string, string>> = {
-  oci: 'ecr.amazonaws.com',
-  ecr: 'ecr.amazonaws.com',
-  iam: 'iam.amazonaws.com',
-  sts: 'sts.amazonaws.com',
-  cloudtrail: 'cloudtrail.amazonaws.com',
-  stowage: 'stowage',
-}
-
 /** Operations of AWS and of Stowage that change nothing, by how their names begin. */
-const readingNames = /^(?:Get|List|Describe|BatchGet|BatchCheck|Lookup|Simulate|Preview|Explain|GenerateCredentialReport$|AssumeRole|downloadLayer$)/u
+const readingNames = /^(?:Get|List|Describe|BatchGet|BatchCheck|Lookup|Simulate|Preview|Explain|TestEventPattern$|GenerateCredentialReport$|AssumeRole|downloadLayer$)/u
 
 const maxMessageLength = 512
 /** The names in a request line may be anything. */
@@ -72,7 +63,8 @@ export function journalRecord({ meta, request, response, durationMs }: AnsweredR
     account: registry?.accountId ?? principal?.accountId ?? unknown.accountId,
     region: registry?.region ?? unknown.region,
     protocol,
-    source: sources[protocol] ?? 'stowage',
+    // Docker clients do what ECR's calls do.
+    source: eventSourceOf(protocol === 'oci' ? 'ecr' : protocol),
     name,
     ...(reads ? { reads } : {}),
     ...(principal === undefined ? {} : { actor: recordedActor(principal) }),
