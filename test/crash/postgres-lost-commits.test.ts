@@ -19,7 +19,8 @@ beforeEach(async () => {
   const url = new URL(database.url)
   proxy = await startTcpProxy(Number(url.port))
   url.port = String(proxy.port)
-  stowage = await startStowage({ databaseUrl: url.toString() })
+  // No other commit than the request's is to be cut off.
+  stowage = await startStowage({ databaseUrl: url.toString(), env: { STOWAGE_AUDIT: 'off', STOWAGE_GC_INTERVAL_MS: '0' } })
   client = createDistributionClient(stowage.url, stowage.credentials)
   const ecr = new ECRClient({ endpoint: stowage.url, region: stowage.region, credentials: stowage.keys })
   await ecr.send(new CreateRepositoryCommand({ repositoryName: repository }))
