@@ -82,6 +82,10 @@ lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside 
 gc-scale: $(installed) ## Collect 100,000 images of a million beside pushes and pulls (five minutes)
 	@$(with_node) node bench/gc-scale.ts
 
+.PHONY: audit-scale
+audit-scale: $(installed) ## Seal 10,000,000 audit records on each database, and look things up (half an hour; RECORDS)
+	@$(with_node) node bench/audit-scale.ts $(RECORDS)
+
 .PHONY: observe-cost
 observe-cost: $(installed) ## What the audit trail and the request log cost a pull, by turns (a minute)
 	@$(with_node) node bench/observe-cost.ts

@@ -58,30 +58,36 @@ export function encodeLine(record: JournalRecord): Buffer {
   return Buffer.from(`${checksumOf(shown)} ${shown}\n`)
 }
 
+/** A record as it was read, and its text: what nothing is added to need not be written anew. */
+export interface JournalLine {
+  readonly record: JournalRecord
+  readonly text: string
+}
+
 export interface ReadLines {
-  readonly records: readonly JournalRecord[]
+  readonly lines: readonly JournalLine[]
   /** Lines that are not what was written: of a process killed in the middle of one, or of a disk that failed. */
   readonly damaged: number
 }
 
 /** Reads the lines of a segment. Never throws. */
 export function decodeLines(bytes: Buffer): ReadLines {
-  const records: JournalRecord[] = []
+  const lines: JournalLine[] = []
   let damaged = 0
   for (const line of bytes.toString('utf8').split('\n')) {
     if (line === '') continue
-    const record = decodeLine(line)
-    if (record === undefined) damaged += 1
-    else records.push(record)
+    const decoded = decodeLine(line)
+    if (decoded === undefined) damaged += 1
+    else lines.push(decoded)
   }
-  return { records, damaged }
+  return { lines, damaged }
 }
 
-function decodeLine(line: string): JournalRecord | undefined {
+function decodeLine(line: string): JournalLine | undefined {
   const text = line.slice(checksumLength + 1)
   if (line[checksumLength] !== ' ' || line.slice(0, checksumLength) !== checksumOf(text)) return undefined
   try {
-    return JSON.parse(text) as JournalRecord
+    return { record: JSON.parse(text) as JournalRecord, text }
   } catch {
     return undefined
   }

@@ -5,7 +5,7 @@ import { findChangesOf, findLoneChanges, type ChangeRow } from '../storage/metad
 import { findBodies, insertEvents, lockHead, setHead, type NewEvent, type RememberedTerms } from '../storage/metadata/observe/audit-store.ts'
 import type { ObserveStore } from '../storage/metadata/observe/store.ts'
 import { closedSuffix, openSuffix } from './journal.ts'
-import { decodeLines, type JournalRecord } from './journal-record.ts'
+import { decodeLines, type JournalLine } from './journal-record.ts'
 import { chainHash, changeRecordId, indexOf, isChangeBody, sourceOfResource, uuidBytes, type ChangeBody, type RecordedChange, type TrailBody } from './trail-record.ts'
 
 export interface SealerDependencies {
@@ -69,7 +69,7 @@ export class Sealer {
       if (rows.length === 0) return
       const requests = [...new Set(rows.filter(isOfRequest).map(({ requestId }) => requestId))]
       const sealed = includedIn(await findBodies(this.#deps.store.reader, requests.map(uuidBytes)))
-      await this.#seal(rows.filter(({ id }) => !sealed.has(id)).map(changeBody))
+      await this.#seal(rows.filter(({ id }) => !sealed.has(id)).map((row) => newEntry(changeBody(row))))
       await forget(rows.map(({ id }) => id))
     }
   }
@@ -90,10 +90,10 @@ export class Sealer {
     const path = join(this.#deps.folder, name)
     const bytes = await readFile(path).catch(ifGone)
     if (bytes === undefined) return
-    const { records, damaged } = decodeLines(bytes)
-    for (let at = 0; at < records.length; at += maxRecordsAtOnce) {
+    const { lines, damaged } = decodeLines(bytes)
+    for (let at = 0; at < lines.length; at += maxRecordsAtOnce) {
       if (signal?.aborted === true) return
-      await this.#sealRequests(records.slice(at, at + maxRecordsAtOnce))
+      await this.#sealRequests(lines.slice(at, at + maxRecordsAtOnce))
     }
     if (damaged > 0) {
       const kept = `${path}${damagedSuffix}`
@@ -104,15 +104,16 @@ export class Sealer {
     }
   }
 
-  async #sealRequests(records: readonly JournalRecord[]): Promise<void> {
+  async #sealRequests(lines: readonly JournalLine[]): Promise<void> {
+    const writes = lines.filter(({ record }) => record.reads !== true).map(({ record }) => record.id)
     // A change is committed before its request is answered, and so before the line of the journal.
-    const rows = await findChangesOf(this.#deps.metadata, records.filter(({ reads }) => reads !== true).map(({ id }) => id))
+    const rows = await findChangesOf(this.#deps.metadata, writes)
     const ofRequest = Map.groupBy(rows, ({ requestId }) => requestId)
-    const bodies = records.map((record): TrailBody => {
+    const entries = lines.map(({ record, text }): Entry => {
       const changes = ofRequest.get(record.id)
-      return changes === undefined ? record : { ...record, changes: changes.map(recordedChange) }
+      return changes === undefined ? { body: record, text } : newEntry({ ...record, changes: changes.map(recordedChange) })
     })
-    const before = await this.#seal(bodies)
+    const before = await this.#seal(entries)
     // Of one that was sealed before, what came later is left to be a record by itself.
     const sealed = includedIn(before)
     const done = rows.filter(({ id, requestId }) => !before.has(uuidBytes(requestId).toString('hex')) || sealed.has(id))
@@ -120,22 +121,21 @@ export class Sealer {
   }
 
   /** Adds those to the chain that are not in it; answers the bodies of those that were, by their ids in hexadecimal. */
-  async #seal(bodies: readonly TrailBody[]): Promise<Map<string, string>> {
-    if (bodies.length === 0) return new Map()
+  async #seal(entries: readonly Entry[]): Promise<Map<string, string>> {
+    if (entries.length === 0) return new Map()
     try {
       return await this.#deps.store.transaction(async (tx) => {
         const head = await lockHead(tx)
-        const before = await findBodies(tx, bodies.map(({ id }) => uuidBytes(id)))
+        const eventIds = entries.map(({ body }) => uuidBytes(body.id))
+        const before = await findBodies(tx, eventIds)
         const added = new Set<string>()
         const events: NewEvent[] = []
         let { seq, hash } = head
-        for (const body of bodies) {
-          const eventId = uuidBytes(body.id)
-          const key = eventId.toString('hex')
-          if (before.has(key) || added.has(key)) continue
-          added.add(key)
+        for (const [n, { body, text }] of entries.entries()) {
+          const eventId = eventIds[n]!
+          if (added.has(body.id) || (before.size > 0 && before.has(eventId.toString('hex')))) continue
+          added.add(body.id)
           seq += 1
-          const text = JSON.stringify(body)
           hash = chainHash(hash, seq, text)
           events.push({ seq, eventId, occurredAt: body.at, body: text, hash, index: indexOf(body) })
         }
@@ -151,6 +151,16 @@ export class Sealer {
       throw error
     }
   }
+}
+
+/** A record that is to be sealed, and the text that it is kept as. */
+interface Entry {
+  readonly body: TrailBody
+  readonly text: string
+}
+
+function newEntry(body: TrailBody): Entry {
+  return { body, text: JSON.stringify(body) }
 }
 
 /** The ids of the changes that are told in bodies of requests. */

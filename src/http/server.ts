@@ -5,7 +5,7 @@ import { Server as TlsServer, TLSSocket, type SecureVersion } from 'node:tls'
 import type { Logger } from 'pino'
 import { hostAndPort, type Config } from '../config/index.ts'
 import type { Clock } from '../internal/clock.ts'
-import type { IdSource } from '../internal/ids.ts'
+import { timeOrderedUuid, type IdSource } from '../internal/ids.ts'
 import type { RequestTracer } from '../internal/tracing.ts'
 import { PlatformError } from '../internal/platform-error.ts'
 import { logExchange, traceAttributes, type ExchangeRecord } from './ops/access-log.ts'
@@ -174,12 +174,14 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       encrypted: socket instanceof TLSSocket,
       headers: request.headers,
     })
+    const startedAt = clock.now()
     const meta: RequestMeta = {
-      requestId: ids.uuid(),
+      // Audit records have it, and are many.
+      requestId: timeOrderedUuid(ids, startedAt),
       sourceIp: source.sourceIp,
       host: source.host ?? '',
       secure: source.secure,
-      startedAt: clock.now(),
+      startedAt,
     }
     const target = request.url ?? ''
     const trace = options.tracer === undefined || isProbe(target.split('?', 1)[0]!) ? undefined : options.tracer.begin(request.headers)

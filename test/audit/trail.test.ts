@@ -3,15 +3,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { forgetSealedChanges } from '../../src/audit/commands/sealed-changes.ts'
-import { Journal, type JournalRecord } from '../../src/audit/index.ts'
+import { AuditTrail, Journal, type JournalRecord } from '../../src/audit/index.ts'
 import { decodeLines, encodeLine } from '../../src/audit/journal-record.ts'
 import { removeOldEvents } from '../../src/audit/retention.ts'
 import { Sealer } from '../../src/audit/sealer.ts'
+import type { TrailQuery } from '../../src/audit/trail.ts'
 import { chainHash, type TrailBody } from '../../src/audit/trail-record.ts'
 import { verifyTrail } from '../../src/audit/verify-trail.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { commandContext } from '../../src/registry/index.ts'
 import { readChain, readHead } from '../../src/storage/metadata/observe/audit-store.ts'
+import { Session } from '../../src/storage/metadata/session.ts'
 import { openObserveStore, observeTarget, prepareObserveStore, type ObserveStore } from '../../src/storage/metadata/observe/store.ts'
 import { parseRepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
@@ -211,6 +213,57 @@ describe.each(databases)('sealing on %s', (kind) => {
   })
 })
 
+describe.each(databases)('look-ups on %s', (kind) => {
+  beforeEach(() => start(kind))
+
+  it('find what they ask for among many records, by the index that has it in order', async () => {
+    const account = '000000000000'
+    const records = Array.from({ length: 431 }, (_, n) =>
+      record(n, {
+        name: n % 2 === 0 ? 'BatchGetImage' : 'DescribeImages',
+        repository: `team/app-${n % 7}`,
+        actor: { arn: `arn:aws:iam::${account}:user/user-${n % 5}`, account, kind: 'user', userId: `AIDA${n % 5}`, keyId: `AKIA${n % 3}` },
+      }),
+    )
+    segment('a.lines', records)
+    await newSealer().sealSegments()
+    const plans: string[] = []
+    const { reader } = store
+    const watched = new Session({
+      dialect: reader.dialect,
+      async run(sql, values) {
+        if (kind === 'sqlite' && sql.includes('audit_event')) {
+          const explained = await reader.query<{ detail: string }>({ compile: () => ({ sql: `explain query plan ${sql}`, parameters: values }), execute: () => Promise.resolve([]) })
+          plans.push(explained.map(({ detail }) => detail).join('; '))
+        }
+        return { rows: await reader.query({ compile: () => ({ sql, parameters: values }), execute: () => Promise.resolve([]) }), affected: 0 }
+      },
+    })
+    const trail = new AuditTrail(watched)
+    const expectFound = async (attribute: TrailQuery['attribute'], index: string, isMeant: (n: number) => boolean): Promise<void> => {
+      plans.length = 0
+      const found: string[] = []
+      let after: string | undefined
+      do {
+        const page = await trail.lookUp({ account, region: 'us-east-1', attribute, from: Date.UTC(2026, 0, 1) + 10, until: Date.UTC(2026, 0, 1) + 420, after, limit: 50 })
+        found.push(...page.events.map(({ id }) => id))
+        after = page.next
+      } while (after !== undefined)
+      expect(found).toEqual(records.filter((_, n) => n >= 10 && n <= 420 && isMeant(n)).map(({ id }) => id).reverse())
+      if (kind === 'sqlite') for (const plan of plans) expect(plan).toMatch(new RegExp(`^SEARCH audit_event USING INDEX ${index} \\([^;]*\\)$`, 'u'))
+    }
+    await expectFound(undefined, 'audit_event_trail', () => true)
+    await expectFound({ key: 'EventName', value: 'DescribeImages' }, 'audit_event_name', (n) => n % 2 === 1)
+    await expectFound({ key: 'ReadOnly', value: 'true' }, 'audit_event_reads', () => true)
+    await expectFound({ key: 'Username', value: 'user-3' }, 'audit_event_user', (n) => n % 5 === 3)
+    await expectFound({ key: 'AccessKeyId', value: 'AKIA2' }, 'audit_event_key', (n) => n % 3 === 2)
+    await expectFound({ key: 'ResourceName', value: 'team/app-6' }, 'audit_event_resource', (n) => n % 7 === 6)
+    await expectFound({ key: 'ResourceType', value: 'AWS::ECR::Repository' }, 'audit_event_type', () => true)
+    await expectFound({ key: 'EventSource', value: 'ecr.amazonaws.com' }, 'audit_event_source', () => true)
+    await expectFound({ key: 'EventId', value: records[77]!.id }, 'audit_event_id', (n) => n === 77)
+  })
+})
+
 describe('the journal', () => {
   beforeEach(() => start('sqlite'))
 
@@ -221,10 +274,10 @@ describe('the journal', () => {
     const written = [record(1), record(2, { message: 'v1.key.' + 'a'.repeat(43) })]
     for (const each of written) journal.note(each)
     const [name = ''] = readdirSync(dir)
-    const { records, damaged } = decodeLines(readFileSync(join(dir, name)))
-    expect([records.map(({ id }) => id), damaged]).toEqual([written.map(({ id }) => id), 0])
+    const { lines, damaged } = decodeLines(readFileSync(join(dir, name)))
+    expect([lines.map(({ record: { id } }) => id), damaged]).toEqual([written.map(({ id }) => id), 0])
     // What opens a door is in no line.
-    expect(records[1]?.message).toBe('REDACTED')
+    expect(lines[1]?.record.message).toBe('REDACTED')
     await journal.flush()
     expect(readdirSync(dir)).toEqual(['this.1.lines'])
 
@@ -237,7 +290,7 @@ describe('the journal', () => {
     await expect.poll(() => journal.mustRefuse, { timeout: 5_000 }).toBe(false)
     await journal.stop()
     const [file = ''] = readdirSync(dir)
-    expect(decodeLines(readFileSync(join(dir, file))).records.map(({ id }) => id)).toEqual([late.id])
+    expect(decodeLines(readFileSync(join(dir, file))).lines.map(({ record: { id } }) => id)).toEqual([late.id])
     expect(told).toEqual(['segment', 'failure', 'recovery 0', 'segment'])
   })
 })

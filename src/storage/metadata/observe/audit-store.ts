@@ -1,5 +1,6 @@
+import { sql } from 'kysely'
 import type { Session } from '../session.ts'
-import { observeBuilder, observeStatement } from './schema.ts'
+import { observeBuilder, observeStatement, type AuditEventRow } from './schema.ts'
 
 /** A record of the trail as it is stored, with its terms as texts. */
 export interface StoredEvent {
@@ -73,13 +74,19 @@ export async function setHead(tx: Session, seq: number, hash: Uint8Array): Promi
 /** In one statement; SQLite takes 32,766 parameters. */
 const maxRowsAtOnce = 200
 
+/** Compiled for one number of ids: compiling takes longer than asking. */
+const bodiesByIds = observeStatement<Record<string, Uint8Array>>()((db, p) =>
+  db.selectFrom('audit_event').select(['event_id as eventId', 'body']).where('event_id', 'in', Array.from({ length: maxRowsAtOnce }, (_, n) => p[`id${n}`]!)),
+)
+
 /** The bodies of the records that are there already, by their ids in hexadecimal. */
 export async function findBodies(session: Session, eventIds: readonly Uint8Array[]): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for (let at = 0; at < eventIds.length; at += maxRowsAtOnce) {
-    const ids = eventIds.slice(at, at + maxRowsAtOnce)
-    const rows = await session.query(observeBuilder(session).selectFrom('audit_event').select(['event_id as eventId', 'body']).where('event_id', 'in', ids))
-    for (const { eventId, body } of rows) found.set(Buffer.from(eventId).toString('hex'), body)
+    const last = Math.min(eventIds.length, at + maxRowsAtOnce) - 1
+    // The last one again and again where there are fewer.
+    const ids = Array.from({ length: maxRowsAtOnce }, (_, n) => [`id${n}`, eventIds[Math.min(at + n, last)]!] as const)
+    for (const { eventId, body } of await session.all(bodiesByIds, Object.fromEntries(ids))) found.set(Buffer.from(eventId).toString('hex'), body)
   }
   return found
 }
@@ -111,6 +118,24 @@ async function rememberTerms(tx: Session, terms: RememberedTerms, texts: Readonl
   }
 }
 
+type EventValue = number | string | Uint8Array | null
+
+const eventColumns = ['seq', 'event_id', 'occurred_at', 'trail_id', 'name_id', 'source_id', 'user_id', 'key_id', 'resource_id', 'type_id', 'read_only', 'body', 'hash'] as const
+
+/** The names of parameters, by column and row. */
+const eventValueNames = eventColumns.map((column) => Array.from({ length: maxRowsAtOnce }, (_, n) => `${column}${n}`))
+
+/** Compiled for some numbers of rows, the largest first: compiling takes longer than inserting. */
+const eventInserts = [maxRowsAtOnce, 20, 1].map((rows) => ({
+  rows,
+  insert: observeStatement<Record<string, EventValue>>()((db, p) =>
+    db
+      .insertInto('audit_event')
+      .columns(eventColumns)
+      .values(Array.from({ length: rows }, (_, n) => Object.fromEntries(eventColumns.map((column, at) => [column, p[eventValueNames[at]![n]!]])) as unknown as AuditEventRow)),
+  ),
+}))
+
 /** Adds records, whose numbers follow the head's. */
 export async function insertEvents(tx: Session, terms: RememberedTerms, events: readonly NewEvent[]): Promise<void> {
   const texts = new Set<string>()
@@ -118,25 +143,18 @@ export async function insertEvents(tx: Session, terms: RememberedTerms, events: 
     for (const text of [index.trail, index.name, index.source, index.user, index.keyId, index.resource, index.resourceType]) if (text !== undefined) texts.add(text)
   }
   await rememberTerms(tx, terms, texts)
-  const idOf = (text: string): number => terms.get(text)!
-  const idOrNull = (text: string | undefined): number | null => (text === undefined ? null : idOf(text))
-  for (let at = 0; at < events.length; at += maxRowsAtOnce) {
-    const rows = events.slice(at, at + maxRowsAtOnce).map(({ seq, eventId, body, hash, index }) => ({
-      seq,
-      event_id: eventId,
-      occurred_at: index.occurredAt,
-      trail_id: idOf(index.trail),
-      name_id: idOf(index.name),
-      source_id: idOf(index.source),
-      user_id: idOrNull(index.user),
-      key_id: idOrNull(index.keyId),
-      resource_id: idOrNull(index.resource),
-      type_id: idOrNull(index.resourceType),
-      read_only: index.reads ? 1 : 0,
-      body,
-      hash,
-    }))
-    await tx.query(observeBuilder(tx).insertInto('audit_event').values(rows))
+  const idOrNull = (text: string | undefined): number | null => (text === undefined ? null : terms.get(text)!)
+  let at = 0
+  for (const { rows, insert } of eventInserts) {
+    for (; at + rows <= events.length; at += rows) {
+      const values: Record<string, EventValue> = {}
+      for (let n = 0; n < rows; n += 1) {
+        const { seq, eventId, body, hash, index } = events[at + n]!
+        const row = [seq, eventId, index.occurredAt, idOrNull(index.trail), idOrNull(index.name), idOrNull(index.source), idOrNull(index.user), idOrNull(index.keyId), idOrNull(index.resource), idOrNull(index.resourceType), index.reads ? 1 : 0, body, hash]
+        for (const [column, value] of row.entries()) values[eventValueNames[column]![n]!] = value
+      }
+      await tx.change(insert, values)
+    }
   }
 }
 
@@ -153,14 +171,37 @@ export interface EventQuery {
   readonly limit: number
 }
 
+/** The index that has a look-up's records in their order. */
+const indexes: Readonly<Record<LookupColumn | 'trail_id' | 'read_only' | 'event_id', string>> = {
+  trail_id: 'audit_event_trail',
+  name_id: 'audit_event_name',
+  source_id: 'audit_event_source',
+  user_id: 'audit_event_user',
+  key_id: 'audit_event_key',
+  resource_id: 'audit_event_resource',
+  type_id: 'audit_event_type',
+  read_only: 'audit_event_reads',
+  event_id: 'audit_event_id',
+}
+
+/**
+ * The records, read by the index of a column. SQLite keeps no statistics, and would rather read all records of a time than those of
+ * a name in it: it is told. https://sqlite.org/lang_indexedby.html
+ */
+function eventsBy(session: Session, column: keyof typeof indexes) {
+  const builder = observeBuilder(session)
+  if (session.dialect === 'postgres') return builder.selectFrom('audit_event')
+  return builder.selectFrom(sql<AuditEventRow>`audit_event`.as<'audit_event'>(sql`audit_event indexed by ${sql.ref(indexes[column])}`))
+}
+
 /** Records of a trail, the newest first. */
 export async function lookUpEvents(session: Session, query: EventQuery): Promise<StoredEvent[]> {
-  const builder = observeBuilder(session)
   const termId = async (text: string): Promise<number | undefined> => (await session.first(termByText, { text }))?.id
   const trail = await termId(query.trail)
   if (trail === undefined) return []
-  let select = builder
-    .selectFrom('audit_event')
+  const condition = await conditionOf(query.where, termId)
+  if (condition === 'unknown') return []
+  let select = eventsBy(session, condition?.column ?? 'trail_id')
     .select(['seq', 'event_id as eventId', 'occurred_at as occurredAt', 'body', 'hash'])
     .where('trail_id', '=', trail)
     .where('occurred_at', '>=', query.from)
@@ -168,17 +209,26 @@ export async function lookUpEvents(session: Session, query: EventQuery): Promise
     .orderBy('occurred_at', 'desc')
     .orderBy('seq', 'desc')
     .limit(query.limit)
-  const { where, after } = query
-  if (where !== undefined && 'column' in where) {
-    const id = await termId(where.text)
-    if (id === undefined) return []
-    select = select.where(where.column, '=', id)
-  } else if (where !== undefined && 'reads' in where) select = select.where('read_only', '=', where.reads ? 1 : 0)
-  else if (where !== undefined) select = select.where('event_id', '=', where.eventId)
+  if (condition !== undefined) select = select.where(condition.column, '=', condition.value)
+  const { after } = query
   if (after !== undefined) {
     select = select.where((eb) => eb(eb.refTuple('occurred_at', 'seq'), '<', eb.tuple(after.occurredAt, after.seq)))
   }
   return session.query(select)
+}
+
+interface Condition {
+  readonly column: LookupColumn | 'read_only' | 'event_id'
+  readonly value: number | Uint8Array
+}
+
+/** `unknown`: of a name that no record has. */
+async function conditionOf(where: EventQuery['where'], termId: (text: string) => Promise<number | undefined>): Promise<Condition | 'unknown' | undefined> {
+  if (where === undefined) return undefined
+  if ('reads' in where) return { column: 'read_only', value: where.reads ? 1 : 0 }
+  if ('eventId' in where) return { column: 'event_id', value: where.eventId }
+  const value = await termId(where.text)
+  return value === undefined ? 'unknown' : { column: where.column, value }
 }
 
 const termByText = observeStatement<{ text: string }>()((db, p) => db.selectFrom('audit_term').select('id').where('text', '=', p.text))

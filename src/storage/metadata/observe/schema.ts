@@ -1,4 +1,4 @@
-import type { Generated, Kysely } from 'kysely'
+import type { Generated, Kysely, Selectable } from 'kysely'
 import { inDialect } from '../migrations/dialect-words.ts'
 import type { Session } from '../session.ts'
 import { statement, type Compilable, type DialectName, type Statement } from '../statement.ts'
@@ -47,6 +47,8 @@ interface AuditEventTable {
   /** Of the record and of all before it. */
   hash: Uint8Array
 }
+
+export type AuditEventRow = Selectable<AuditEventTable>
 
 interface AuditHeadTable {
   id: number
