@@ -5,6 +5,7 @@ import type { Config } from './config/index.ts'
 import { journalRecord } from './http/ops/audit-record.ts'
 import type { RequestAudit } from './http/server.ts'
 import type { IdSource } from './internal/ids.ts'
+import type { ClientKinds } from './registry/client-kinds.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
@@ -20,6 +21,7 @@ export interface AuditDependencies {
   readonly systemContext: () => CommandContext
   /** Segments of the journal that servers left that are gone. */
   readonly leftBehind: readonly string[]
+  readonly clientKinds: ClientKinds
 }
 
 /** Look-ups wait for each other, and for nobody else. */
@@ -33,7 +35,7 @@ export interface Audit {
 
 /** Constructs and starts what writes down requests, and what makes the audit trail of that. */
 export async function startAudit(config: Config, deps: AuditDependencies, releases: (() => Promise<void> | void)[]): Promise<Audit> {
-  const { database, target, ids, logger, systemContext, leftBehind } = deps
+  const { database, target, ids, logger, systemContext, leftBehind, clientKinds } = deps
   const store = observeTarget(config.dataDir, target)
   await prepareObserveStore(store)
   const reading = openObserveStore(store, { connections: readConnections, readOnly: true })
@@ -76,7 +78,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
       get mustRefuse() {
         return journal.mustRefuse
       },
-      note: (answered) => journal.note(journalRecord(answered, home)),
+      note: (answered) => journal.note(journalRecord(answered, home, clientKinds)),
     },
   }
 }

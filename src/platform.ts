@@ -56,6 +56,7 @@ import { emptyRegistryId, ensureRegistry } from './registry/commands/registries.
 import { RegistryDirectory } from './registry/directory.ts'
 import { createRegistry, systemActorArn, type RegistryRef, type RequestContext } from './registry/index.ts'
 import { DamageWatch } from './registry/damage.ts'
+import { ClientKinds } from './registry/client-kinds.ts'
 import { PullClock } from './registry/pull-clock.ts'
 import { createProtections } from './registry/protection/protections.ts'
 import { createQuotaOperations } from './registry/quota-operations.ts'
@@ -281,9 +282,10 @@ async function build(
     folder.share()
   }
 
-  const audit = await startAudit(config, { database, target, ids, logger, systemContext, leftBehind }, releases)
+  const clientKinds = new ClientKinds(config.clientKinds, config.pullClockKinds)
+  const audit = await startAudit(config, { database, target, ids, logger, systemContext, leftBehind, clientKinds }, releases)
 
-  const pullClock = new PullClock(database, systemContext, (error) => {
+  const pullClock = new PullClock(database, systemContext, clientKinds, (error) => {
     logger.error({ err: error }, 'pull times could not be written')
   })
   releases.push(() => pullClock.flush())

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import type { ClientKind } from '../values/client-kind.ts'
 
 /** Who made a request, as its credentials prove. */
 export interface RecordedActor {
@@ -37,7 +38,13 @@ export interface JournalRecord {
   readonly status: number
   /** Until the last byte of the answer. */
   readonly ms: number
+  /** Of the bodies; absent where there was none. */
+  readonly bytesIn?: number
+  readonly bytesOut?: number
   readonly repository?: string
+  /** Manifests that were given, and what kind of client had them. */
+  readonly pulls?: number
+  readonly client?: ClientKind
   readonly parameters?: Readonly<Record<string, unknown>>
   readonly answered?: Readonly<Record<string, unknown>>
   readonly error?: string

@@ -189,6 +189,10 @@ export function cloudTrailRecord(body: TrailBody): Record<string, unknown> {
       protocol: body.protocol,
       httpStatus: body.status,
       durationMs: body.ms,
+      // As Amazon's records of data events call them.
+      ...(body.bytesIn === undefined ? {} : { bytesTransferredIn: body.bytesIn }),
+      ...(body.bytesOut === undefined ? {} : { bytesTransferredOut: body.bytesOut }),
+      ...(body.client === undefined ? {} : { clientKind: body.client }),
       ...(body.cut === true ? { cutOff: true } : {}),
       ...(body.changes === undefined ? {} : { changes: body.changes.map(({ action, resource: arn, detail }) => ({ action, resource: arn, ...detail })) }),
     },

@@ -3,6 +3,7 @@ import { parseAccountId, parseRegion, type Region } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
 import { mebibyte, type Quotas } from './quotas.ts'
+import { clientKindSettings } from './client-kinds.ts'
 import { eventSettings } from './event-settings.ts'
 import { quotaSettings } from './quota-settings.ts'
 import { settingNotes, type SettingNotes } from './setting-notes.ts'
@@ -321,6 +322,7 @@ export const settings = z.object({
     form: '`true` or `false`',
     description: 'Whether a pull of an image that a lifecycle policy deleted brings it back, as long as it is in the trash. Not with `STOWAGE_STRICT_ECR`.',
   }),
+  ...clientKindSettings,
   archiveMinimumDays: wholeNumber(0, 3650, 'days').optional().register(settingNotes, {
     env: 'STOWAGE_ARCHIVE_MINIMUM_DAYS',
     group: 'Operation',

@@ -34,6 +34,8 @@ export interface RequestMeta {
   registry?: { readonly accountId: string; readonly region: string | undefined } | undefined
   /** What was asked for, for the audit trail: small, and never a secret. */
   parameters?: Readonly<Record<string, unknown>> | undefined
+  /** How many images the answer of a call gives. */
+  pulls?: number | undefined
   /** What the answer names, likewise. */
   answered?: Readonly<Record<string, unknown>> | undefined
 }

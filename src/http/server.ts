@@ -207,7 +207,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const note = (): void => {
       if (isNoted) return
       isNoted = true
-      audit?.note({ meta, request, response, durationMs: Math.round((performance.now() - startedAtMs) * 10) / 10 })
+      const durationMs = Math.round((performance.now() - startedAtMs) * 10) / 10
+      audit?.note({ meta, request, response, durationMs, bytesIn: request.bodyBytesReceived, bytesOut: bodyBytes(response, socket.bytesWritten - socket.writableLength - connection.sentBytes) })
     }
     if (audit !== undefined) response.beforeLastByte(note)
 
@@ -439,6 +440,12 @@ function unusableFraming(request: EdgeRequest): string | undefined {
 const probes: ReadonlySet<string> = new Set(Object.values(operationsPaths))
 
 /** Asked of every request. */
+/** The bytes of an answer's body: as it was declared, or what the connection took of an answer that was cut off. */
+function bodyBytes(response: EdgeResponse, sentBytes: number): number {
+  if (response.destroyed && !response.writableEnded) return Math.max(0, sentBytes)
+  return response.req.method === 'HEAD' ? 0 : Number(response.getHeader('content-length') ?? 0)
+}
+
 function isProbe(path: string): boolean {
   return probes.has(path)
 }

@@ -1,6 +1,7 @@
 import type { Principal } from '../iam/principal.ts'
 import type { CommandContext } from '../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
+import type { ClientKinds } from './client-kinds.ts'
 import { recordPulls, type Pulls } from './commands/pulls.ts'
 import type { RequestContext } from './context.ts'
 import { pullingPrincipal } from './pulling-principal.ts'
@@ -18,12 +19,14 @@ interface Waiting {
 }
 
 /**
- * Remembers when images were pulled, and by whom, and writes it in batches: a pull does not wait for a disk. Whose pulls do
- * not count is asked with the writing, so that a pull does not wait for that either and every server knows at once.
+ * Remembers when images were pulled, and by whom, and writes it in batches: a pull does not wait for a disk. Pulls of kinds of
+ * client that are no use are left out at once. Which principals' pulls do not count is asked with the writing, so that a pull
+ * does not wait for that either and every server knows at once.
  */
 export class PullClock {
   readonly #database: MetadataDatabase
   readonly #context: () => CommandContext
+  readonly #kinds: Pick<ClientKinds, 'isUse'>
   readonly #onError: (error: unknown) => void
   /** By registry, then by principal. */
   #waiting = new Map<number, Map<string | undefined, Waiting>>()
@@ -34,9 +37,10 @@ export class PullClock {
   #timer: NodeJS.Timeout | undefined
   #flushing: Promise<void> = Promise.resolve()
 
-  constructor(database: MetadataDatabase, context: () => CommandContext, onError: (error: unknown) => void) {
+  constructor(database: MetadataDatabase, context: () => CommandContext, kinds: Pick<ClientKinds, 'isUse'>, onError: (error: unknown) => void) {
     this.#database = database
     this.#context = context
+    this.#kinds = kinds
     this.#onError = onError
   }
 
@@ -45,8 +49,9 @@ export class PullClock {
     return this.#pulls
   }
 
-  record({ registry, actor, clock, protocol }: RequestContext, manifestId: number): void {
+  record({ registry, actor, clock, protocol, userAgent, sourceIp }: RequestContext, manifestId: number): void {
     this.#pulls.set(protocol, (this.#pulls.get(protocol) ?? 0) + 1)
+    if (!this.#kinds.isUse({ arn: actor.arn, userAgent, sourceIp })) return
     const atMs = clock.now()
     const { pulls } = this.#waitingOf(registry.id, actor)
     const pull = pulls.get(manifestId)

@@ -124,7 +124,7 @@ export class World {
       blobStore,
       ids: systemIds,
       // Pull times are written in the background: outside of the turns, and of what is checked.
-      pullClock: new PullClock(fixture.database, system, () => undefined),
+      pullClock: new PullClock(fixture.database, system, { isUse: () => true }, () => undefined),
       damageWatch,
       archive: { restoreOnPull: true, onWork: () => undefined },
       bootId: 'this-boot',

@@ -76,4 +76,14 @@ describe.each(databases)('pull times on %s', (kind) => {
     // A root is no principal that an exclusion names.
     expect(await lastPulledAt(unseen, context.actor)).toBe(clock.now())
   })
+
+  it('move by kinds of client that use images, and not by what scans or copies them', async () => {
+    const { registry, context, clock, pullClock } = fixture
+    const tag = await newImage()
+    for (const userAgent of ['trivy/0.65.0', 'harbor-registry-client']) await registry.getManifest({ ...context, userAgent }, name, { kind: 'tag', tag })
+    expect(await lastPulledAt(tag)).toBeUndefined()
+    await registry.getManifest({ ...context, userAgent: 'containerd/v2.1.0' }, name, { kind: 'tag', tag })
+    await pullClock.flush()
+    expect(await lastPulledAt(tag)).toBe(clock.now())
+  })
 })

@@ -150,7 +150,7 @@ beforeAll(async () => {
   const accountId = parseAccountId('000000000000')
   const region = parseRegion('us-east-1')
   blobStore = await openBlobStores({ dataDir: dir, archiveDir: join(dir, 'archive') }, new BytesInFlight())
-  const pullClock = new PullClock(database, () => commandContext(context), (error) => {
+  const pullClock = new PullClock(database, () => commandContext(context), { isUse: () => true }, (error) => {
     throw error
   })
   const uploads = { database, blobStore, ids: systemIds, bootId: 'boot', uploadLifetimeMs: 1000, trashRetentionMs: 1000, restoreOnPull: true, uploadTurns: new UploadTurns('me'), quotas: ecrQuotas, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }

@@ -13,6 +13,7 @@ import { systemIds } from '../../src/internal/ids.ts'
 import { createRegistry, type Registry, type RequestContext } from '../../src/registry/index.ts'
 import { ensureRegistry } from '../../src/registry/commands/registries.ts'
 import { DamageWatch, type DamageNotice } from '../../src/registry/damage.ts'
+import { ClientKinds } from '../../src/registry/client-kinds.ts'
 import { PullClock } from '../../src/registry/pull-clock.ts'
 import { UploadTurns } from '../../src/registry/upload-turns.ts'
 import { openBlobStores, type TieredBlobStore } from '../../src/storage/blobs/index.ts'
@@ -99,7 +100,7 @@ export async function startRegistry(kind: DatabaseKind, quotas: Partial<Quotas> 
   if (id === undefined) throw new Error('the registry was just made')
 
   const blobStore = await openBlobStores({ dataDir, archiveDir: join(dataDir, 'archive') }, new BytesInFlight())
-  const pullClock = new PullClock(database, commandContext, (error) => {
+  const pullClock = new PullClock(database, commandContext, new ClientKinds([], new Set(['workload', 'ci', 'person'])), (error) => {
     throw error
   })
   const uploadDependencies = { bootId: 'this-boot', uploadLifetimeMs, trashRetentionMs, restoreOnPull: true, uploadTurns: new UploadTurns('this-process'), quotas: { ...ecrQuotas, ...quotas }, publishTurns: new FairShare({ limit: 4, perTurn: 4 }) }

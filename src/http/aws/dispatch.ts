@@ -353,6 +353,7 @@ export function createAwsHandler(
       const rule = admissionRule(service.name, meta.operation)
       const output = await options.admission.run(context, rule, () => operation.handler(call, input))
       meta.answered = recordedOutput(output)
+      meta.pulls = operation.pulls?.(output)
       return output
     } finally {
       response.off('close', onClose)

@@ -67,6 +67,8 @@ export interface AwsOperation<I = unknown, O = unknown> {
    * members left out. Throws domain errors, or an AwsError where ECR has a text of its own.
    */
   handler(call: AwsCall, input: NoInfer<I>): Promise<O>
+  /** How many images the answer gives to whoever pulls them. */
+  pulls?(output: Awaited<NoInfer<O>>): number
   /** The largest request body, compressed or not; 1 MiB where it says nothing. */
   readonly maxBodyBytes?: number
   /** Domain errors that mean something else here than in the common table. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { eventSourceOf, type JournalRecord, type RecordedActor } from '../../audit/index.ts'
 import type { Principal } from '../../iam/principal.ts'
+import type { ClientKinds } from '../../registry/client-kinds.ts'
 import { userAgentOf, type RequestMeta } from '../request-meta.ts'
 
 /** What is known of a request whose answer is about to be complete, or was cut off. */
@@ -9,6 +10,9 @@ export interface AnsweredRequest {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly durationMs: number
+  /** Of the bodies. */
+  readonly bytesIn: number
+  readonly bytesOut: number
 }
 
 /** Where a record belongs that names no account: the installation's own. */
@@ -51,12 +55,13 @@ const maxMessageLength = 512
 const maxNameLength = 128
 
 /** The journal's record of a request. */
-export function journalRecord({ meta, request, response, durationMs }: AnsweredRequest, unknown: TrailOfUnknown): JournalRecord {
+export function journalRecord({ meta, request, response, durationMs, bytesIn, bytesOut }: AnsweredRequest, unknown: TrailOfUnknown, kinds: Pick<ClientKinds, 'kindOf'>): JournalRecord {
   const { protocol = 'none', operation, principal, registry } = meta
   const [name, reads] = eventOf(protocol, operation, request.method ?? '')
   const digest = response.getHeader('docker-content-digest')
   const answered = meta.answered ?? (typeof digest === 'string' && meta.errorCode === undefined ? { imageDigest: digest } : undefined)
   const agent = userAgentOf(request)
+  const pulls = pullsOf(meta, response)
   return {
     id: meta.requestId,
     at: meta.startedAt,
@@ -73,7 +78,10 @@ export function journalRecord({ meta, request, response, durationMs }: AnsweredR
     ...(agent === '' ? {} : { agent }),
     status: response.statusCode,
     ms: durationMs,
+    ...(bytesIn > 0 ? { bytesIn } : {}),
+    ...(bytesOut > 0 ? { bytesOut } : {}),
     ...(meta.repository === undefined ? {} : { repository: meta.repository.slice(0, 256) }),
+    ...(pulls === 0 || principal === undefined ? {} : { pulls, client: kinds.kindOf({ arn: principal.arn, userAgent: agent, sourceIp: meta.sourceIp }) }),
     ...(meta.parameters === undefined ? {} : { parameters: meta.parameters }),
     ...(answered === undefined ? {} : { answered }),
     ...errorOf(meta, response),
@@ -87,6 +95,13 @@ function eventOf(protocol: string, operation: string | undefined, method: string
   if (protocol === 'oci') return distributionEvents[operation] ?? ['UnknownOperation', isReading]
   if (operation === 'downloadLayer') return ['DownloadLayer', true]
   return [operation.slice(0, maxNameLength), readingNames.test(operation)]
+}
+
+/** How many manifests the answer gives. What asks whether they are there is no pull. */
+function pullsOf({ protocol, operation, pulls, errorCode }: RequestMeta, { statusCode, headersSent }: ServerResponse): number {
+  if (errorCode !== undefined || statusCode >= 400) return 0
+  if (protocol === 'oci') return operation === 'getManifest' && headersSent ? 1 : 0
+  return pulls ?? 0
 }
 
 function recordedActor({ arn, accountId, kind, userId, accessKeyId, session }: Principal): RecordedActor {

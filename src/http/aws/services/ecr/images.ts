@@ -145,6 +145,7 @@ export function imageOperations(deps: {
         }
         return { images, failures }
       },
+      pulls: ({ images }) => images.length,
     }),
 
     BatchDeleteImage: operation({
