@@ -86,6 +86,10 @@ gc-scale: $(installed) ## Collect 100,000 images of a million beside pushes and 
 audit-scale: $(installed) ## Seal 10,000,000 audit records on each database, and look things up (half an hour; RECORDS)
 	@$(with_node) node bench/audit-scale.ts $(RECORDS)
 
+.PHONY: metric-points
+metric-points: $(installed) ## Write 1,000,000 points of metrics on each database, and read graphs of them (two minutes; POINTS)
+	@$(with_node) node bench/metric-points.ts $(POINTS)
+
 .PHONY: observe-cost
 observe-cost: $(installed) ## What the audit trail and the request log cost a pull, by turns (a minute)
 	@$(with_node) node bench/observe-cost.ts

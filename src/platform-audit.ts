@@ -4,6 +4,9 @@ import { AuditTrail, Journal, journalFolder, SealerThread } from './audit/index.
 import type { Config } from './config/index.ts'
 import { journalRecord } from './http/ops/audit-record.ts'
 import type { RequestAudit } from './http/server.ts'
+import { metricRetention } from './metrics/metric-retention.ts'
+import { MetricReader } from './metrics/metric-reader.ts'
+import { MetricWriter } from './metrics/metric-writer.ts'
 import type { IdSource } from './internal/ids.ts'
 import type { ClientKinds } from './registry/client-kinds.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -29,6 +32,8 @@ const readConnections = 2
 
 export interface Audit {
   readonly trail: AuditTrail
+  readonly metricReader: MetricReader
+  readonly metricWriter: MetricWriter
   /** Absent where the settings turn it off. */
   readonly requests: RequestAudit | undefined
 }
@@ -41,7 +46,12 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
   const reading = openObserveStore(store, { connections: readConnections, readOnly: true })
   releases.push(() => reading.close())
   const trail = new AuditTrail(reading.reader)
-  if (config.audit === 'off') return { trail, requests: undefined }
+  const metricReader = new MetricReader(reading.reader)
+  const metricWriter = new MetricWriter(store, (error) => {
+    logger.error({ err: error }, 'metrics that clients put could not be written')
+  })
+  releases.push(() => metricWriter.stop())
+  if (config.audit === 'off') return { trail, metricReader, metricWriter, requests: undefined }
   const folder = journalFolder(config.dataDir)
   const serverId = ids.uuid()
   const journal = new Journal({
@@ -57,7 +67,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
     },
   })
   const sealer = new SealerThread({
-    data: { metadata: target, store, folder, serverId, leftBehind, retentionMs: config.auditRetentionDays * dayMs },
+    data: { metadata: target, store, folder, serverId, leftBehind, retentionMs: config.auditRetentionDays * dayMs, home: { account: config.accountId, region: config.region }, metricRetentionMs: metricRetention(config.metricRetentionDays) },
     forget: (changeIds) => database.execute(forgetSealedChanges, { ids: changeIds }, systemContext()),
     onDamage(damage) {
       logger.error(damage, 'the audit journal has lines that cannot be read: they are kept in this file')
@@ -74,6 +84,8 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
   const home = { accountId: config.accountId, region: config.region }
   return {
     trail,
+    metricReader,
+    metricWriter,
     requests: {
       get mustRefuse() {
         return journal.mustRefuse

@@ -11,6 +11,7 @@ import { UnsignedAdmission } from './http/unsigned-admission.ts'
 import { createAwsHandler } from './http/aws/dispatch.ts'
 import { createCloudTrailService } from './http/aws/services/cloudtrail/index.ts'
 import { createEcrService } from './http/aws/services/ecr/index.ts'
+import { createMonitoringServices } from './http/aws/services/monitoring/index.ts'
 import { createEventsService } from './http/aws/services/events/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
 import { createStowageService } from './http/aws/services/stowage/index.ts'
@@ -480,6 +481,7 @@ async function build(
           events,
         }),
         createEventsService({ rules: events.rules, keyring }),
+        ...createMonitoringServices({ reader: audit.metricReader, writer: audit.metricWriter, keyring }),
       ],
       credentials,
       throttle,

@@ -60,6 +60,8 @@ export const units: Readonly<Record<string, Unit>> = {
   registry: { layer: 2, mayImport: [...belowRules, 'iam', 'kms'] },
 
   ...Object.fromEntries(processes.map((name) => [name, process])),
+  // Metrics are made of records, in the transaction that seals these.
+  audit: { layer: 3, mayImport: [...process.mayImport, 'metrics'] },
 
   http: { layer: 4, mayImport: [...belowEdges, ...protocols] },
   ...Object.fromEntries(protocols.map((name) => [name, protocol])),

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import type { MetricRetention } from '../metrics/metric-retention.ts'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
 import type { ObserveTarget } from '../storage/metadata/observe/store.ts'
 
@@ -12,6 +13,9 @@ export interface SealerData {
   /** Names of segments that servers left that are gone. */
   readonly leftBehind: readonly string[]
   readonly retentionMs: number
+  /** The installation's own registry. */
+  readonly home: { readonly account: string; readonly region: string }
+  readonly metricRetentionMs: MetricRetention
 }
 
 export type SealerMessage =

@@ -4,7 +4,10 @@ import { systemClock } from '../internal/clock.ts'
 import { RecurringWork } from '../internal/recurring-work.ts'
 import { openMetadataReader } from '../storage/metadata/open.ts'
 import { openObserveStore } from '../storage/metadata/observe/store.ts'
+import { removeOldMetricPoints } from '../metrics/metric-retention.ts'
+import { sampleResources } from '../metrics/resource-samples.ts'
 import { removeOldEvents } from './retention.ts'
+import { RollUp } from './roll-up.ts'
 import { Sealer } from './sealer.ts'
 import type { SealerAnswer, SealerData, SealerMessage } from './sealer-thread.ts'
 
@@ -15,11 +18,15 @@ import type { SealerAnswer, SealerData, SealerMessage } from './sealer-thread.ts
 
 const port = parentPort
 if (port === null) throw new Error('sealer-worker.ts is the program of a thread')
-const { metadata: target, store: storeTarget, folder, serverId, leftBehind, retentionMs } = workerData as SealerData
+const { metadata: target, store: storeTarget, folder, serverId, leftBehind, retentionMs, home, metricRetentionMs } = workerData as SealerData
 
 /** What the server did by itself, and what servers left that are gone, is looked for this often. */
 const lookEveryMs = 5_000
 const retentionEveryMs = 10 * 60_000
+
+/** As often as Amazon tells how much there is of something. */
+const sampleEveryMs = 5 * 60_000
+const removePointsEveryMs = 60 * 60_000
 
 // On Linux a thread has a priority of its own: what is sealed a moment later harms nobody.
 if (process.platform === 'linux') setPriority(10)
@@ -45,14 +52,25 @@ const sealer = new Sealer({
     tell({ kind: 'forget', id, changeIds })
     return forgotten.promise.then(() => undefined)
   },
+  rollUp: new RollUp(home, () => systemClock.now()),
   onDamage: (damage) => tell({ kind: 'damage', damage }),
 })
 
 let nextRetentionAt = 0
+let nextSampleAt = performance.now() + sampleEveryMs
+let nextRemovalAt = 0
 const work = new RecurringWork(
   async (signal) => {
     await sealer.sealSegments(signal)
     await sealer.sealLoneChanges(signal)
+    if (performance.now() >= nextSampleAt) {
+      nextSampleAt = performance.now() + sampleEveryMs
+      await sampleResources({ store, metadata: metadata.reader, home, now: systemClock.now(), everyMs: sampleEveryMs })
+    }
+    if (performance.now() >= nextRemovalAt) {
+      nextRemovalAt = performance.now() + removePointsEveryMs
+      await removeOldMetricPoints(store, metricRetentionMs, systemClock.now(), signal)
+    }
     if (performance.now() < nextRetentionAt) return
     await removeOldEvents(store, retentionMs, systemClock.now(), signal)
     nextRetentionAt = performance.now() + retentionEveryMs

@@ -6,6 +6,7 @@ import { findBodies, insertEvents, lockHead, setHead, type NewEvent, type Rememb
 import type { ObserveStore } from '../storage/metadata/observe/store.ts'
 import { closedSuffix, openSuffix } from './journal.ts'
 import { decodeLines, type JournalLine } from './journal-record.ts'
+import type { RollUp } from './roll-up.ts'
 import { chainHash, changeRecordId, indexOf, isChangeBody, sourceOfResource, uuidBytes, type ChangeBody, type RecordedChange, type TrailBody } from './trail-record.ts'
 
 export interface SealerDependencies {
@@ -21,6 +22,8 @@ export interface SealerDependencies {
   /** Names of segments that servers left that are gone. */
   readonly leftBehind: ReadonlySet<string>
   readonly now: () => number
+  /** Counts what is added to the chain, in the same transaction. */
+  readonly rollUp?: RollUp | undefined
   /** Told of lines that cannot be read, and where they are kept. */
   readonly onDamage: (damage: { readonly file: string; readonly lines: number }) => void
 }
@@ -130,11 +133,13 @@ export class Sealer {
         const before = await findBodies(tx, eventIds)
         const added = new Set<string>()
         const events: NewEvent[] = []
+        const fresh: TrailBody[] = []
         let { seq, hash } = head
         for (const [n, { body, text }] of entries.entries()) {
           const eventId = eventIds[n]!
           if (added.has(body.id) || (before.size > 0 && before.has(eventId.toString('hex')))) continue
           added.add(body.id)
+          fresh.push(body)
           seq += 1
           hash = chainHash(hash, seq, text)
           events.push({ seq, eventId, occurredAt: body.at, body: text, hash, index: indexOf(body) })
@@ -142,12 +147,14 @@ export class Sealer {
         if (events.length > 0) {
           await insertEvents(tx, this.#terms, events)
           await setHead(tx, seq, hash)
+          await this.#deps.rollUp?.add(tx, fresh)
         }
         return before
       })
     } catch (error) {
       // Names that were made in what was rolled back are not there.
       this.#terms.clear()
+      this.#deps.rollUp?.forget()
       throw error
     }
   }

@@ -47,7 +47,7 @@ export function changeRecordId(requestId: string, changeId: number): string {
 }
 
 /** What of AWS is served: the names of its services in ARNs, which are those of the protocols too. */
-const awsServices: ReadonlySet<string | undefined> = new Set(['ecr', 'iam', 'sts', 'cloudtrail', 'events'])
+const awsServices: ReadonlySet<string | undefined> = new Set(['ecr', 'iam', 'sts', 'cloudtrail', 'events', 'monitoring'])
 
 /** A service as records name it. What AWS has not is Stowage's own. */
 export function eventSourceOf(service: string | undefined): string {

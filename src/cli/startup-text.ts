@@ -45,7 +45,7 @@ export function startupText(facts: StartupFacts): string {
 
 /** Of the services of AWS that are served; the names are those of AWS's clients, so that EventBridge is not `events`. */
 function serviceEndpoints(url: string): Record<string, string> {
-  return Object.fromEntries(['ECR', 'IAM', 'STS', 'CLOUDTRAIL', 'EVENTBRIDGE'].map((service) => [`AWS_ENDPOINT_URL_${service}`, url]))
+  return Object.fromEntries(['ECR', 'IAM', 'STS', 'CLOUDTRAIL', 'EVENTBRIDGE', 'CLOUDWATCH'].map((service) => [`AWS_ENDPOINT_URL_${service}`, url]))
 }
 
 function credentialLine(facts: StartupFacts): string {

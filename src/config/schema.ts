@@ -5,6 +5,7 @@ import { parseRequestRates } from './request-rates.ts'
 import { mebibyte, type Quotas } from './quotas.ts'
 import { clientKindSettings } from './client-kinds.ts'
 import { eventSettings } from './event-settings.ts'
+import { metricSettings } from './metric-settings.ts'
 import { quotaSettings } from './quota-settings.ts'
 import { settingNotes, type SettingNotes } from './setting-notes.ts'
 import { parsePrivateHosts } from './private-hosts.ts'
@@ -460,6 +461,7 @@ export const settings = z.object({
     form: 'days',
     description: 'How long records of the audit trail are kept. CloudTrail\'s event history has 90 days.',
   }),
+  ...metricSettings,
   logFormat: z
     .enum(['auto', 'json', 'text'])
     .prefault('auto')

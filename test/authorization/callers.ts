@@ -102,6 +102,7 @@ export const roleRights = {
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
     anywhere('stowage:ListRetentionPolicies'),
     anywhere('cloudtrail:LookupEvents'),
+    anywhere('cloudwatch:ListMetrics', 'cloudwatch:GetMetricStatistics', 'cloudwatch:GetMetricData'),
     anywhere('stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:ListErasures', 'stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'),
   ),
   /** Makes and sets up repositories, and does nothing with images. */

@@ -4,6 +4,7 @@ import type { AwsService } from '../../src/http/aws/service.ts'
 import { createCloudTrailService } from '../../src/http/aws/services/cloudtrail/index.ts'
 import { createEcrService } from '../../src/http/aws/services/ecr/index.ts'
 import { createEventsService } from '../../src/http/aws/services/events/index.ts'
+import { createMonitoringServices } from '../../src/http/aws/services/monitoring/index.ts'
 import { createIamService } from '../../src/http/aws/services/iam/index.ts'
 import { createStowageService } from '../../src/http/aws/services/stowage/index.ts'
 import { createStsService } from '../../src/http/aws/services/sts/index.ts'
@@ -30,6 +31,8 @@ export async function servedOperations(): Promise<string[]> {
     createCloudTrailService({ trail: none, keyring }),
     createStowageService({ registry: none, erasures: none, collection: none, reconciler: none, diskWatch: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, quotas: none, usageSources: none, events: {} as never, metricsText: none }),
     createEventsService({ rules: none, keyring }),
+    // The same operations in each of its protocols.
+    ...createMonitoringServices({ reader: none, writer: none, keyring }).slice(0, 1),
     createIamService({ directory: { entities: none, policies: none, keys: none, account: none, providers: none } as never }),
   ]
   const folders = readdirSync(join(projectDir, 'src/http/aws/services'))

@@ -1,7 +1,8 @@
 import { CreateRepositoryCommand, DescribeRepositoriesCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { afterEach, describe, expect, it } from 'vitest'
 import { verifyTrail } from '../../src/audit/verify-trail.ts'
-import type { TrailBody } from '../../src/audit/trail-record.ts'
+import type { RequestBody, TrailBody } from '../../src/audit/trail-record.ts'
+import { MetricReader } from '../../src/metrics/metric-reader.ts'
 import { readChain } from '../../src/storage/metadata/observe/audit-store.ts'
 import { openObserveStore, observeTarget } from '../../src/storage/metadata/observe/store.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
@@ -104,6 +105,20 @@ describe.each(databases)('the audit trail on %s', (kind) => {
       expect(known.some((body) => !('kind' in body) && body.error === 'UNAUTHORIZED')).toBe(true)
       expect(known.some((body) => !('kind' in body) && body.error === 'MANIFEST_UNKNOWN')).toBe(true)
       expect(await verifyTrail(store.reader)).toMatchObject({ records: bodies.length, findings: [] })
+
+      // What is counted is what is recorded, whatever was killed between the two.
+      const requests = bodies.filter((body): body is RequestBody => !('kind' in body))
+      const reader = new MetricReader(store.reader)
+      const times = requests.map(({ at }) => at)
+      const span = { periodMs: 60 * 60_000, from: Math.min(...times) - (Math.min(...times) % (60 * 60_000)), to: Math.max(...times) + 1 }
+      const sum = async (statistic: 'Sum' | 'SampleCount', namespace: string, name: string, dimensions: Record<string, string> = {}): Promise<number> => {
+        const values = await reader.readSeries({ ...span, account: '000000000000', region: 'us-east-1', statistic, metric: { namespace, name, dimensions: Object.entries(dimensions) } })
+        return values.reduce((total, { value }) => total + value, 0)
+      }
+      expect(await sum('SampleCount', 'Stowage', 'RequestLatency')).toBe(requests.length)
+      expect(await sum('Sum', 'AWS/ECR', 'RepositoryPullCount', { RepositoryName: repository })).toBe(requests.filter(({ pulls }) => pulls === 1).length)
+      expect(await sum('Sum', 'Stowage', 'PushCount')).toBe(requests.filter(({ name, status }) => name === 'PutImage' && status < 300).length)
+      expect(await sum('Sum', 'Stowage', '4xxErrors')).toBe(requests.filter(({ status }) => status >= 400 && status < 500).length)
     } finally {
       await store.close()
     }

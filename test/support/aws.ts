@@ -44,6 +44,10 @@ export interface AwsAnswer {
     readonly Resources: readonly { readonly ResourceType: string; readonly ResourceName: string }[]
     readonly CloudTrailEvent: string
   }[]
+  readonly Label: string
+  readonly Datapoints: readonly { readonly Timestamp: number | string; readonly Sum?: number; readonly SampleCount?: number; readonly Average?: number; readonly Unit: string }[]
+  readonly Metrics: readonly { readonly Namespace: string; readonly MetricName: string; readonly Dimensions: readonly { readonly Name: string; readonly Value: string }[] }[]
+  readonly MetricDataResults: readonly { readonly Id: string; readonly Label: string; readonly Timestamps: readonly (number | string)[]; readonly Values: readonly number[]; readonly StatusCode: string }[]
   readonly authorizationData: readonly [
     { readonly authorizationToken: string; readonly expiresAt: number | string; readonly proxyEndpoint: string },
   ]

@@ -13,6 +13,7 @@ import { admissionRule } from './admission-rules.ts'
 import { splitTarget } from './canonical-request.ts'
 import { CallRights } from './call-rights.ts'
 import { AwsError, toAwsError, unexpectedError, type FailedOperation } from './errors.ts'
+import { decodeCbor, encodeCborError, encodeCborResult } from './protocols/cbor.ts'
 import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion, type JsonVersion } from './protocols/json.ts'
 import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm, type QueryForm } from './protocols/query.ts'
 import type { WireResponse } from './protocols/response.ts'
@@ -107,7 +108,7 @@ export function createAwsHandler(
 ): (request: IncomingMessage, response: ServerResponse, meta: RequestMeta) => Promise<void> {
   const { clock, logger, credentials, throttle } = options
   const router = new Router(options.services)
-  const served = options.services.map((service) => (service.settingsName ?? service.name).toUpperCase())
+  const served = [...new Set(options.services.map((service) => (service.settingsName ?? service.name).toUpperCase()))]
   const signingKeys = new SigningKeys()
   const budget = new BodyBudget({ limitBytes: options.unverifiedBytesLimit ?? defaultUnverifiedBytesLimit })
   // Of their own: who has no key at all takes nothing from those who have one.
@@ -132,6 +133,8 @@ export function createAwsHandler(
     switch (route.kind) {
       case 'json':
         return serveJson(exchange, route)
+      case 'cbor':
+        return serveCbor(exchange, route)
       case 'query':
         return serveQuery(exchange, route)
       case 'unsigned-query':
@@ -157,8 +160,22 @@ export function createAwsHandler(
     exchange.meta.operation = route.operation
     return withVerifiedBody(exchange, service, operation.maxBodyBytes ?? defaultMaxBodyBytes, async (verified) => {
       const body = await decodedBody(exchange, verified.body, operation.maxBodyBytes ?? defaultMaxBodyBytes)
-      const output = await run(exchange, service, operation, verified, decodeJson(body))
+      const output = await run(exchange, service, operation, verified, decodeJson(body, operation.maxInputValues))
       return encodeJsonResult(output, versionOf(exchange.request))
+    })
+  }
+
+  async function serveCbor(exchange: Exchange, route: Route & { kind: 'cbor' }): Promise<WireResponse> {
+    const { service } = route
+    const operation = findOperation(service, route.operation)
+    if (operation === undefined) throw new AwsError('UnknownOperationException', 'Unknown operation', { status: 404 })
+    exchange.operation = operation
+    exchange.meta.operation = route.operation
+    const limitBytes = operation.maxBodyBytes ?? defaultMaxBodyBytes
+    return withVerifiedBody(exchange, service, limitBytes, async (verified) => {
+      const body = await decodedBody(exchange, verified.body, limitBytes)
+      const output = await run(exchange, service, operation, verified, decodeCbor(body, operation.maxInputValues))
+      return encodeCborResult(output, service.integers)
     })
   }
 
@@ -169,7 +186,7 @@ export function createAwsHandler(
       const body = isGet
         ? Buffer.from(splitTarget(exchange.signable.target).query, 'latin1')
         : await decodedBody(exchange, verified.body, defaultMaxBodyBytes)
-      const form = parseQueryForm(body)
+      const form = parseQueryForm(body, service.maxParameters)
       const action = form.action ?? ''
       const unsigned = findUnsigned(service, form)
       if (unsigned !== undefined) return runUnsigned(exchange, service, unsigned, form)
@@ -449,14 +466,21 @@ function versionOf(request: IncomingMessage): JsonVersion {
 
 function errorNames(route: Route): FailedOperation['names'] {
   if (route.kind === 'json' || route.kind === 'query') return route.kind
+  if (route.kind === 'cbor') return 'json'
   if (route.kind === 'unsigned-query') return 'query'
   return route.style === 'json' || route.style === 'rest-json' || route.style === 'cbor' ? 'json' : 'query'
 }
 
 function encodeFailure({ request, route, xmlns, signable, meta }: Exchange, error: AwsError): WireResponse {
   const { requestId } = meta
-  if (route.kind === 'query' || xmlns !== undefined) return encodeQueryError(error, { xmlns, requestId })
-  if (route.kind === 'json') return encodeJsonError(error, versionOf(request))
+  const codes = 'service' in route && typeof route.service === 'object' ? route.service.queryCodes : undefined
+  const code = codes?.[error.type] ?? error.type
+  if (route.kind === 'query' || xmlns !== undefined) return encodeQueryError(error, { xmlns, requestId, code })
+  if (route.kind === 'json' || route.kind === 'cbor') {
+    const answer = route.kind === 'json' ? encodeJsonError(error, versionOf(request)) : encodeCborError(error)
+    if (codes === undefined) return answer
+    return { ...answer, headers: { ...answer.headers, 'x-amzn-query-error': `${code};${error.status >= 500 ? 'Receiver' : 'Sender'}` } }
+  }
   switch (route.style) {
     case 'query':
       return encodeQueryError(error, { requestId })

@@ -71,6 +71,8 @@ export interface AwsOperation<I = unknown, O = unknown> {
   pulls?(output: Awaited<NoInfer<O>>): number
   /** The largest request body, compressed or not; 1 MiB where it says nothing. */
   readonly maxBodyBytes?: number
+  /** The most members and elements of an input, where it may be more than others. */
+  readonly maxInputValues?: number
   /** Domain errors that mean something else here than in the common table. */
   readonly errors?: Partial<Record<WireCode, AwsErrorForm>>
   /** For operations that any authenticated caller may use whatever the policies say, like GetCallerIdentity. */
@@ -135,6 +137,11 @@ interface ServiceBase {
   readonly resourceText?: (action: string, resource: string, input: unknown) => string | undefined
   /** What a failure of the server is called where the service's model has a name of its own for it. */
   readonly serverFault?: string
+  /**
+   * For a service that has more protocols than Query: the codes that its errors have in that one, where they differ from their
+   * names. Clients of the others are told them in a header. https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+   */
+  readonly queryCodes?: Readonly<Record<string, string>>
   /** How broken constraints are answered; as ECR does where it is absent. */
   readonly invalidInput?: (violations: readonly Violation[]) => AwsError
 }
@@ -150,8 +157,19 @@ export interface QueryService extends ServiceBase {
   /** The Version parameter, e.g. `2011-06-15`. */
   readonly apiVersion: string
   readonly xmlns: string
+  /** The most parameters of a form, where there may be more than usual. */
+  readonly maxParameters?: number
   /** Operations that take no signature, by name; a request that is signed all the same has to be signed rightly. */
   readonly unsignedOperations?: Readonly<Record<string, UnsignedOperation>>
 }
 
-export type AwsService = JsonService | QueryService
+/** Smithy's RPC v2 in CBOR. https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html */
+export interface CborService extends ServiceBase {
+  readonly protocol: 'cbor'
+  /** The service's name in a request's path. */
+  readonly shapeName: string
+  /** Members of its outputs that are whole numbers; all others are floating-point. */
+  readonly integers: ReadonlySet<string>
+}
+
+export type AwsService = JsonService | QueryService | CborService

@@ -24,6 +24,7 @@ interface StringForm extends LengthBounds {
 type Form =
   | StringForm
   | (LengthBounds & { readonly kind: 'integer' })
+  | { readonly kind: 'double' }
   | { readonly kind: 'boolean' }
   | { readonly kind: 'timestamp' }
   | (LengthBounds & { readonly kind: 'blob' })
@@ -58,6 +59,11 @@ export function enumeration<const V extends string>(values: readonly V[]): Shape
 /** A whole number that is exact in a double; `min` and `max` bound its value. */
 export function integer(bounds: LengthBounds = {}): Shape<number> {
   return { kind: 'integer', ...bounds }
+}
+
+/** Any number, also what is none: whoever takes it has to look. */
+export function double(): Shape<number> {
+  return { kind: 'double' }
 }
 
 export function boolean(): Shape<boolean> {
@@ -173,6 +179,9 @@ export function serializationError(message: string): AwsError {
   return new AwsError('SerializationException', message)
 }
 
+/** As JSON has them, which has no numbers for these. https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html */
+const specialNumbers: Readonly<Record<string, number | undefined>> = { NaN: Number.NaN, Infinity: Number.POSITIVE_INFINITY, '-Infinity': Number.NEGATIVE_INFINITY }
+
 function check(shape: Shape, value: unknown, path: string, violations: Violation[]): unknown {
   switch (shape.kind) {
     case 'string':
@@ -182,6 +191,11 @@ function check(shape: Shape, value: unknown, path: string, violations: Violation
       if (!Number.isSafeInteger(value)) throw serializationError(`The number at '${path}' is not an integer.`)
       checkRange(shape, value, 'value', path, violations)
       return value
+    }
+    case 'double': {
+      const number = typeof value === 'string' ? specialNumbers[value] : value
+      if (typeof number !== 'number') throw mismatch(value, 'Double', path)
+      return number
     }
     case 'boolean':
       if (typeof value !== 'boolean') throw mismatch(value, 'Boolean', path)

@@ -1,5 +1,5 @@
 import { AwsError } from './errors.ts'
-import { encodeCborError } from './protocols/cbor-error.ts'
+import { encodeCborError } from './protocols/cbor.ts'
 import { encodeJsonError, type JsonVersion } from './protocols/json.ts'
 import { encodeEc2Error, encodeQueryError } from './protocols/query.ts'
 import type { WireResponse } from './protocols/response.ts'

@@ -26,6 +26,7 @@ const suppliedKeys: ReadonlySet<string> = new Set(
     'aws:ViaAWSService',
     'aws:userid',
     'aws:username',
+    'cloudwatch:namespace',
     'ecr:AccountSetting',
     'iam:PassedToService',
     'iam:PermissionsBoundary',

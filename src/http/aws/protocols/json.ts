@@ -22,12 +22,12 @@ export function jsonVersion(contentType: string | undefined): JsonVersion {
  * The input in a request body. An empty body is an input without members.
  * @throws AwsError SerializationException where it is not UTF-8, not JSON, too deep, too much or not an object.
  */
-export function decodeJson(body: Buffer): object {
+export function decodeJson(body: Buffer, maxValues = mostValues): object {
   if (body.length === 0) return {}
   let value: unknown
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
-    requireSmallStructure(text)
+    requireSmallStructure(text, maxValues)
     value = JSON.parse(text)
   } catch (error) {
     // V8's message repeats a piece of the body, which may hold a secret.
@@ -72,7 +72,7 @@ function toJson(value: unknown): string {
   })
 }
 
-function requireSmallStructure(text: string): void {
+function requireSmallStructure(text: string, maxValues: number): void {
   let depth = 0
   let values = 0
   for (let index = 0; index < text.length; index++) {
@@ -97,7 +97,7 @@ function requireSmallStructure(text: string): void {
         values++
         break
     }
-    if (values > mostValues) throw serializationError(`The request body has more than ${mostValues} members and elements.`)
+    if (values > maxValues) throw serializationError(`The request body has more than ${maxValues} members and elements.`)
   }
 }
 

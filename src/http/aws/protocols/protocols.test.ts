@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { AwsError } from '../errors.ts'
 import { boolean, checkInput, integer, list, map, string, structure, timestamp } from '../shapes.ts'
-import { encodeCborError } from './cbor-error.ts'
+import { decodeCbor, encodeCborError, encodeCborResult } from './cbor.ts'
 import { decodeJson, encodeJsonError, encodeJsonResult, jsonVersion } from './json.ts'
 import { decodeQueryInput, encodeEc2Error, encodeQueryError, encodeQueryResult, parseQueryForm } from './query.ts'
 import { encodeRestXmlError } from './rest-xml-error.ts'
@@ -191,8 +191,49 @@ describe('errors of services that are not here', () => {
   it('are written in CBOR', () => {
     const body = encodeCborError(new AwsError('AB', 'é')).body as Buffer
 
-    // A map of two pairs; each text has a four-byte length.
-    const text = (value: string): string => `7a${Buffer.byteLength(value).toString(16).padStart(8, '0')}${Buffer.from(value).toString('hex')}`
+    // A map of two pairs; texts as short as these have their length in the first byte.
+    const text = (value: string): string => `${(0x60 + Buffer.byteLength(value)).toString(16)}${Buffer.from(value).toString('hex')}`
     expect(body.toString('hex')).toBe(`a2${text('__type')}${text('AB')}${text('message')}${text('é')}`)
+  })
+})
+
+describe('CBOR', () => {
+  const written = (value: object): Buffer => encodeCborResult(value, new Set(['whole'])).body as Buffer
+
+  it('reads what it writes, and dates as seconds', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 5 })), (value) => {
+        expect(decodeCbor(written(value))).toEqual(JSON.parse(JSON.stringify(value)))
+      }),
+    )
+    expect(decodeCbor(written({ at: new Date(1_500), whole: 7, lists: { whole: [1, 300, 70_000, 2 ** 40, -5] } }))).toEqual({ at: 1.5, whole: 7, lists: { whole: [1, 300, 70_000, 2 ** 40, -5] } })
+  })
+
+  it('writes whole numbers where they are meant, and doubles everywhere else', () => {
+    expect(written({ whole: 60 }).toString('hex')).toBe('a1' + '6577686f6c65' + '183c')
+    expect(written({ part: 60 }).toString('hex')).toBe('a1' + '6470617274' + 'fb404e000000000000')
+    expect(encodeCborResult(undefined, new Set())).toEqual({ status: 200, headers: { 'smithy-protocol': 'rpc-v2-cbor' }, body: '' })
+  })
+
+  it.each([
+    ['what is cut off', 'a1'],
+    ['what follows the end', 'a000'],
+    ['a list', '80'],
+    ['a text', '6161'],
+    ['bytes', '4101'],
+    ['a key that is no text', 'a10102'],
+    ['an unknown tag', 'a16161c000'],
+    ['a tag of a tag', 'a16161c1c100'],
+    ['a whole number beyond what is exact', 'a161611bffffffffffffffff'],
+    ['a list longer than the body', 'a161619bffffffffffffffff00'],
+    ['what is too deep', `a16161${'81'.repeat(65)}00`],
+    ['too many items', `a161619a00004e21${'00'.repeat(20_001)}`],
+    ['too many within each other', '81'.repeat(500_000)],
+  ])('refuses %s', (_, hex) => {
+    expect(errorTypeOf(() => decodeCbor(Buffer.from(hex, 'hex')))).toBe('SerializationException')
+  })
+
+  it('takes indefinite lengths, halves of doubles and what is undefined', () => {
+    expect(decodeCbor(Buffer.from('bf' + '616102' + '61629ff93c00ff' + '6163f7' + 'ff', 'hex'))).toEqual({ a: 2, b: [1], c: null })
   })
 })

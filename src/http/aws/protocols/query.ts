@@ -26,10 +26,10 @@ interface QueryNode {
  * Reads an application/x-www-form-urlencoded text.
  * @throws AwsError MalformedInput where it is not UTF-8, has bad escapes, or names a parameter twice.
  */
-export function parseQueryForm(bytes: Buffer): QueryForm {
+export function parseQueryForm(bytes: Buffer, maxParameters = mostParameters): QueryForm {
   const root: QueryNode = { value: undefined, children: new Map() }
-  const parts = bytes.toString('latin1').split('&', mostParameters + 1)
-  if (parts.length > mostParameters) throw malformedInput('The request has too many parameters.')
+  const parts = bytes.toString('latin1').split('&', maxParameters + 1)
+  if (parts.length > maxParameters) throw malformedInput('The request has too many parameters.')
   for (const part of parts) {
     if (part === '') continue
     const equals = part.indexOf('=')
@@ -70,9 +70,9 @@ export function encodeQueryResult(output: unknown, { action, xmlns, requestId }:
 }
 
 /** `Type` says whose fault it was, as AWS has it: `Sender` or `Receiver`. */
-export function encodeQueryError(error: AwsError, names: { xmlns?: string | undefined; requestId: string }): WireResponse {
+export function encodeQueryError(error: AwsError, names: { xmlns?: string | undefined; requestId: string; code?: string }): WireResponse {
   const fault = error.status >= 500 ? 'Receiver' : 'Sender'
-  const detail = `${xmlElement('Type', fault)}${xmlElement('Code', error.type)}${xmlElement('Message', error.message)}`
+  const detail = `${xmlElement('Type', fault)}${xmlElement('Code', names.code ?? error.type)}${xmlElement('Message', error.message)}`
   const namespace = names.xmlns === undefined ? '' : ` xmlns="${xmlText(names.xmlns)}"`
   return xml(
     error.status,
@@ -129,6 +129,11 @@ function decodeNode(node: QueryNode, shape: Shape, path: string): unknown {
     case 'integer': {
       const text = scalar(node, path)
       if (!/^[+-]?\d{1,19}$/.test(text)) throw malformedInput(`The value of '${path}' is not an integer.`)
+      return Number(text)
+    }
+    case 'double': {
+      const text = scalar(node, path)
+      if (!/^[+-]?(\d{1,330}(\.\d{0,330})?|\.\d{1,330})([eE][+-]?\d{1,4})?$|^NaN$|^-?Infinity$/.test(text)) throw malformedInput(`The value of '${path}' is not a number.`)
       return Number(text)
     }
     case 'boolean': {

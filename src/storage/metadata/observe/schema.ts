@@ -60,7 +60,43 @@ interface AuditHeadTable {
   cut_at: number
 }
 
+/** What has points: a metric of an account in a region with its dimensions, in one unit. */
+interface MetricSeriesTable {
+  id: Generated<number>
+  /** Of what stands below but the unit: dimensions may be longer than what an index takes. */
+  metric_key: Uint8Array
+  unit: string
+  /** Account and region, as a trail's name. */
+  registry: string
+  namespace: string
+  name: string
+  /** Names and values in the order of the names, as JSON. */
+  dimensions: string
+  created_at: number
+}
+
+/** What there was of a series from `at` on, for a minute, five or sixty: a statistic set. */
+interface MetricPointTable {
+  series_id: number
+  at: number
+  samples: number
+  total: number
+  low: number
+  high: number
+}
+
+/** What is done once for all servers, and when it was done last. */
+interface MetricMarkTable {
+  name: string
+  at: number
+}
+
 export interface ObserveSchema {
+  metric_series: MetricSeriesTable
+  metric_minute: MetricPointTable
+  metric_five_minutes: MetricPointTable
+  metric_hour: MetricPointTable
+  metric_mark: MetricMarkTable
   observe_form: ObserveFormTable
   audit_term: AuditTermTable
   audit_event: AuditEventTable
@@ -102,6 +138,30 @@ export const observeTables = [
     cut_hash {bytes} not null,
     cut_at {int} not null
   ) {end}`,
+  `create table if not exists {s}metric_series (
+    id {id},
+    metric_key {bytes} not null,
+    unit {name} not null,
+    registry {name} not null,
+    namespace {name} not null,
+    name {name} not null,
+    dimensions text not null,
+    created_at {int} not null
+  ) {end}`,
+  `create unique index if not exists metric_series_key on {s}metric_series (metric_key, unit)`,
+  `create index if not exists metric_series_name on {s}metric_series (registry, namespace, name, id)`,
+  ...['metric_minute', 'metric_five_minutes', 'metric_hour'].map(
+    (table) => `create table if not exists {s}${table} (
+    series_id {int} not null,
+    at {int} not null,
+    samples {real} not null,
+    total {real} not null,
+    low {real} not null,
+    high {real} not null,
+    primary key (series_id, at)
+  ) {endKeyed}`,
+  ),
+  `create table if not exists {s}metric_mark (name {name} primary key, at {int} not null) {end}`,
 ]
 
 /** A statement that makes a table, in a database's words. */

@@ -53,6 +53,17 @@ export async function prepareObserveStore(target: ObserveTarget): Promise<void> 
   }
 }
 
+/** Does work in a transaction of which `undo` takes back what it wrote, while the rest of the transaction stays. */
+export async function inSavepoint<Result>(tx: Session, work: (undo: () => Promise<void>) => Promise<Result>): Promise<Result> {
+  const run = (text: string) => tx.query<unknown>({ compile: () => ({ sql: text, parameters: [] }), execute: () => Promise.resolve([]) })
+  await run('savepoint part')
+  const result = await work(async () => {
+    await run('rollback to savepoint part')
+  })
+  await run('release savepoint part')
+  return result
+}
+
 /** Opens a store that was prepared. */
 export function openObserveStore(target: ObserveTarget, options: { readonly connections: number; readonly readOnly: boolean }): ObserveStore {
   return 'file' in target ? openFile(target.file, options.readOnly) : openSchema(target.url, options.connections)

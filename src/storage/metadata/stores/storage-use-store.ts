@@ -37,6 +37,29 @@ export function listRepositoryUse(session: Session, wanted: { registryId: number
   return session.all(ofRegistry, wanted)
 }
 
+const biggest = statement<{ registryId: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .select((eb) => ['name', eb.fn.coalesce('image_count', eb.lit(0)).as('images'), eb.fn.coalesce('logical_bytes', eb.lit(0)).as('logicalBytes')])
+    .where('registry_id', '=', p.registryId)
+    .where('trashed_at', 'is', null)
+    .orderBy('logical_bytes', (order) => order.desc().nullsLast())
+    .orderBy('name')
+    .limit(p.limit),
+)
+
+/** The repositories of a registry that have the most bytes. Of one whose sums nobody has made yet it tells nothing but its name. Its cost grows with the registry's repositories. */
+export function listBiggestRepositories(session: Session, registryId: number, limit: number): Promise<RepositoryUse[]> {
+  return session.all(biggest, { registryId, limit })
+}
+
+const registries = statement()((db) => db.selectFrom('registry').select(['id', 'account_id as accountId', 'region']).orderBy('id'))
+
+/** Every account in every region that has something. */
+export function listRegistries(session: Session): Promise<{ id: number; accountId: string; region: string }[]> {
+  return session.all(registries, {})
+}
+
 /** What living repositories have together. */
 export interface TotalUse {
   readonly repositories: number
