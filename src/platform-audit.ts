@@ -1,6 +1,7 @@
+import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { forgetSealedChanges } from './audit/commands/sealed-changes.ts'
-import { AuditTrail, Journal, journalFolder, SealerThread } from './audit/index.ts'
+import { AuditTrail, Journal, hasOutlets, journalFolder, OutletThread, SealerThread, TagHistory, type OutletSettings } from './audit/index.ts'
 import type { Config } from './config/index.ts'
 import { journalRecord } from './http/ops/audit-record.ts'
 import type { RequestAudit } from './http/server.ts'
@@ -9,10 +10,11 @@ import { MetricReader } from './metrics/metric-reader.ts'
 import { MetricWriter } from './metrics/metric-writer.ts'
 import type { IdSource } from './internal/ids.ts'
 import type { ClientKinds } from './registry/client-kinds.ts'
+import { addOutletMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
-import { observeTarget, openObserveStore, prepareObserveStore } from './storage/metadata/observe/store.ts'
+import { observeTarget, openObserveStore, prepareObserveStore, type ObserveTarget } from './storage/metadata/observe/store.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
 
@@ -25,6 +27,9 @@ export interface AuditDependencies {
   /** Segments of the journal that servers left that are gone. */
   readonly leftBehind: readonly string[]
   readonly clientKinds: ClientKinds
+  readonly metrics: PlatformMetrics
+  readonly version: string
+  readonly now: () => number
 }
 
 /** Look-ups wait for each other, and for nobody else. */
@@ -34,6 +39,7 @@ export interface Audit {
   readonly trail: AuditTrail
   readonly metricReader: MetricReader
   readonly metricWriter: MetricWriter
+  readonly tagHistory: TagHistory
   /** Absent where the settings turn it off. */
   readonly requests: RequestAudit | undefined
 }
@@ -51,9 +57,11 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
     logger.error({ err: error }, 'metrics that clients put could not be written')
   })
   releases.push(() => metricWriter.stop())
-  if (config.audit === 'off') return { trail, metricReader, metricWriter, requests: undefined }
+  const tagHistory = new TagHistory(reading.reader)
+  if (config.audit === 'off') return { trail, tagHistory, metricReader, metricWriter, requests: undefined }
   const folder = journalFolder(config.dataDir)
   const serverId = ids.uuid()
+  startOutlets(config, deps, store, serverId, releases)
   const journal = new Journal({
     folder,
     serverId,
@@ -86,6 +94,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
     trail,
     metricReader,
     metricWriter,
+    tagHistory,
     requests: {
       get mustRefuse() {
         return journal.mustRefuse
@@ -93,4 +102,45 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
       note: (answered) => journal.note(journalRecord(answered, home, clientKinds)),
     },
   }
+}
+
+/** Exports and forwards what is sealed, where the settings say so. */
+function startOutlets(config: Config, deps: AuditDependencies, store: ObserveTarget, owner: string, releases: (() => Promise<void> | void)[]): void {
+  const { logger, metrics, version } = deps
+  const outlets = outletSettings(config, version)
+  if (!hasOutlets(outlets)) return
+  const thread = new OutletThread({
+    data: { store, outlets, owner, isAlone: 'file' in store },
+    onAnswer(answer) {
+      const { outlet } = answer
+      if (answer.kind === 'failed') logger.warn({ outlet, reason: answer.message }, 'records of the audit trail could not be brought there; it is tried again')
+      else if (answer.kind === 'gap') logger.error({ outlet, records: answer.records }, 'records of the audit trail were removed for their age before they could be brought there')
+      else logger.error({ outlet, records: answer.records, reason: answer.reason }, 'records of the audit trail were refused for good')
+    },
+    onError(error) {
+      logger.error({ err: error }, 'the audit trail is not exported or forwarded; it is tried again')
+    },
+  })
+  addOutletMetrics(metrics, () => thread.progress, deps.now)
+  thread.start()
+  releases.push(() => thread.stop())
+}
+
+function outletSettings(config: Config, version: string): OutletSettings {
+  const { auditExport: place, auditSyslog: syslog, auditOtlpEndpoint: endpoint, auditOtlpHeaders: headers = {}, auditWebhook: url, auditWebhookSecret: secret } = config
+  return {
+    exports: place && { to: 'folder' in place ? place : bucketOf(config, place), intervalMs: config.auditExportIntervalSeconds * 1000 },
+    syslog,
+    otlp: endpoint === undefined ? undefined : { endpoint, headers },
+    webhook: url === undefined || secret === undefined ? undefined : { url, secret },
+    caFile: config.auditCaFile,
+    version,
+    hostName: hostname(),
+    processId: process.pid,
+  }
+}
+
+function bucketOf(config: Config, { bucket, prefix }: { readonly bucket: string; readonly prefix: string }) {
+  const { auditExportRegion: region, auditExportEndpoint, auditExportAccessKeyId: accessKeyId = '', auditExportSecretAccessKey: secretAccessKey = '' } = config
+  return { endpoint: auditExportEndpoint ?? `https://s3.${region}.amazonaws.com`, bucket, prefix, region, accessKeyId, secretAccessKey }
 }

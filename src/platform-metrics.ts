@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { ArchiveCounters } from './archive/index.ts'
+import type { OutletProgress } from './audit/index.ts'
 import type { DeliveryCounters } from './events/delivery/dispatcher.ts'
 import type { CollectionCounters, QueueGauges, Reconciliation, DiskStatus } from './gc/index.ts'
 import type { ScrubCounters } from './integrity/index.ts'
@@ -159,6 +160,15 @@ export function addEventMetrics(
   set.read('stowage_events_waiting', async () => (await read()).waiting)
   set.read('stowage_events_oldest_seconds', async () => (await read()).oldestSeconds)
   set.read('stowage_event_dead_letters', async () => (await read()).deadLetters)
+}
+
+/** Adds how far the audit trail was exported and forwarded. */
+export function addOutletMetrics({ set }: PlatformMetrics, read: () => Readonly<Record<string, OutletProgress>>, now: () => number): void {
+  const each = (value: (progress: OutletProgress) => number) => () => Object.entries(read()).map(([outlet, progress]) => [{ outlet }, value(progress)] as const)
+  set.read('stowage_audit_outlet_sent_total', each(({ sent }) => sent))
+  set.read('stowage_audit_outlet_failures_total', each(({ failures }) => failures))
+  set.read('stowage_audit_outlet_waiting', each(({ waiting }) => waiting))
+  set.read('stowage_audit_outlet_oldest_seconds', each(({ oldestAt }) => (oldestAt === undefined ? 0 : Math.max(0, now() - oldestAt) / 1000)))
 }
 
 /** Adds what runs of lifecycle policies came to. */

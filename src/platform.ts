@@ -284,7 +284,7 @@ async function build(
   }
 
   const clientKinds = new ClientKinds(config.clientKinds, config.pullClockKinds)
-  const audit = await startAudit(config, { database, target, ids, logger, systemContext, leftBehind, clientKinds }, releases)
+  const audit = await startAudit(config, { database, target, ids, logger, systemContext, leftBehind, clientKinds, metrics, version: ownVersion(), now: () => clock.now() }, releases)
 
   const pullClock = new PullClock(database, systemContext, clientKinds, (error) => {
     logger.error({ err: error }, 'pull times could not be written')
@@ -478,6 +478,7 @@ async function build(
           usageSources: createUsageSources({ database }),
           metricsText: () => metrics.set.text(),
           lifecycle,
+          audit: { tagHistory: audit.tagHistory, isTrailOn: audit.requests !== undefined },
           events,
         }),
         createEventsService({ rules: events.rules, keyring }),

@@ -3,10 +3,12 @@ import { join } from 'node:path'
 import type { Session } from '../storage/metadata/session.ts'
 import { findChangesOf, findLoneChanges, type ChangeRow } from '../storage/metadata/stores/change-records.ts'
 import { findBodies, insertEvents, lockHead, setHead, type NewEvent, type RememberedTerms } from '../storage/metadata/observe/audit-store.ts'
+import { insertTagMoves, type TagMove } from '../storage/metadata/observe/tag-move-store.ts'
 import type { ObserveStore } from '../storage/metadata/observe/store.ts'
 import { closedSuffix, openSuffix } from './journal.ts'
 import { decodeLines, type JournalLine } from './journal-record.ts'
 import type { RollUp } from './roll-up.ts'
+import { tagMovesOf } from './tag-moves.ts'
 import { chainHash, changeRecordId, indexOf, isChangeBody, sourceOfResource, uuidBytes, type ChangeBody, type RecordedChange, type TrailBody } from './trail-record.ts'
 
 export interface SealerDependencies {
@@ -134,6 +136,7 @@ export class Sealer {
         const added = new Set<string>()
         const events: NewEvent[] = []
         const fresh: TrailBody[] = []
+        const moves: TagMove[] = []
         let { seq, hash } = head
         for (const [n, { body, text }] of entries.entries()) {
           const eventId = eventIds[n]!
@@ -143,9 +146,11 @@ export class Sealer {
           seq += 1
           hash = chainHash(hash, seq, text)
           events.push({ seq, eventId, occurredAt: body.at, body: text, hash, index: indexOf(body) })
+          moves.push(...tagMovesOf(seq, body))
         }
         if (events.length > 0) {
           await insertEvents(tx, this.#terms, events)
+          await insertTagMoves(tx, this.#terms, moves)
           await setHead(tx, seq, hash)
           await this.#deps.rollUp?.add(tx, fresh)
         }
@@ -184,8 +189,8 @@ function isOfRequest({ protocol }: ChangeRow): boolean {
   return protocol !== 'system'
 }
 
-function recordedChange({ id, action, resource, detail }: ChangeRow): RecordedChange {
-  return { id, action, resource, detail: JSON.parse(detail) as RecordedChange['detail'] }
+function recordedChange({ id, occurredAt: at, action, resource, detail }: ChangeRow): RecordedChange {
+  return { id, at, action, resource, detail: JSON.parse(detail) as RecordedChange['detail'] }
 }
 
 function changeBody(row: ChangeRow): ChangeBody {

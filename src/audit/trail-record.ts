@@ -6,6 +6,7 @@ import type { JournalRecord, RecordedActor } from './journal-record.ts'
 export interface RecordedChange {
   /** Of its row in the metadata. */
   readonly id: number
+  readonly at: number
   readonly action: string
   readonly resource: string
   readonly detail: Readonly<Record<string, unknown>>

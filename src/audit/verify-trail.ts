@@ -1,5 +1,7 @@
 import { readChain, readHead, type EventIndex } from '../storage/metadata/observe/audit-store.ts'
+import { tagMovesOfRecords } from '../storage/metadata/observe/tag-move-store.ts'
 import type { Session } from '../storage/metadata/session.ts'
+import { tagMovesOf } from './tag-moves.ts'
 import { chainHash, indexOf, uuidBytes, type TrailBody } from './trail-record.ts'
 
 /** The end of the chain at some moment. */
@@ -58,6 +60,7 @@ export async function verifyTrail(session: Session, options: { readonly kept?: C
   for (;;) {
     options.signal?.throwIfAborted()
     const rows = await readChain(session, last.seq, pageSize)
+    const moves = Map.groupBy(rows.length === 0 ? [] : await tagMovesOfRecords(session, rows[0]!.seq, rows.at(-1)!.seq), ({ seq }) => seq)
     for (const row of rows) {
       // What a running server adds meanwhile is for the next time.
       if (row.seq > head.seq) break
@@ -68,7 +71,7 @@ export async function verifyTrail(session: Session, options: { readonly kept?: C
       } else if (!chainHash(last.hash, row.seq, row.body).equals(stored)) {
         find({ seq: row.seq, kind: 'changed', text: 'this is not the record that was sealed here: it was changed or moved' })
       }
-      const wrong = wrongIndex(row)
+      const wrong = wrongIndex(row) ?? (haveSameMoves(row, moves.get(row.seq) ?? []) ? undefined : 'history of tags')
       if (wrong !== undefined) find({ seq: row.seq, kind: 'index', text: `its ${wrong} is not what look-ups find it by` })
       last = { seq: row.seq, hash: stored }
       compareKept()
@@ -87,6 +90,14 @@ export async function verifyTrail(session: Session, options: { readonly kept?: C
     )
   }
   return { records, cutSeq: head.cutSeq, end: { seq: last.seq, hash: last.hash.toString('hex') }, findings, more }
+}
+
+function haveSameMoves({ seq, body }: ChainRow, found: Awaited<ReturnType<typeof tagMovesOfRecords>>): boolean {
+  const told = tagMovesOf(seq, JSON.parse(body) as TrailBody)
+  const textOf = (move: (typeof found)[number] | (typeof told)[number]): string =>
+    JSON.stringify([move.trail, move.repository, move.tag, move.at, move.changeId, move.digest ?? null, move.previous ?? null, move.batch ?? null])
+  const texts = new Set(told.map(textOf))
+  return texts.size === found.length && found.every((move) => texts.has(textOf(move)))
 }
 
 type ChainRow = Awaited<ReturnType<typeof readChain>>[number]

@@ -1,4 +1,5 @@
-import { isOwnCheckpoint, makeCheckpoint, parseCheckpoint, verifyTrail, type Checkpoint, type TrailVerification } from '../audit/index.ts'
+import { resolve } from 'node:path'
+import { filesOfTime, isOwnCheckpoint, makeCheckpoint, parseCheckpoint, putInFolder, verifyTrail, type Checkpoint, type TrailVerification } from '../audit/index.ts'
 import { exitCodes, loadConfig, type Config } from '../config/index.ts'
 import { openKeyring, type Keyring } from '../iam/keyring.ts'
 import { systemClock } from '../internal/clock.ts'
@@ -18,6 +19,26 @@ export async function verifyAudit(io: CommandIo, options: { readonly checkpointF
   const verification = await withAuditStore(config, (session) => verifyTrail(session, { kept: kept && { seq: kept.record, hash: kept.hash } }))
   io.stdout.write(options.json ? `${JSON.stringify(verification)}\n` : textOf(verification, kept))
   return verification.findings.length === 0 ? exitCodes.ok.code : exitCodes.findings.code
+}
+
+/** Writes the records of a time below a folder. The same records make the same files, which replace those that are there. */
+export async function exportTrail(io: CommandIo, options: { readonly folder: string; readonly from: Date | undefined; readonly to: Date | undefined; readonly json: boolean }): Promise<number> {
+  const { from, to, json } = options
+  const { withAuditStore } = await import('../platform-verify.ts')
+  const put = putInFolder(resolve(options.folder))
+  const ended = new AbortController().signal
+  const done = await withAuditStore(loadConfig(), async (session) => {
+    let records = 0
+    let files = 0
+    for await (const file of filesOfTime(session, { from: from?.getTime() ?? 0, to: to?.getTime() ?? Number.MAX_SAFE_INTEGER })) {
+      await put(file, ended)
+      records += file.records
+      files += 1
+    }
+    return { records, files }
+  })
+  io.stdout.write(json ? `${JSON.stringify(done)}\n` : `${done.records} records in ${done.files} files\n`)
+  return exitCodes.ok.code
 }
 
 /** Prints a checkpoint of the trail as it is. */

@@ -89,7 +89,7 @@ export function parseImageName(text: string): ImageName {
   return { repository, tag, digest }
 }
 
-function parseTime(text: string): Date {
+export function parseTime(text: string): Date {
   const time = new Date(text)
   if (Number.isNaN(time.getTime())) throw new InvalidArgumentError('Write a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z.')
   return time

@@ -4,8 +4,10 @@ import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
 import { mebibyte, type Quotas } from './quotas.ts'
 import { clientKindSettings } from './client-kinds.ts'
+import { auditOutletSettings } from './audit-outlet-settings.ts'
 import { eventSettings } from './event-settings.ts'
 import { metricSettings } from './metric-settings.ts'
+import { parseEndpoint, parseHeaders } from './otlp.ts'
 import { quotaSettings } from './quota-settings.ts'
 import { settingNotes, type SettingNotes } from './setting-notes.ts'
 import { parsePrivateHosts } from './private-hosts.ts'
@@ -27,24 +29,6 @@ function parsePublicUrl(text: string): string | undefined {
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return undefined
   const bare = url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '' && url.password === ''
   return bare ? url.origin : undefined
-}
-
-function parseEndpoint(text: string): string | undefined {
-  const url = URL.parse(text)
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:')) return undefined
-  const isBare = url.search === '' && url.hash === '' && url.username === '' && url.password === ''
-  return isBare ? url.href.replace(/\/+$/u, '') : undefined
-}
-
-/** As the specification of OTEL_EXPORTER_OTLP_HEADERS has it: https://opentelemetry.io/docs/specs/otel/protocol/exporter/. */
-function parseHeaders(text: string): Readonly<Record<string, string>> | undefined {
-  const pairs = text.split(',').map((part) => /^\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*([\x21-\x7e]*)\s*$/u.exec(part))
-  try {
-    const headers = pairs.map((pair) => [pair?.[1], pair === null ? undefined : decodeURIComponent(pair[2] ?? '')] as const)
-    return headers.every(([name, value]) => name !== undefined && value !== undefined && !/[^\x20-\x7e]/u.test(value)) ? (Object.fromEntries(headers) as Record<string, string>) : undefined
-  } catch {
-    return undefined
-  }
 }
 
 function parseRatio(text: string): number | undefined {
@@ -462,6 +446,7 @@ export const settings = z.object({
     description: 'How long records of the audit trail are kept. CloudTrail\'s event history has 90 days.',
   }),
   ...metricSettings,
+  ...auditOutletSettings,
   logFormat: z
     .enum(['auto', 'json', 'text'])
     .prefault('auto')
@@ -534,6 +519,12 @@ export const configSchema = settings
     if (value.rootSecretAccessKey !== undefined && value.rootAccessKeyId === undefined) {
       refuse('rootAccessKeyId', 'is missing: set it beside STOWAGE_ROOT_SECRET_ACCESS_KEY, or unset both to have a pair generated')
     }
+    const place = value.auditExport
+    if (place !== undefined && 'bucket' in place) {
+      if (value.auditExportAccessKeyId === undefined) refuse('auditExportAccessKeyId', 'is missing: STOWAGE_AUDIT_EXPORT names a bucket')
+      if (value.auditExportSecretAccessKey === undefined) refuse('auditExportSecretAccessKey', 'is missing: STOWAGE_AUDIT_EXPORT names a bucket')
+    }
+    if (value.auditWebhook !== undefined && value.auditWebhookSecret === undefined) refuse('auditWebhookSecret', 'is missing: what is posted to STOWAGE_AUDIT_WEBHOOK is signed')
     const plain = value.tlsCert === undefined && value.tlsKey === undefined && !value.tlsSelfSigned
     if (plain && !value.insecureListen && !isLoopback(value.listen.host)) {
       refuse('listen', insecureListenText(hostAndPort(value.listen.host, value.listen.port)))

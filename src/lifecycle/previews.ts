@@ -132,7 +132,7 @@ export class LifecyclePreviews {
       clearInterval(keeping)
     }
     try {
-      await database.execute(finishPreview, { previewId, owner, failure, summary: summary === null ? null : JSON.stringify(summary) }, systemContext())
+      await database.execute(finishPreview, { previewId, repositoryId, owner, failure, summary: summary === null ? null : JSON.stringify(summary) }, systemContext())
     } catch (error) {
       logger.error({ err: error }, 'the end of a lifecycle preview could not be noted')
     }

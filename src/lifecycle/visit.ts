@@ -15,6 +15,7 @@ import type { EvaluatedRepository, Evaluator, PolicyText } from './evaluator.ts'
 import { policiesSeen } from './policies-seen.ts'
 import { policiesOf, type PolicyInForce } from './policies.ts'
 import type { Decision } from './policy/index.ts'
+import { serviceEventPolicy } from './service-events.ts'
 import { hasBegun, noSummary, summaryOf, type RunSummary } from './run-summary.ts'
 
 /** Images taken to the trash or the archive by one command: it holds the repository's lock for some tens of milliseconds. */
@@ -318,10 +319,11 @@ export class Visit {
     let changed = 0
     let failed = 0
     let images: DecidedImage[] = []
+    const told = policies.map((policy) => serviceEventPolicy(policy, this.#beganAt))
     const flush = async (): Promise<'stale' | 'cancelled' | 'done'> => {
       if (images.length === 0) return 'done'
       this.#signal.throwIfAborted()
-      const input = { ...seen, lostCount, repositoryId: this.#repository.id, runId: run.id, batch: run.trashBatch, retentionMs, images }
+      const input = { ...seen, lostCount, repositoryId: this.#repository.id, runId: run.id, batch: run.trashBatch, retentionMs, images, told }
       const outcome = await database.execute(applyLifecycle, input, this.#context())
       if (outcome.isCancelled) return 'cancelled'
       if (outcome.isStale) return 'stale'
@@ -352,5 +354,5 @@ function ruleOf(policies: readonly PolicyInForce[], { policy, rule }: Decision) 
 function decided(policies: readonly PolicyInForce[], decision: Decision, fingerprint: number): DecidedImage {
   const { manifestId, action, policy, rule } = decision
   const noticeMs = ruleOf(policies, decision).notice?.ms
-  return { manifestId, fingerprint, action, rule: `rule ${rule} of the policy of ${policies[policy]!.from}`, noticeMs }
+  return { manifestId, fingerprint, action, rule: `rule ${rule} of the policy of ${policies[policy]!.from}`, policyPlace: policy, ruleNumber: rule, noticeMs }
 }

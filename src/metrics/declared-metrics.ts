@@ -10,6 +10,7 @@ const clientProtocols = ['oci', 'ecr'] as const
 const operations = { atMost: 400, of: 'the operations of the docker endpoint and of the AWS services; `none` where a request names none' } as const
 const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const
 const reviewKinds = ['repository', 'manifest', 'repository-blob', 'blob', 'location'] as const
+const outlets = ['export', 'syslog', 'otlp', 'webhook'] as const
 const disks = ['blobs', 'archive'] as const
 
 export const declaredMetrics = {
@@ -215,6 +216,10 @@ export const declaredMetrics = {
   },
   stowage_events_oldest_seconds: { type: 'gauge', unit: 'seconds', help: 'For how long the oldest of them has been waiting', labels: {} },
   stowage_event_dead_letters: { type: 'gauge', unit: 'events', help: 'Dead letters that are kept, 100,000 at most', labels: {} },
+  stowage_audit_outlet_sent_total: { type: 'counter', unit: 'records', help: 'Records of the audit trail that were exported or forwarded', labels: { outlet: outlets } },
+  stowage_audit_outlet_failures_total: { type: 'counter', unit: 'attempts', help: 'Attempts to export or forward records that failed; they are repeated', labels: { outlet: outlets } },
+  stowage_audit_outlet_waiting: { type: 'gauge', unit: 'records', help: 'Records that are sealed and not yet exported or forwarded', labels: { outlet: outlets } },
+  stowage_audit_outlet_oldest_seconds: { type: 'gauge', unit: 'seconds', help: 'How long ago the oldest of them came', labels: { outlet: outlets } },
   stowage_registry_holds: {
     type: 'gauge',
     unit: 'holds',

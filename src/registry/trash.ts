@@ -3,7 +3,7 @@ import type { CommandContext } from '../storage/metadata/command.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import { activeManifestsNaming } from '../storage/metadata/stores/archive-store.ts'
 import { hideBlob } from '../storage/metadata/stores/blob-index.ts'
-import { recordTagChange } from '../storage/metadata/stores/change-log.ts'
+import { recordTagChange, type TagChange } from '../storage/metadata/stores/change-log.ts'
 import { blobsOfManifest, trashManifestRow, type ManifestRow } from '../storage/metadata/stores/manifest-store.ts'
 import { lowerRepositorySums, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
 import type { Suspicions } from '../storage/metadata/stores/review-queue.ts'
@@ -29,6 +29,7 @@ export const policyExecution = 'PolicyExecutionEvent'
 export interface TrashedImage {
   readonly digest: Digest
   readonly tags: readonly Tag[]
+  readonly tagChanges: readonly TagChange[]
 }
 
 /** Living referrers and children left behind that are noted as suspects: those beyond are found when these are. */
@@ -52,12 +53,13 @@ export async function trashUnit(
   const trashed: TrashedImage[] = []
   for (const member of members) {
     const tags = await trashManifestRow(tx, member.id, { now, purgeAfter, by: context.actorArn, batch: trashing.batch })
-    trashed.push({ digest: digestFromBytes(member.digest), tags: tags as Tag[] })
     await lowerRepositorySums(tx, repository.id, member)
+    const tagChanges: TagChange[] = []
     for (const name of tags) {
       const change = { repositoryId: repository.id, name, digest: null, previousDigest: member.digest, trashBatch: trashing.batch }
-      await recordTagChange(tx, context, change)
+      tagChanges.push(await recordTagChange(tx, context, change))
     }
+    trashed.push({ digest: digestFromBytes(member.digest), tags: tags as Tag[], tagChanges })
   }
   await recordTrashBatch(tx, {
     id: trashing.batch,

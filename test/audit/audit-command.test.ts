@@ -1,9 +1,12 @@
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { gunzipSync } from 'node:zlib'
+import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createDistributionClient } from '../support/distribution-client.ts'
+import { buildRandomImage, pushImage } from '../support/images.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { databases } from '../support/registry.ts'
 import { baseEnv, run, type RunResult } from '../support/run.ts'
@@ -43,10 +46,32 @@ describe.each(databases)('stowage audit on %s', (kind) => {
       await client.query(sql.replaceAll('audit_', 'stowage_observe.audit_'))
       await client.end()
     }
-    stowage = await startStowage({ dataDir: dir.path, ...(databaseUrl === undefined ? {} : { databaseUrl }) })
+    const exports = join(dir.path, 'exports')
+    stowage = await startStowage({ dataDir: dir.path, env: { STOWAGE_AUDIT_EXPORT: exports, STOWAGE_AUDIT_EXPORT_INTERVAL_SECONDS: '1' }, ...(databaseUrl === undefined ? {} : { databaseUrl }) })
     const client = createDistributionClient(stowage.url, stowage.credentials)
     for (let n = 0; n < 5; n += 1) await client.request('GET', '/v2/')
     client.close()
+    const image = buildRandomImage([1_000], kind)
+    const { username: accessKeyId, password: secretAccessKey } = stowage.credentials
+    const ecr = new ECRClient({ endpoint: stowage.url, region: 'us-east-1', credentials: { accessKeyId, secretAccessKey } })
+    await ecr.send(new CreateRepositoryCommand({ repositoryName: 'team/app' }))
+    ecr.destroy()
+    await pushImage({ url: stowage.url, auth: stowage.credentials, repository: 'team/app' }, image, 'v1.0.0')
+    const asks = async (...words: string[]): Promise<RunResult> => {
+      const env = { ...baseEnv(), AWS_ENDPOINT_URL: stowage!.url, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey }
+      return run(process.execPath, ['src/cli.ts', 'audit', ...words], { cwd: projectDir, env, mayFail: true })
+    }
+    await expect.poll(async () => (await asks('tag-history', 'team/app:v1.0.0', '--at', new Date(Date.now() + 1000).toISOString())).stdout, { timeout: 10_000 }).toContain(`team/app:v1.0.0 was ${image.manifest.digest}`)
+    const history = await asks('tag-history', 'team/app:v1.0.0')
+    expect(history.stdout).toMatch(/PutImage {2}(?<id>[0-9a-f-]{36})\nThe trail tells what happened since /u)
+    expect(await asks('tag-history', 'team/app:v2')).toMatchObject({ exitCode: 8, stdout: expect.stringContaining('The trail has no record of team/app:v2.') as string })
+    const eventId = /PutImage {2}([0-9a-f-]{36})/u.exec(history.stdout)![1]!
+    expect(JSON.parse((await asks('show', eventId)).stdout)).toMatchObject({ eventName: 'PutImage', additionalEventData: { changes: [{ tagChanges: [{ imageTag: 'v1.0.0', imageDigest: image.manifest.digest }] }] } })
+    expect((await asks('list', '--attribute', 'EventName=PutImage')).stdout).toMatch(new RegExp(`PutImage +root +team/app +ok +${eventId}\\n$`, 'u'))
+    // The server brings records to files by itself.
+    const exported = (): string => readdirSync(exports, { recursive: true, withFileTypes: true }).filter(({ name }) => name.endsWith('.gz')).map(({ parentPath, name }) => gunzipSync(readFileSync(join(parentPath, name))).toString()).join()
+    await expect.poll(exported, { timeout: 10_000 }).toContain(eventId)
+    expect((await audit('export', '--out', join(dir.path, 'asked'))).stdout).toMatch(/^\d+ records in 1 files\n$/u)
     // Beside a running server too.
     expect(await audit('verify')).toMatchObject({ exitCode: 0 })
     await stowage.stop()

@@ -97,7 +97,7 @@ export const roleRights = {
     onTeam('ecr:DescribeRepositories', 'ecr:DescribeImages', 'ecr:ListImages', 'ecr:ListTagsForResource', 'ecr:GetRepositoryPolicy', 'ecr:DescribeImageScanFindings', 'stowage:DescribeImage', 'stowage:ListProtections'),
     onTeam('ecr:GetLifecyclePolicy', 'ecr:GetLifecyclePolicyPreview', 'stowage:ExplainImage', 'stowage:ListLifecycleRuns'),
     onTeam('stowage:PreviewPolicy', 'stowage:GetRetentionPolicy', 'stowage:ListPolicyVersions'),
-    onTeam('stowage:ListTrash', 'stowage:DescribeTrash', 'stowage:ListTagChanges'),
+    onTeam('stowage:ListTrash', 'stowage:DescribeTrash', 'stowage:ListTagChanges', 'stowage:ListTagHistory'),
     anywhere('ecr:DescribeRegistry', 'ecr:GetRegistryPolicy', 'ecr:GetAccountSetting', 'ecr:DescribeRepositoryCreationTemplates', 'ecr:ListPullTimeUpdateExclusions'),
     anywhereBeginning('iam:Get', 'iam:List', 'iam:GenerateCredentialReport'),
     anywhere('stowage:ListRetentionPolicies'),

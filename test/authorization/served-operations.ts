@@ -29,7 +29,7 @@ export async function servedOperations(): Promise<string[]> {
     createEcrService({ registry: none, lifecycle: none, keyring, clock: systemClock }),
     createStsService(none),
     createCloudTrailService({ trail: none, keyring }),
-    createStowageService({ registry: none, erasures: none, collection: none, reconciler: none, diskWatch: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, quotas: none, usageSources: none, events: {} as never, metricsText: none }),
+    createStowageService({ registry: none, erasures: none, collection: none, reconciler: none, diskWatch: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, quotas: none, usageSources: none, audit: {} as never, events: {} as never, metricsText: none }),
     createEventsService({ rules: none, keyring }),
     // The same operations in each of its protocols.
     ...createMonitoringServices({ reader: none, writer: none, keyring }).slice(0, 1),

@@ -186,5 +186,6 @@ export const stowageEntries: EntryTable = {
   'stowage:RestoreTrash of an image': onRepository('RestoreTrash', { input: { imageId: { imageDigest: absentDigest } }, granted: 'TrashNotFoundException' }),
   'stowage:PurgeTrash': onRepository('PurgeTrash', { input: absentBatch, granted: 'TrashNotFoundException' }),
   'stowage:ListTagChanges': onRepository('ListTagChanges', { granted: '200' }),
+  'stowage:ListTagHistory': onRepository('ListTagHistory', { input: { imageTag: 'v1' }, granted: '200' }),
   'stowage:UndoTagChange': onRepository('UndoTagChange', { input: { changeId: 999_999_999 }, granted: 'TagChangeNotFoundException' }),
 }

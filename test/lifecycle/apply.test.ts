@@ -50,7 +50,8 @@ describe.each(databases)('carrying out a decision on %s', (kind) => {
       othersMatter,
       pullsMatter: true,
       usesMatter: true,
-      images: [{ manifestId: row.id, fingerprint, action: 'expire', rule: 'rule 1' }],
+      images: [{ manifestId: row.id, fingerprint, action: 'expire', rule: 'rule 1', policyPlace: 0, ruleNumber: 1 }],
+      told: [{ lifecycleEventRules: [], lastEvaluatedAt: 0, policyVersion: 1, policyId: '1' }],
     }
     clock.advance(10)
     const apply = () => database.execute(applyLifecycle, input, commandContext(context))

@@ -76,11 +76,11 @@ describe.each(databases)('the archive on %s', (kind) => {
       { 'target-storage-class': 'STANDARD', 'image-digest': image.digest, 'last-activated-at': new Date(activatedAt).toISOString() },
     ])
     const { reader } = fixture.database
-    const records = await reader.query(reader.builder.selectFrom('audit_record').select('detail').where('action', '=', 'UpdateImageStorageClass'))
-    expect(records.map((row) => JSON.parse(row.detail) as Record<string, unknown>).filter((row) => row['repositoryName'] === name)).toMatchObject([
+    const records = await reader.query(reader.builder.selectFrom('audit_record').select(['action', 'detail']).where('action', 'in', ['UpdateImageStorageClass', 'ImageActivationEvent']).orderBy('id'))
+    expect(records.map(({ action, detail }): Record<string, unknown> => ({ action, ...(JSON.parse(detail) as object) })).filter((row) => row['repositoryName'] === name)).toMatchObject([
       { targetStorageClass: 'ARCHIVE', imageTags: ['v1'] },
       { targetStorageClass: 'STANDARD', because: 'request' },
-      { targetStorageClass: 'STANDARD', activated: true },
+      { targetStorageClass: 'STANDARD', action: 'ImageActivationEvent' },
     ])
   })
 

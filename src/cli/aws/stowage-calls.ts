@@ -1,15 +1,15 @@
 import { readAwsEnvironment } from '../../config/aws-environment.ts'
 import { createAwsAccess } from './access.ts'
 import { resolveAwsSettings, type AwsOptions } from './settings.ts'
-import { callStowage } from './stowage-service.ts'
+import { callStowage, type JsonServiceName } from './stowage-service.ts'
 
 /** An operation of the `Stowage` service with its input; members that are undefined are not sent. */
 export type StowageCall = <Answer>(operation: string, input: object) => Promise<Answer>
 
 /** The server that a command's options and environment name. Throws what they lack, before anything is sent. */
-export async function connectToStowage(options: AwsOptions): Promise<StowageCall> {
+export async function connectToStowage(options: AwsOptions, service: JsonServiceName = 'stowage'): Promise<StowageCall> {
   const access = createAwsAccess(await resolveAwsSettings(readAwsEnvironment(), options))
-  return async <Answer>(operation: string, input: object) => (await callStowage(access, operation, input)) as Answer
+  return async <Answer>(operation: string, input: object) => (await callStowage(access, operation, input, service)) as Answer
 }
 
 /** All that a listing has, page after page. */

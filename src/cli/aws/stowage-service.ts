@@ -1,31 +1,36 @@
-import { createHash, createHmac, type BinaryLike } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { isPlatformError } from '../../internal/platform-error.ts'
+import { Sha256 } from '../../internal/signer-hash.ts'
 import type { AwsAccess } from './access.ts'
 import { awsClientError, toAwsClientError } from './errors.ts'
 
 /** Far more than any page of an answer. */
 const maxAnswerBytes = 4 * 1024 * 1024
 
+/** What precedes the name of an operation in X-Amz-Target. */
+const targetPrefixes = { stowage: 'Stowage_V1', cloudtrail: 'com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101' } as const
+
+export type JsonServiceName = keyof typeof targetPrefixes
+
 /**
- * Calls an operation of the `Stowage` service: AWS JSON 1.1, signed as `stowage`, which no SDK knows.
+ * Calls an operation of the `Stowage` service, which no SDK knows, or of another that needs none: AWS JSON 1.1, signed for the service.
  *
  * @throws `aws-refused`, `aws-unreachable`, and what credentials need
  */
-export async function callStowage(access: AwsAccess, operation: string, input: object): Promise<Readonly<Record<string, unknown>>> {
+export async function callStowage(access: AwsAccess, operation: string, input: object, service: JsonServiceName = 'stowage'): Promise<Readonly<Record<string, unknown>>> {
   const { SignatureV4 } = await import('@smithy/signature-v4')
-  const { endpoint, region, credentials, requestHandler } = access.clientConfig('stowage')
+  const { endpoint, region, credentials, requestHandler } = access.clientConfig(service)
   const url = new URL(endpoint)
   const body = JSON.stringify(input)
-  const signer = new SignatureV4({ service: 'stowage', region, credentials, sha256: Sha256 })
+  const signer = new SignatureV4({ service, region, credentials, sha256: Sha256 })
   const signed = await signer.sign({
     method: 'POST',
     protocol: url.protocol,
     hostname: url.hostname,
     path: '/',
     query: {},
-    headers: { host: url.host, 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': `Stowage_V1.${operation}` },
+    headers: { host: url.host, 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': `${targetPrefixes[service]}.${operation}` },
     body,
   })
   const isSecure = url.protocol === 'https:'
@@ -83,27 +88,4 @@ function objectOf(text: string): Readonly<Record<string, unknown>> | undefined {
   } catch {
     return undefined
   }
-}
-
-/** Node's hash in the form that the signer takes. */
-class Sha256 {
-  readonly #hash: { update(data: BinaryLike): unknown; digest(): Buffer }
-
-  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', bytesOf(secret))
-  }
-  update(data: string | ArrayBuffer | ArrayBufferView): void {
-    this.#hash.update(bytesOf(data))
-  }
-  reset(): void {
-    throw new Error('the signer takes a new hash each time')
-  }
-  digest(): Promise<Uint8Array> {
-    return Promise.resolve(this.#hash.digest())
-  }
-}
-
-function bytesOf(data: string | ArrayBuffer | ArrayBufferView): Uint8Array {
-  if (typeof data === 'string') return Buffer.from(data)
-  return data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 }

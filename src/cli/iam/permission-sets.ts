@@ -97,7 +97,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
           ...['ecr:DescribeImageReplicationStatus', 'ecr:DescribeImageSigningStatus', 'ecr:BatchGetRepositoryScanningConfiguration'],
           'stowage:DescribeImage',
           'stowage:ListProtections',
-          ...['stowage:ListTrash', 'stowage:DescribeTrash', 'stowage:ListTagChanges'],
+          ...['stowage:ListTrash', 'stowage:DescribeTrash', 'stowage:ListTagChanges', 'stowage:ListTagHistory'],
         ],
         on: 'repositories',
       },

@@ -9,7 +9,8 @@ import { claimLanes, releaseLane, settleDelivery, type DeliveryOutcome } from '.
 import { ruleArn } from '../names.ts'
 import { bodyFor, type TargetBody } from '../target-body.ts'
 import { attempt, type AttemptResult } from './attempt.ts'
-import { openSigningSecret, signatureHeaders } from './signature.ts'
+import { signatureHeaders } from '../../internal/outbound/webhook-signature.ts'
+import { openSigningSecret } from './signature.ts'
 
 export interface DispatcherDependencies {
   readonly database: MetadataDatabase

@@ -5,7 +5,7 @@ import { defineCommand, type CommandContext } from '../../storage/metadata/comma
 import type { Session } from '../../storage/metadata/session.ts'
 import { findPlacedBlob } from '../../storage/metadata/stores/archive-store.ts'
 import { blobSizes, hideUnnamedBlob, isUsedElsewhere, lockBlob, usersOfBlob } from '../../storage/metadata/stores/blob-removal.ts'
-import { recordEvent, recordTagChange } from '../../storage/metadata/stores/change-log.ts'
+import { recordEvent, recordTagChange, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
   deleteManifestRows,
   findErasable,
@@ -223,13 +223,14 @@ async function surveyBlobs(tx: Session, work: readonly RepositoryWork[], context
 }
 
 async function eraseIn(tx: Session, { repository, rows, erased }: RepositoryWork, input: EraseInput, context: CommandContext): Promise<void> {
+  const tagChanges: TagChange[] = []
   for (const [index, row] of rows.entries()) {
     const image = erased[index]!
     if (row.trashed_at === null) {
       await lowerRepositorySums(tx, repository.id, row)
       for (const name of image.tags) {
         // With its image, so that nobody takes it for a change of the tag alone.
-        await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: row.digest, trashBatch: input.id })
+        tagChanges.push(await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: null, previousDigest: row.digest, trashBatch: input.id }))
       }
     }
     await deleteManifestRows(tx, row.id)
@@ -243,6 +244,7 @@ async function eraseIn(tx: Session, { repository, rows, erased }: RepositoryWork
     reason: input.reason,
     imageIds,
     overriddenProtections: [...new Set(erased.flatMap(({ heldBy }) => heldBy))],
+    ...toldTagChanges(tagChanges),
   })
   for (const image of erased) {
     if (image.state !== 'trashed') {

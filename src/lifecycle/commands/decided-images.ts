@@ -24,6 +24,9 @@ export interface DecidedImage {
   readonly fingerprint: number
   readonly action: Action
   readonly rule: string
+  /** The policy's place among those that were evaluated, from 0, and the rule's number in it. */
+  readonly policyPlace: number
+  readonly ruleNumber: number
   /** How long its end has to have been told; undefined: it need not be. */
   readonly noticeMs?: number | undefined
 }
@@ -43,10 +46,9 @@ export interface EvaluatedState {
   readonly usesMatter: boolean
 }
 
-export interface Candidate {
+export interface Candidate extends Pick<DecidedImage, 'action' | 'rule' | 'policyPlace' | 'ruleNumber'> {
   readonly row: ManifestRow
-  readonly action: Action
-  readonly rule: string
+  readonly tags: readonly string[]
 }
 
 /** Whether a repository is not what an evaluation saw any more. What a run did itself is in what it says it saw. */
@@ -68,19 +70,22 @@ export async function unchangedImages(
   const tags = Map.groupBy(await tagsOf(tx, ids), ({ id }) => id)
   const activity = new Map((pullsMatter ? await activityOf(tx, repository, ids, { uses: usesMatter }) : []).map((row) => [row.id, row]))
   const unchanged: Candidate[] = []
-  for (const { manifestId, fingerprint, action, rule, noticeMs } of images) {
+  for (const { manifestId, fingerprint, action, rule, policyPlace, ruleNumber, noticeMs } of images) {
     const row = rows.get(manifestId)
     if (row?.trashed_at !== null) continue
+    const names = (tags.get(manifestId) ?? []).map(({ tag }) => tag)
     const isSame =
       fingerprintOf({
-        tags: (tags.get(manifestId) ?? []).map(({ tag }) => ({ name: tag, taggedAt: 0 })),
+        tags: names.map((name) => ({ name, taggedAt: 0 })),
         storageClass: row.storage_class as ImageFacts['storageClass'],
         pushedAt: row.pushed_at,
         lastActivatedAt: row.last_activated_at ?? undefined,
         lastPulledAt: activity.get(manifestId)?.lastPulledAt ?? undefined,
         lastUsedAt: activity.get(manifestId)?.lastUsedAt ?? undefined,
       }) === fingerprint
-    if (isSame && (noticeMs === undefined || (await hasHadNotice(tx, row, { action, noticeMs, nowMs })))) unchanged.push({ row, action, rule })
+    if (isSame && (noticeMs === undefined || (await hasHadNotice(tx, row, { action, noticeMs, nowMs })))) {
+      unchanged.push({ row, tags: names, action, rule, policyPlace, ruleNumber })
+    }
   }
   return { unchanged, changed: images.length - unchanged.length }
 }

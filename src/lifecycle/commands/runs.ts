@@ -5,7 +5,7 @@ import { openVetoes, vetoText } from '../../registry/protection/index.ts'
 import { policyExecution, trashUnit } from '../../registry/trash.ts'
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
-import { recordEvent } from '../../storage/metadata/stores/change-log.ts'
+import { recordEvent, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
   claimEvaluation,
   finishEvaluation,
@@ -22,7 +22,8 @@ import { collectSuspicions } from '../../storage/metadata/stores/review-queue.ts
 import { lockRepositoryRowById } from '../../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes } from '../../values/index.ts'
 import { lifecycleError } from '../errors.ts'
-import { isOutdated, unchangedImages, withoutHolders, type DecidedImage, type EvaluatedState } from './decided-images.ts'
+import { isOutdated, unchangedImages, withoutHolders, type Candidate, type DecidedImage, type EvaluatedState } from './decided-images.ts'
+import { imagesPerEvent, policyWithRules, serviceEventImage, type ServiceEventPolicy } from '../service-events.ts'
 import { hasBegun, noSummary, summaryOf, type LifecycleFailure } from '../run-summary.ts'
 
 export const claimLifecycle = defineCommand({
@@ -97,8 +98,7 @@ export const noteRun = defineCommand({
     const isNoted = await updateRun(tx, { id, status, concern, summary, trashBatch, finishedAt: isOver ? context.nowMs : null })
     if (!isNoted || !isNews || (!isOver && status !== 'unconfirmed')) return isNoted
     const detail = { runId: id, status, ...(concern === null ? {} : { concern }), ...(JSON.parse(summary) as object), ...(trashBatch === null ? {} : { trashBatch }) }
-    // As ECR's record of a policy that was carried out is called in CloudTrail.
-    await audit(tx, context, input.repositoryName, policyExecution, detail)
+    await audit(tx, context, input.repositoryName, 'LifecycleRun', detail)
     await recordEvent(tx, context, input.repositoryId, 'Stowage Lifecycle Run', { 'repository-name': input.repositoryName, ...detail })
     return true
   },
@@ -141,6 +141,8 @@ export interface ApplyInput extends EvaluatedState {
   readonly batch: string
   readonly retentionMs: number
   readonly images: readonly DecidedImage[]
+  /** The policies that were evaluated, in their order, as records tell them. */
+  readonly told: readonly ServiceEventPolicy[]
 }
 
 export interface ApplyOutcome {
@@ -181,24 +183,69 @@ export const applyLifecycle = defineCommand({
     const done = { expire: 0, transition: 0 }
     let manifests = 0
     const suspicions = collectSuspicions()
-    for (const { row, rule, action } of free) {
+    const taken: TakenImage[] = []
+    for (const candidate of free) {
+      const { row, rule, action } = candidate
       const held = vetoes.get(row.id)
       if (held) {
         failures.push({ imageDigest: digestFromBytes(row.digest), failureCode: 'ImageInUse', failureReason: vetoText(held) })
         continue
       }
       const take = action === 'expire' ? trashOne : archiveOne
-      const taken = await take(tx, repository, row, rule, input, suspicions, context)
-      if (taken === 0) continue
+      const { size, tagChanges } = await take(tx, repository, row, rule, input, suspicions, context)
+      if (size === 0) continue
+      taken.push({ candidate, tagChanges })
       done[action] += 1
-      manifests += taken
+      manifests += size
     }
     await suspicions.write(tx)
+    await tellExecution(tx, repository.name, input, { taken, failures, candidates: unchanged }, context)
     const outcome = { ...nothingDone, expired: done.expire, archived: done.transition, manifests, changed, failures }
     await addToRun(tx, input, outcome, context)
     return outcome
   },
 })
+
+interface TakenImage {
+  readonly candidate: Candidate
+  /** Of all that went with it too. */
+  readonly tagChanges: readonly TagChange[]
+}
+
+/** Records what was done, and what could not be, as ECR does: in events of some images each, of one policy. */
+async function tellExecution(
+  tx: Session,
+  repositoryName: string,
+  { told, runId }: ApplyInput,
+  { taken, failures, candidates }: { readonly taken: readonly TakenImage[]; readonly failures: readonly LifecycleFailure[]; readonly candidates: readonly Candidate[] },
+  context: CommandContext,
+): Promise<void> {
+  const byDigest = new Map(failures.length === 0 ? [] : candidates.map((candidate) => [digestFromBytes(candidate.row.digest), candidate]))
+  const all = [
+    ...taken.map(({ candidate, tagChanges }) => ({ candidate, tagChanges, failure: undefined })),
+    ...failures.flatMap((failure) => {
+      const candidate = byDigest.get(failure.imageDigest)
+      return candidate === undefined ? [] : [{ candidate, tagChanges: [], failure }]
+    }),
+  ]
+  for (const [place, images] of Map.groupBy(all, ({ candidate }) => candidate.policyPlace)) {
+    for (let at = 0; at < images.length; at += imagesPerEvent) {
+      const part = images.slice(at, at + imagesPerEvent)
+      const shown = part.map(({ candidate: { row, tags, ruleNumber }, failure }) => ({
+        lifecycleEventImage: serviceEventImage({ digest: digestFromBytes(row.digest), tags, pushedAt: row.pushed_at }),
+        rulePriority: ruleNumber,
+        ...(failure === undefined ? {} : { failureCode: failure.failureCode, failureReason: failure.failureReason }),
+      }))
+      await audit(tx, context, repositoryName, policyExecution, {
+        lifecycleEventPolicy: policyWithRules(told[place]!, new Set(part.map(({ candidate }) => candidate.ruleNumber))),
+        lifecycleEventImageActions: shown.filter((image) => !('failureCode' in image)),
+        lifecycleEventFailureDetails: shown.filter((image) => 'failureCode' in image),
+        runId,
+        ...toldTagChanges(part.flatMap(({ tagChanges }) => tagChanges)),
+      })
+    }
+  }
+}
 
 /** Failures told in a run's record; all are counted. */
 const maxToldFailures = 100
@@ -231,7 +278,7 @@ async function trashOne(
   { batch, retentionMs, runId }: ApplyInput,
   suspicions: ReturnType<typeof collectSuspicions>,
   context: CommandContext,
-): Promise<number> {
+): Promise<{ size: number; tagChanges: readonly TagChange[] }> {
   const unit = await collectUnit(tx, row)
   await endNotice(tx, row)
   const cause = { action: policyExecution, runId }
@@ -244,7 +291,7 @@ async function trashOne(
     'run-id': runId,
     'trash-batch': batch,
   })
-  return trashed.length
+  return { size: trashed.length, tagChanges: trashed.flatMap(({ tagChanges }) => tagChanges) }
 }
 
 async function archiveOne(
@@ -255,7 +302,7 @@ async function archiveOne(
   { runId }: ApplyInput,
   suspicions: ReturnType<typeof collectSuspicions>,
   context: CommandContext,
-): Promise<number> {
+): Promise<{ size: number; tagChanges: readonly TagChange[] }> {
   const unit = await collectUnit(tx, row, 'archive')
   await endNotice(tx, row)
   await archiveUnit(tx, repository, unit, suspicions, context)
@@ -267,7 +314,7 @@ async function archiveOne(
     rule,
     'run-id': runId,
   })
-  return unit.length
+  return { size: unit.length, tagChanges: [] }
 }
 
 /** What a rule announced has come: if the image comes back, it is given notice anew. */

@@ -1,7 +1,7 @@
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
 import { referencingManifests } from '../../storage/metadata/stores/blob-index.ts'
-import { recordTagChange } from '../../storage/metadata/stores/change-log.ts'
+import { recordTagChange, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
 import { findManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { collectSuspicions, type Suspicions } from '../../storage/metadata/stores/review-queue.ts'
@@ -25,9 +25,9 @@ export const deleteTag = defineCommand({
     const vetoes = (await openVetoes(tx, repository, context.nowMs, { mode: 'by-hand' })).ofTag(input.tag)
     if (vetoes.length > 0) throw registryError('image-protected', refusalText(vetoes))
     const suspicions = collectSuspicions()
-    await removeTag(tx, repository, input.tag, target, suspicions, context)
+    const change = await removeTag(tx, repository, input.tag, target, suspicions, context)
     await suspicions.write(tx)
-    await audit(tx, context, input.name, 'BatchDeleteImage', { imageIds: [{ imageTag: input.tag }], keptImage: true })
+    await audit(tx, context, input.name, 'BatchDeleteImage', { imageIds: [{ imageTag: input.tag }], keptImage: true, ...toldTagChanges([change]) })
   },
 })
 
@@ -54,6 +54,7 @@ export const deleteImages = defineCommand({
     const repository = await lockRepository(tx, context, input.name)
     const vetoes = await openVetoes(tx, repository, context.nowMs, { mode: 'by-hand' })
     const outcomes = new Map<number, DeleteImageOutcome>()
+    const tagChanges: TagChange[] = []
     const suspicions = collectSuspicions()
     let waiting = input.identifiers.map((identifier, position) => ({ identifier, position }))
     // An image may be named before the index that lists it: what is still referenced gets another turn as long as
@@ -62,7 +63,7 @@ export const deleteImages = defineCommand({
       progress = false
       const referenced: typeof waiting = []
       for (const turn of waiting) {
-        const outcome = await deleteOne(tx, repository, turn.identifier, trashing, vetoes, suspicions, context)
+        const outcome = await deleteOne(tx, repository, turn.identifier, trashing, vetoes, suspicions, tagChanges, context)
         outcomes.set(turn.position, outcome)
         if (outcome.kind === 'referenced') referenced.push(turn)
         else if (outcome.kind === 'deleted') progress = true
@@ -76,6 +77,7 @@ export const deleteImages = defineCommand({
       await audit(tx, context, input.name, 'BatchDeleteImage', {
         imageIds: deleted.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags })),
         trashBatch: input.trashBatch,
+        ...toldTagChanges(tagChanges),
       })
     }
     return inOrder
@@ -89,6 +91,7 @@ async function deleteOne(
   trashing: Trashing,
   vetoes: OpenVetoes,
   suspicions: Suspicions,
+  tagChanges: TagChange[],
   context: CommandContext,
 ): Promise<DeleteImageOutcome> {
   const { digest, tag } = identifier
@@ -111,7 +114,7 @@ async function deleteOne(
     if (others.length > 0) {
       const ofTag = vetoes.ofTag(tag)
       if (ofTag.length > 0) return vetoed(ofTag)
-      await removeTag(tx, repository, tag, target, suspicions, context)
+      tagChanges.push(await removeTag(tx, repository, tag, target, suspicions, context))
       return { kind: 'deleted', digest: wanted, tags: [tag], imageDeleted: false }
     }
   } else if (identifier.knownTags !== undefined) {
@@ -122,8 +125,9 @@ async function deleteOne(
   const ofImage = (await vetoes.ofManifests([manifest.id])).get(manifest.id)
   if (ofImage !== undefined) return vetoed(ofImage)
   const unit = await collectUnit(tx, manifest)
-  const [image] = await trashUnit(tx, repository, unit, trashing, suspicions, context)
-  return { kind: 'deleted', digest: wanted, tags: image!.tags, imageDeleted: true }
+  const trashed = await trashUnit(tx, repository, unit, trashing, suspicions, context)
+  for (const image of trashed) tagChanges.push(...image.tagChanges)
+  return { kind: 'deleted', digest: wanted, tags: trashed[0]!.tags, imageDeleted: true }
 }
 
 /**
@@ -151,19 +155,19 @@ async function removeTag(
   target: { readonly manifestId: number; readonly digest: Digest },
   suspicions: Suspicions,
   context: CommandContext,
-): Promise<void> {
+): Promise<TagChange> {
   await deleteTagRow(tx, repository.id, tag)
-  await recordTagChange(tx, context, {
-    repositoryId: repository.id,
-    name: tag,
-    digest: null,
-    previousDigest: digestToBytes(target.digest),
-  })
   suspicions.add({
     kind: 'manifest',
     repositoryId: repository.id,
     subjectId: target.manifestId,
     reason: 'tag deleted',
     now: context.nowMs,
+  })
+  return recordTagChange(tx, context, {
+    repositoryId: repository.id,
+    name: tag,
+    digest: null,
+    previousDigest: digestToBytes(target.digest),
   })
 }

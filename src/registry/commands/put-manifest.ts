@@ -2,7 +2,7 @@ import { defineCommand, type CommandContext } from '../../storage/metadata/comma
 import type { Session } from '../../storage/metadata/session.ts'
 import { isHeldByArchive } from '../../storage/metadata/stores/archive-store.ts'
 import { isHeldByTrash, lockKnownBlobs, showBlob } from '../../storage/metadata/stores/blob-index.ts'
-import { recordTagChange } from '../../storage/metadata/stores/change-log.ts'
+import { recordTagChange, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
   findLivingManifests,
   findManifestRow,
@@ -87,7 +87,7 @@ export const putManifest = defineCommand({
     const held = repeat ? await keep(tx, repeat, input) : await hold(tx, repository, existing, await lockImageRoom(tx, repository, input.limits, context), input, context)
     if (held.mayBeArchived) await takeOutOfArchive(tx, repository, input.digest, context)
 
-    await pointTags(tx, repository, held.id, existing?.trashed_at === null, input, context)
+    const tagChanges = await pointTags(tx, repository, held.id, existing?.trashed_at === null, input, context)
     if (input.tags.length === 0) {
       await suspect(tx, {
         kind: 'manifest',
@@ -107,7 +107,7 @@ export const putManifest = defineCommand({
         artifactType: held.artifactType,
       })
     }
-    await audit(tx, context, input.name, 'PutImage', { imageDigest: input.digest, imageTags: input.tags })
+    await audit(tx, context, input.name, 'PutImage', { imageDigest: input.digest, imageTags: input.tags, ...toldTagChanges(tagChanges) })
     return held
   },
 })
@@ -323,16 +323,18 @@ async function pointTags(
   mayHaveTags: boolean,
   input: PutManifestInput,
   context: CommandContext,
-): Promise<void> {
+): Promise<TagChange[]> {
   const { tags, maxTagsPerImage } = input
+  const changes: TagChange[] = []
   let count = mayHaveTags && tags.length > 0 ? await countTagsOfManifest(tx, manifestId, maxTagsPerImage) : 0
   for (const tag of tags) {
     const previous = await findTag(tx, repository.id, tag)
     if (previous?.manifestId === manifestId) continue
     if (count >= maxTagsPerImage) throw tooManyTagsOfImage(tag, repository.name, maxTagsPerImage, context)
-    await pointTag(tx, repository, tag, previous, manifestId, input, context)
+    changes.push(await pointTag(tx, repository, tag, previous, manifestId, input, context))
     count += 1
   }
+  return changes
 }
 
 async function pointTag(
@@ -343,9 +345,9 @@ async function pointTag(
   manifestId: number,
   input: PutManifestInput,
   context: CommandContext,
-): Promise<void> {
+): Promise<TagChange> {
   await putTag(tx, repository.id, tag, manifestId, context.nowMs)
-  await recordTagChange(tx, context, {
+  const change = await recordTagChange(tx, context, {
     repositoryId: repository.id,
     name: tag,
     digest: digestToBytes(input.digest),
@@ -360,4 +362,5 @@ async function pointTag(
       now: context.nowMs,
     })
   }
+  return change
 }

@@ -2,7 +2,7 @@ import { defineCommand, type CommandContext } from '../../storage/metadata/comma
 import type { Session } from '../../storage/metadata/session.ts'
 import { advanceIamGeneration } from '../../storage/metadata/stores/access-key-store.ts'
 import { lockKnownBlobs, showBlob } from '../../storage/metadata/stores/blob-index.ts'
-import { recordEvent, recordTagChange } from '../../storage/metadata/stores/change-log.ts'
+import { recordEvent, recordTagChange, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
 import { childrenOf, referrersOf } from '../../storage/metadata/stores/image-kin.ts'
 import { findLivingManifests, findManifestRow, type ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
 import { findRepositoryRow, lockRegistryRow, type RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
@@ -229,6 +229,7 @@ async function restoreImages(
   const { restorable, broken, see } = await splitByNeeds(tx, repository, wanted, await withOtherTags(tx, wanted, input.knownTags), context)
   let current = repository
   const images: RestoredImage[] = []
+  const tagChanges: TagChange[] = []
   const left: Digest[] = []
   for (const row of restorable) {
     const taken = left.length > 0 ? undefined : await takeImageRoom(tx, current, growthBy(row), input.room, context).catch(unlessOptional(input.optional?.has(row.id) ?? false))
@@ -243,13 +244,13 @@ async function restoreImages(
     if (row.storage_class === 'activating') {
       await suspect(tx, { kind: 'activation', repositoryId: repository.id, subjectId: row.id, reason: 'back from the trash', now: context.nowMs, delayMs: 0 })
     }
-    images.push({ digest: digestFromBytes(row.digest), ...(await giveBackTags(tx, repository, row, held, context)) })
+    images.push({ digest: digestFromBytes(row.digest), ...(await giveBackTags(tx, repository, row, held, tagChanges, context)) })
   }
   const tagCount = images.reduce((sum, { tags, takenTags, deletedTags }) => sum + tags.length + takenTags.length + deletedTags.length, 0)
   await leaveTrashBatch(tx, { id: input.batch, images: images.length, tags: tagCount, now: context.nowMs, by: context.actorArn })
   if (images.length > 0) {
     const restored = images.map(({ digest, tags }) => ({ imageDigest: digest, imageTags: tags }))
-    await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, imageIds: restored, because: input.because ?? 'request', ...(left.length > 0 && { leftForWantOfRoom: left }) })
+    await audit(tx, context, repository.name, 'RestoreTrash', { trashBatch: input.batch, imageIds: restored, because: input.because ?? 'request', ...(left.length > 0 && { leftForWantOfRoom: left }), ...toldTagChanges(tagChanges) })
     for (const { digest, tags } of images) {
       await recordEvent(tx, context, repository.id, 'Stowage Image Restored', {
         'repository-name': repository.name,
@@ -351,6 +352,7 @@ async function giveBackTags(
   repository: RepositoryRow,
   row: ManifestRow,
   held: readonly { readonly name: string; readonly taggedAt: number | null }[],
+  tagChanges: TagChange[],
   context: CommandContext,
 ): Promise<Omit<RestoredImage, 'digest'>> {
   const tags: Tag[] = []
@@ -366,7 +368,7 @@ async function giveBackTags(
     const isBack = await putTagBack(tx, { repositoryId: repository.id, name, manifestId: row.id, taggedAt: taggedAt ?? row.pushed_at })
     if (isBack) {
       tags.push(tag)
-      await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: row.digest, previousDigest: null })
+      tagChanges.push(await recordTagChange(tx, context, { repositoryId: repository.id, name, digest: row.digest, previousDigest: null }))
     } else {
       const taker = await findTag(tx, repository.id, name)
       if (taker) takenTags.push({ tag, by: taker.digest })
@@ -448,14 +450,14 @@ export const undoTagChange = defineCommand({
       }
       await putTag(tx, repository.id, tag, previous.id, context.nowMs)
     }
-    await recordTagChange(tx, context, {
+    const told = await recordTagChange(tx, context, {
       repositoryId: repository.id,
       name: tag,
       digest: change.previousDigest,
       previousDigest: current === undefined ? null : digestToBytes(current.digest),
     })
     const digest = change.previousDigest === null ? undefined : digestFromBytes(change.previousDigest)
-    await audit(tx, context, repository.name, 'UndoTagChange', { imageTag: tag, imageDigest: digest ?? null, changeId: input.changeId })
+    await audit(tx, context, repository.name, 'UndoTagChange', { imageTag: tag, imageDigest: digest ?? null, changeId: input.changeId, ...toldTagChanges([told]) })
     return { tag, digest }
   },
 })

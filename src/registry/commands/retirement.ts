@@ -1,7 +1,7 @@
 import { defineCommand, type CommandContext } from '../../storage/metadata/command.ts'
 import type { Session } from '../../storage/metadata/session.ts'
 import { referencingManifests } from '../../storage/metadata/stores/blob-index.ts'
-import { recordEvent } from '../../storage/metadata/stores/change-log.ts'
+import { recordEvent, toldTagChanges } from '../../storage/metadata/stores/change-log.ts'
 import { findManifestRow, type ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
 import type { RepositoryRow } from '../../storage/metadata/stores/repository-store.ts'
 import {
@@ -138,10 +138,10 @@ export const takeRetirementStep = defineCommand({
       return { kind: 'taken', state: 'archived' }
     }
     const cause = { action: 'ImageRetirement', reason: row.reason, retiredBy: row.changed_by }
-    const [trashed] = await trashUnit(tx, repository, unit, { batch: input.trashBatch, retentionMs: input.retentionMs, cause }, suspicions, context)
+    const trashed = await trashUnit(tx, repository, unit, { batch: input.trashBatch, retentionMs: input.retentionMs, cause }, suspicions, context)
     await suspicions.write(tx)
-    const facts = { imageDigest: input.digest, imageTags: trashed?.tags ?? [], state: 'trashed', reason: row.reason, trashBatch: input.trashBatch }
-    await audit(tx, context, repository.name, 'RetireImage', facts)
+    const facts = { imageDigest: input.digest, imageTags: trashed[0]?.tags ?? [], state: 'trashed', reason: row.reason, trashBatch: input.trashBatch }
+    await audit(tx, context, repository.name, 'RetireImage', { ...facts, ...toldTagChanges(trashed.flatMap(({ tagChanges }) => tagChanges)) })
     await recordEvent(tx, context, repository.id, 'Stowage Image Retirement', {
       'repository-name': repository.name,
       'image-digest': input.digest,

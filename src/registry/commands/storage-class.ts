@@ -30,6 +30,8 @@ export interface ChangedStorageClass {
 
 /** As ECR's call is named, in its audit record too. */
 const action = 'UpdateImageStorageClass'
+/** As ECR's record of an image that has come back is named in CloudTrail. */
+const activated = 'ImageActivationEvent'
 
 /**
  * Puts an image into the archive with what it lists and what refers to it, or begins to bring it back. What is there already,
@@ -129,7 +131,7 @@ export const finishActivation = defineCommand({
     const suspicions = collectSuspicions()
     await activateUnit(tx, repository, unit, suspicions, context)
     await suspicions.write(tx)
-    await tell(tx, repository, image, { targetStorageClass: 'STANDARD', images: unit.length, activated: true }, context)
+    await tell(tx, repository, image, { targetStorageClass: 'STANDARD', images: unit.length }, context, activated)
     return { blobIds: [] }
   },
 })
@@ -148,9 +150,10 @@ async function tell(
   image: ManifestRow,
   detail: Readonly<Record<string, unknown>>,
   context: CommandContext,
+  name = action,
 ): Promise<void> {
   const imageDigest = digestFromBytes(image.digest)
-  await audit(tx, context, repository.name, action, { imageDigest, imageTags: await tagsOfManifest(tx, image.id), ...detail })
+  await audit(tx, context, repository.name, name, { imageDigest, imageTags: await tagsOfManifest(tx, image.id), ...detail })
 }
 
 function unsupported(message: string) {

@@ -102,7 +102,7 @@ const maxRemembered = 20_000
 export type RememberedTerms = Map<string, number>
 
 /** Makes those that are not there. */
-async function rememberTerms(tx: Session, terms: RememberedTerms, texts: ReadonlySet<string>): Promise<void> {
+export async function rememberTerms(tx: Session, terms: RememberedTerms, texts: ReadonlySet<string>): Promise<void> {
   if (terms.size > maxRemembered) terms.clear()
   const wanted = [...texts].filter((text) => !terms.has(text)).sort()
   for (let at = 0; at < wanted.length; at += maxRowsAtOnce) {
@@ -257,6 +257,7 @@ export function readChain(session: Session, after: number, limit: number) {
 
 const oldestEvents = observeStatement<{ limit: number }>()((db, p) => db.selectFrom('audit_event').select(['seq', 'occurred_at as occurredAt', 'hash']).orderBy('seq').limit(p.limit))
 const deleteUpTo = observeStatement<{ seq: number }>()((db, p) => db.deleteFrom('audit_event').where('seq', '<=', p.seq))
+const deleteMovesUpTo = observeStatement<{ seq: number }>()((db, p) => db.deleteFrom('audit_tag_move').where('seq', '<=', p.seq))
 const noteCut = observeStatement<{ seq: number; hash: Uint8Array; now: number }>()((db, p) => db.updateTable('audit_head').set({ cut_seq: p.seq, cut_hash: p.hash, cut_at: p.now }).where('id', '=', 1))
 
 /** Removes the beginning of the chain as far as it came before a time; answers how many records. */
@@ -268,6 +269,7 @@ export async function cutChain(tx: Session, { before, now, limit }: { readonly b
   const last = cut.at(-1)
   if (last === undefined) return 0
   await tx.change(deleteUpTo, { seq: last.seq })
+  await tx.change(deleteMovesUpTo, { seq: last.seq })
   await tx.change(noteCut, { seq: last.seq, hash: last.hash, now })
   return cut.length
 }

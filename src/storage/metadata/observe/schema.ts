@@ -91,6 +91,34 @@ interface MetricMarkTable {
   at: number
 }
 
+/** Changes of tags that records tell, for whoever asks what a tag named: taken from the records, as what stands beside their bodies. */
+interface AuditTagMoveTable {
+  /** Terms: account and region, and the repository's name. */
+  trail_id: number
+  repository_id: number
+  /** Empty: of the whole repository, which was deleted or came back. */
+  tag: string
+  occurred_at: number
+  /** Of the change's row in the metadata: given in the order in which a repository was changed. */
+  change_id: number
+  seq: number
+  /** What the tag named from then on; null: nothing. */
+  digest: string | null
+  previous: string | null
+  /** Of a whole repository: the batch of the trash that it went to, or came from. */
+  batch: string | null
+}
+
+/** How far those have come who read the trail, in the order of its numbers. */
+interface AuditCursorTable {
+  name: string
+  seq: number
+  /** What is being written goes up to here: whoever goes on after a crash writes the same. */
+  until_seq: number
+  leased_by: string | null
+  leased_until: number | null
+}
+
 export interface ObserveSchema {
   metric_series: MetricSeriesTable
   metric_minute: MetricPointTable
@@ -101,6 +129,8 @@ export interface ObserveSchema {
   audit_term: AuditTermTable
   audit_event: AuditEventTable
   audit_head: AuditHeadTable
+  audit_tag_move: AuditTagMoveTable
+  audit_cursor: AuditCursorTable
 }
 
 export const observeTables = [
@@ -162,6 +192,26 @@ export const observeTables = [
   ) {endKeyed}`,
   ),
   `create table if not exists {s}metric_mark (name {name} primary key, at {int} not null) {end}`,
+  `create table if not exists {s}audit_tag_move (
+    trail_id {int} not null,
+    repository_id {int} not null,
+    tag {name} not null,
+    occurred_at {int} not null,
+    change_id {int} not null,
+    seq {int} not null,
+    digest {name},
+    previous {name},
+    batch {name},
+    primary key (trail_id, repository_id, tag, occurred_at, change_id)
+  ) {endKeyed}`,
+  `create index if not exists audit_tag_move_seq on {s}audit_tag_move (seq)`,
+  `create table if not exists {s}audit_cursor (
+    name {name} primary key,
+    seq {int} not null,
+    until_seq {int} not null,
+    leased_by {name},
+    leased_until {int}
+  ) {end}`,
 ]
 
 /** A statement that makes a table, in a database's words. */

@@ -1,3 +1,4 @@
+import { digestFromBytes, type Digest } from '../../../values/index.ts'
 import type { CommandContext } from '../command.ts'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
@@ -139,7 +140,17 @@ const insertTagHistory = statement<{
   }),
 )
 
-/** What a tag points at from now on (null: nothing) and did until now. `trashBatch`: its image went too, in that batch. */
+/** A change of a tag as audit records tell it, under `tagChanges`: without a digest it names nothing any more, or named nothing before. */
+export interface TagChange {
+  readonly imageTag: string
+  readonly imageDigest?: Digest
+  readonly previousImageDigest?: Digest
+}
+
+/**
+ * What a tag points at from now on (null: nothing) and did until now. `trashBatch`: its image went too, in that batch. Answers it as
+ * the audit record of the command has to tell it: the history of a tag is read from those.
+ */
 export async function recordTagChange(
   tx: Session,
   context: CommandContext,
@@ -150,7 +161,17 @@ export async function recordTagChange(
     previousDigest: Uint8Array | null
     trashBatch?: string
   },
-): Promise<void> {
+): Promise<TagChange> {
   const { trashBatch = null, ...rest } = change
   await tx.change(insertTagHistory, { ...rest, trashBatch, now: context.nowMs, actor: context.actorArn })
+  return {
+    imageTag: change.name,
+    ...(change.digest === null ? {} : { imageDigest: digestFromBytes(change.digest) }),
+    ...(change.previousDigest === null ? {} : { previousImageDigest: digestFromBytes(change.previousDigest) }),
+  }
+}
+
+/** The member of an audit record that tells changes of tags. */
+export function toldTagChanges(tagChanges: readonly TagChange[]): { readonly tagChanges?: readonly TagChange[] } {
+  return tagChanges.length === 0 ? {} : { tagChanges }
 }

@@ -89,11 +89,12 @@ const end = statement<{ previewId: number; owner: string; status: string; failur
     .where('leased_by', '=', p.owner),
 )
 
+/** False: the preview is not this owner's any more, or gone. */
 export async function endPreview(
   tx: Session,
   ended: { previewId: number; owner: string; status: string; failure: string | null; summary: string | null; now: number },
-): Promise<void> {
-  await tx.change(end, ended)
+): Promise<boolean> {
+  return (await tx.change(end, ended)) > 0
 }
 
 const pageWith = statement<{ previewId: number; manifestId: number }>()((db, p) =>

@@ -15,6 +15,7 @@ import { PageTokens } from '../ecr/page-token.ts'
 import { policyPreviewOperations, type PreviewPolicy } from './policy-preview.ts'
 import { retentionOperations } from './retention.ts'
 import { lifecycleOperations, type ExplainImage } from './lifecycle.ts'
+import { auditOperations, type AuditOperationDependencies } from './audit.ts'
 import { accountOperations } from './accounts.ts'
 import { collectionOperations } from './collection.ts'
 import { eventDeadLetterOperations } from './event-dead-letters.ts'
@@ -44,6 +45,7 @@ export interface StowageServiceDependencies {
   readonly protections: Protections
   readonly quotas: QuotaOperations
   readonly usageSources: UsageSources
+  readonly audit: Omit<AuditOperationDependencies, 'pageTokens'>
   readonly events: { readonly destinations: EventDestinations; readonly deadLetters: DeadLetters }
   /** In Prometheus' text format. */
   readonly metricsText: () => Promise<string>
@@ -54,7 +56,7 @@ export interface StowageServiceDependencies {
  * operations for each subject. Those on a registry or a repository take a `registryId`, as ECR's do, and have the ARNs of
  * `target.ts` for their resources.
  */
-export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, quotas, usageSources, events, metricsText }: StowageServiceDependencies): AwsService {
+export function createStowageService({ registry, erasures, collection, reconciler, diskWatch, accounts, homeAccountId, keyring, lifecycle, protections, quotas, usageSources, audit, events, metricsText }: StowageServiceDependencies): AwsService {
   const pageTokens = new PageTokens(keyring)
   return {
     name: 'stowage',
@@ -76,6 +78,7 @@ export function createStowageService({ registry, erasures, collection, reconcile
       ...monitoringOperations({ metricsText, homeAccountId }),
       ...trashOperations({ registry, pageTokens }),
       ...quotaOperations({ quotas, pageTokens, homeAccountId }),
+      ...auditOperations({ ...audit, pageTokens }),
       ...eventDeadLetterOperations({ ...events, pageTokens }),
       ...eventDestinationOperations({ ...events, pageTokens }),
       ...storageOperations({ registry, pageTokens, diskWatch, homeAccountId }),

@@ -1,0 +1,44 @@
+import { readFile } from 'node:fs/promises'
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { getCACertificates } from 'node:tls'
+
+export interface HttpPost {
+  readonly method: 'POST' | 'PUT'
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Buffer
+  /** Authorities that are trusted beside the system's, in PEM; read each time, so that it may change. */
+  readonly caFile: string | undefined
+  readonly signal: AbortSignal
+}
+
+/** Until the answer is whole. */
+const timeoutMs = 15_000
+/** More of an answer is not looked at. */
+const maxAnswerBytes = 64 * 1024
+
+/** Sends bytes to an address that the operator chose. Answers with the body of a success; rejects for every other status, and never follows. */
+export async function postBytes(url: URL, { method, headers, body, caFile, signal }: HttpPost): Promise<string> {
+  const isSecure = url.protocol === 'https:'
+  const ca = isSecure && caFile !== undefined ? [...getCACertificates('default'), ...getCACertificates('system'), await readFile(caFile, 'utf8')] : undefined
+  const ended = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+  return new Promise<string>((resolve, reject) => {
+    const outgoing = (isSecure ? httpsRequest : httpRequest)(url, { method, headers: { ...headers, 'content-length': String(body.length) }, ...(ca && { ca }), agent: false, signal: ended }, (response) => {
+      const status = response.statusCode ?? 0
+      const chunks: Buffer[] = []
+      let sizeBytes = 0
+      response.on('data', (chunk: Buffer) => {
+        sizeBytes += chunk.length
+        if (sizeBytes <= maxAnswerBytes) chunks.push(chunk)
+        else response.destroy(new Error(`${url.host} answers with more than ${maxAnswerBytes} bytes`))
+      })
+      response.once('error', reject)
+      response.once('end', () => {
+        if (status >= 200 && status < 300) resolve(Buffer.concat(chunks).toString())
+        else reject(new Error(`${url.host} answers with status ${status}`))
+      })
+    })
+    outgoing.once('error', (error) => reject(ended.aborted && !signal.aborted ? new Error(`${url.host} does not answer within ${timeoutMs} ms`) : error))
+    outgoing.end(body)
+  })
+}

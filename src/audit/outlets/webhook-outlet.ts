@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto'
+import { signatureHeaders } from '../../internal/outbound/webhook-signature.ts'
+import { cloudTrailRecord, type TrailBody } from '../trail-record.ts'
+import { postBytes } from './http-post.ts'
+import type { Outlet } from './outlet.ts'
+
+const maxRecords = 200
+const maxBytes = 512 * 1024
+
+/** Posts records in CloudTrail's form to a webhook, signed as events are. */
+export function webhookOutlet(settings: { readonly url: string; readonly key: Buffer; readonly caFile: string | undefined; readonly now: () => number }): Outlet {
+  const { key, caFile, now } = settings
+  const url = new URL(settings.url)
+  return {
+    name: 'webhook',
+    begins: 'newest',
+    maxRecords,
+    maxBytes,
+    gatherMs: 0,
+    isFixed: false,
+    async send(rows, signal) {
+      const body = JSON.stringify({ Records: rows.map((row) => cloudTrailRecord(JSON.parse(row.body) as TrailBody)) })
+      // The same for the same records.
+      const id = createHash('sha256').update(rows[0]!.hash).update(rows.at(-1)!.hash).digest('hex').slice(0, 32)
+      const headers = { 'content-type': 'application/json', 'user-agent': 'stowage', ...signatureHeaders(key, id, now(), body) }
+      await postBytes(url, { method: 'POST', headers, body: Buffer.from(body), caFile, signal })
+    },
+  }
+}
