@@ -1,5 +1,5 @@
 import type { Generated, Kysely, Selectable } from 'kysely'
-import { inDialect } from '../migrations/dialect-words.ts'
+import type { SeparateStore } from '../separate-store.ts'
 import type { Session } from '../session.ts'
 import { statement, type Compilable, type DialectName, type Statement } from '../statement.ts'
 
@@ -9,10 +9,7 @@ import { statement, type Compilable, type DialectName, type Statement } from '..
  */
 
 /** On PostgreSQL. One installation has the database. */
-export const observeSchemaName = 'stowage_observe'
-
-/** Of the tables. A store of a newer form is left alone. */
-export const observeForm = 1
+const schemaName = 'stowage_observe'
 
 interface ObserveFormTable {
   form: number
@@ -133,7 +130,7 @@ export interface ObserveSchema {
   audit_cursor: AuditCursorTable
 }
 
-export const observeTables = [
+const tables = [
   `create table if not exists {s}observe_form (form {int} not null) {end}`,
   `create table if not exists {s}audit_term (id {id}, text {name} not null unique) {end}`,
   `create table if not exists {s}audit_event (
@@ -214,12 +211,13 @@ export const observeTables = [
   ) {end}`,
 ]
 
-/** A statement that makes a table, in a database's words. */
-export function observeStatementText(dialect: DialectName, text: string): string {
-  const words = text
-    .replaceAll('{s}', dialect === 'postgres' ? `${observeSchemaName}.` : '')
-    .replaceAll('{key}', dialect === 'postgres' ? 'bigint primary key' : 'integer primary key')
-  return inDialect(dialect, words)
+export const observeStore: SeparateStore = {
+  fileName: 'observe.db',
+  schemaName,
+  formTable: 'observe_form',
+  form: 1,
+  title: 'the store of what was observed',
+  tables,
 }
 
 export type ObserveBuilder = Kysely<ObserveSchema>
@@ -238,5 +236,5 @@ export function observeStatement<Parameters extends object = Record<never, never
 /** Builders that never connect are the same for all tables. */
 function placed(db: unknown, dialect: DialectName): ObserveBuilder {
   const builder = db as ObserveBuilder
-  return dialect === 'postgres' ? builder.withSchema(observeSchemaName) : builder
+  return dialect === 'postgres' ? builder.withSchema(schemaName) : builder
 }
