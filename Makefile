@@ -90,6 +90,10 @@ audit-scale: $(installed) ## Seal 10,000,000 audit records on each database, and
 metric-points: $(installed) ## Write 1,000,000 points of metrics on each database, and read graphs of them (two minutes; POINTS)
 	@$(with_node) node bench/metric-points.ts $(POINTS)
 
+.PHONY: logs-cost
+logs-cost: $(installed) ## What putting lines of logs takes, and what a line takes on the disk (a minute)
+	@$(with_node) node bench/logs-cost.ts
+
 .PHONY: observe-cost
 observe-cost: $(installed) ## What the audit trail and the request log cost a pull, by turns (a minute)
 	@$(with_node) node bench/observe-cost.ts

@@ -4,12 +4,13 @@
 #
 #   scripts/setup-tools.sh [docker] [skopeo] [buildah] [postgres] [nginx] [docker-registry]
 #                          [openssl] [curl] [wrk] [strace] [faketime] [gcc] [promtool]
-#                          [docker-credential-ecr-login]  (no argument: all of them)
+#                          [docker-credential-ecr-login] [aws-2]  (no argument: all of them)
 set -eu
 
 present() {
   case "$1" in
     postgres) set -- /usr/lib/postgresql/*/bin/initdb && [ -x "$1" ] ;;
+    aws-2) [ -x /usr/bin/aws ] ;;
     docker) [ -x /usr/sbin/dockerd ] && [ -x /usr/bin/docker ] ;;
     *) [ -x "/usr/bin/$1" ] || [ -x "/usr/sbin/$1" ] ;;
   esac
@@ -23,12 +24,13 @@ package_of() {
     gcc) echo gcc libc6-dev ;;
     promtool) echo prometheus ;;
     docker-credential-ecr-login) echo amazon-ecr-credential-helper ;;
+    aws-2) echo awscli ;;
     skopeo | buildah | docker-registry | openssl | curl | wrk | strace | faketime) echo "$1" ;;
     *) echo "setup-tools.sh: no tool is called '$1'" >&2; return 1 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc promtool docker-credential-ecr-login
+[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc promtool docker-credential-ecr-login aws-2
 packages=
 for tool in "$@"; do
   package=$(package_of "$tool")

@@ -92,7 +92,7 @@ import {
   settleRun,
 } from './lifecycle/commands/runs.ts'
 import { askVetoes } from './lifecycle/commands/vetoes.ts'
-import { ensureRegistry } from './registry/commands/registries.ts'
+import { beginRegistry, ensureRegistry } from './registry/commands/registries.ts'
 import {
   createRepository,
   deleteRepository,
@@ -115,6 +115,7 @@ import type { AnyCommand } from './storage/metadata/command.ts'
 /** Every write command there is. The SQLite writer's thread loads this module and finds them by name. */
 export const commands: readonly AnyCommand[] = [
   ensureRegistry,
+  beginRegistry,
   createAccount,
   putQuota,
   deleteQuota,

@@ -14,6 +14,7 @@ import { createEcrService } from './http/aws/services/ecr/index.ts'
 import { createMonitoringServices } from './http/aws/services/monitoring/index.ts'
 import { createEventsService } from './http/aws/services/events/index.ts'
 import { createIamService } from './http/aws/services/iam/index.ts'
+import { createLogsService } from './http/aws/services/logs/index.ts'
 import { createStowageService } from './http/aws/services/stowage/index.ts'
 import { createStsService } from './http/aws/services/sts/index.ts'
 import { createDistributionHandler, createLayerDownloadHandler, ListPositions } from './http/distribution/index.ts'
@@ -50,6 +51,7 @@ import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
 import { startAudit } from './platform-audit.ts'
 import { startEvents } from './platform-events.ts'
+import { startLogs } from './platform-logs.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
 import { startTracing } from './platform-tracing.ts'
 import { addInstallationMetrics, addProcessMetrics, addScrubMetrics, platformMetrics, withCommandMetrics, withPushMetrics } from './platform-metrics.ts'
@@ -371,6 +373,7 @@ async function build(
   const admission = new Admission({ rates: new RequestRateLimit({ rates, clock }), turns })
   const { erasures, diskWatch, collection, reconciler, lifecycle } = await endOfLife(config, { requestsServed: () => admission.admitted, target, database, blobStore, openConfig: (blob) => registry.openNamedBlob(blob), systemContext, clock, ids, logger, metrics, bootId }, releases)
 
+  const logs = await startLogs(config, { database, target, clock, ids, logger, systemContext }, releases)
   await requireAuthorities('STOWAGE_EVENTS_CA_FILE', config.eventsCaFile)
   const events = await startEvents(config, { database, keyring, clock, ids, logger, systemContext, metrics, isAlone: 'file' in target }, releases)
 
@@ -483,6 +486,7 @@ async function build(
         }),
         createEventsService({ rules: events.rules, keyring }),
         ...createMonitoringServices({ reader: audit.metricReader, writer: audit.metricWriter, keyring }),
+        createLogsService({ logs, keyring }),
       ],
       credentials,
       throttle,

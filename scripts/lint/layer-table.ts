@@ -72,6 +72,7 @@ export const units: Readonly<Record<string, Unit>> = {
   // Parts of the composition that are long enough for a file of their own.
   'platform-metrics.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   'platform-events.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes, 'platform-metrics.ts'] },
+  'platform-logs.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   'platform-tracing.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes] },
   'platform-lifecycle.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes, 'platform-metrics.ts'] },
   'platform-audit.ts': { layer: 4, mayImport: [...belowRules, ...rules, ...processes, 'http', 'http/ops', 'platform-metrics.ts'] },
@@ -79,7 +80,7 @@ export const units: Readonly<Record<string, Unit>> = {
     layer: 5,
     mayImport: [
       ...[...belowRules, ...rules, ...processes, 'http', ...protocols],
-      ...['commands.ts', 'platform-metrics.ts', 'platform-tracing.ts', 'platform-events.ts', 'platform-lifecycle.ts', 'platform-audit.ts'],
+      ...['commands.ts', 'platform-metrics.ts', 'platform-tracing.ts', 'platform-events.ts', 'platform-logs.ts', 'platform-lifecycle.ts', 'platform-audit.ts'],
     ],
   },
   // What `stowage verify` is made of, beside a server or without one.
@@ -107,7 +108,7 @@ export const restrictedPackages: Readonly<Record<string, readonly string[]>> = {
 }
 
 /** Units whose job is to put services together; everywhere else they arrive as parameters. */
-export const composers: readonly string[] = ['main.ts', 'cli.ts', 'cli', 'platform.ts', 'platform-events.ts', 'platform-lifecycle.ts', 'platform-audit.ts', 'platform-verify.ts', 'platform-backup.ts']
+export const composers: readonly string[] = ['main.ts', 'cli.ts', 'cli', 'platform.ts', 'platform-events.ts', 'platform-logs.ts', 'platform-lifecycle.ts', 'platform-audit.ts', 'platform-verify.ts', 'platform-backup.ts']
 
 /** Test files and the contract suites beside the code may import anything that exists. */
 export function isTestCode(path: string): boolean {

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Environment } from './load.ts'
 
 /** The services that the `stowage` command calls, by the names that the settings of AWS's clients have for them. */
-export const awsServiceNames = ['ecr', 'iam', 'sts', 'cloudtrail', 'eventbridge', 'cloudwatch', 'stowage'] as const
+export const awsServiceNames = ['ecr', 'iam', 'sts', 'cloudtrail', 'eventbridge', 'cloudwatch', 'cloudwatch_logs', 'stowage'] as const
 
 export type AwsServiceName = (typeof awsServiceNames)[number]
 

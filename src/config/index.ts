@@ -6,7 +6,7 @@ export { configError, type ConfigErrorCode } from './errors.ts'
 export { exitCodes } from './exit-codes.ts'
 export { loadConfig, unknownSettings, type Environment } from './load.ts'
 export { mayUsePrivateHost } from './private-hosts.ts'
-export { ecrQuotas, type Quotas } from './quotas.ts'
+export { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
 export { ratedCalls, ratesOfSource, type RatedCall, type RequestRates } from './request-rates.ts'
 export {
   createRootCredentialFile,

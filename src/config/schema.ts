@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { parseAccountId, parseRegion, type Region } from '../values/account.ts'
 import { parseByteRate } from './byte-rate.ts'
 import { parseRequestRates } from './request-rates.ts'
+import { logSettings } from './log-settings.ts'
 import { mebibyte, type Quotas } from './quotas.ts'
 import { clientKindSettings } from './client-kinds.ts'
 import { auditOutletSettings } from './audit-outlet-settings.ts'
@@ -282,6 +283,7 @@ export const settings = z.object({
   }),
 
   ...quotaSettings,
+  ...logSettings,
 
   requestRates: parsed(parseRequestRates, 'write ecr, or calls with their rates such as PutImage=50,BatchGetImage=2000, or both')
     .optional()

@@ -5,7 +5,7 @@ import type { MetricDeclaration } from './declaration.ts'
  * them a server has the same few hundred series. docs/reference/metrics.md is generated from this.
  */
 
-const protocols = ['oci', 'ecr', 'iam', 'sts', 'cloudtrail', 'events', 'monitoring', 'stowage', 'ops', 'none'] as const
+const protocols = ['oci', 'ecr', 'iam', 'sts', 'cloudtrail', 'events', 'logs', 'monitoring', 'stowage', 'ops', 'none'] as const
 const clientProtocols = ['oci', 'ecr'] as const
 const operations = { atMost: 400, of: 'the operations of the docker endpoint and of the AWS services; `none` where a request names none' } as const
 const statusClasses = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const

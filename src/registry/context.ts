@@ -14,7 +14,7 @@ export interface RegistryRef {
 }
 
 /** Which door a request came through. */
-export type Protocol = 'oci' | 'ecr' | 'sts' | 'iam' | 'cloudtrail' | 'events' | 'monitoring' | 'stowage' | 'system'
+export type Protocol = 'oci' | 'ecr' | 'sts' | 'iam' | 'cloudtrail' | 'events' | 'logs' | 'monitoring' | 'stowage' | 'system'
 
 /** Who asks, where, and when: a parameter of every registry operation. */
 export interface RequestContext {

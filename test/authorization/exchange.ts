@@ -4,7 +4,7 @@ import { region } from './places.ts'
 
 /** A request of one of the protocols, without the name of whoever makes it. */
 export type MatrixRequest =
-  | { readonly protocol: 'json'; readonly service: 'ecr' | 'cloudtrail' | 'events' | 'monitoring' | 'stowage'; readonly target: string; readonly input: object }
+  | { readonly protocol: 'json'; readonly service: 'ecr' | 'cloudtrail' | 'events' | 'logs' | 'monitoring' | 'stowage'; readonly target: string; readonly input: object }
   | { readonly protocol: 'query'; readonly service: 'iam' | 'sts'; readonly parameters: Readonly<Record<string, string>> }
   | {
       readonly protocol: 'oci'

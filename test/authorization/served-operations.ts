@@ -6,6 +6,7 @@ import { createEcrService } from '../../src/http/aws/services/ecr/index.ts'
 import { createEventsService } from '../../src/http/aws/services/events/index.ts'
 import { createMonitoringServices } from '../../src/http/aws/services/monitoring/index.ts'
 import { createIamService } from '../../src/http/aws/services/iam/index.ts'
+import { createLogsService } from '../../src/http/aws/services/logs/index.ts'
 import { createStowageService } from '../../src/http/aws/services/stowage/index.ts'
 import { createStsService } from '../../src/http/aws/services/sts/index.ts'
 import { operations } from '../../src/http/distribution/operations.ts'
@@ -31,6 +32,7 @@ export async function servedOperations(): Promise<string[]> {
     createCloudTrailService({ trail: none, keyring }),
     createStowageService({ registry: none, erasures: none, collection: none, reconciler: none, diskWatch: none, lifecycle: none, keyring, accounts: none, homeAccountId: none, protections: none, quotas: none, usageSources: none, audit: {} as never, events: {} as never, metricsText: none }),
     createEventsService({ rules: none, keyring }),
+    createLogsService({ logs: none, keyring }),
     // The same operations in each of its protocols.
     ...createMonitoringServices({ reader: none, writer: none, keyring }).slice(0, 1),
     createIamService({ directory: { entities: none, policies: none, keys: none, account: none, providers: none } as never }),

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,6 +13,8 @@ export interface DockerEngine {
   readonly host: string
   /** What stands in the place of /etc/docker/certs.d for this engine: `<registry host>/ca.crt` is trusted at once. */
   readonly certsDir: string
+  /** What the engine signs with where it writes the logs of containers to AWS: keys that a server has to be given. */
+  readonly awsKeys: { readonly accessKeyId: string; readonly secretAccessKey: string }
   /** What the engine wrote so far. */
   logs(): string
 }
@@ -96,6 +99,7 @@ interface EnginePaths {
   readonly pid: string
   readonly log: string
   readonly state: string
+  readonly awsKeys: string
 }
 
 function enginePaths(runDir: string): EnginePaths {
@@ -108,6 +112,7 @@ function enginePaths(runDir: string): EnginePaths {
     pid: join(dir, 'engine.pid'),
     log: join(dir, 'engine.log'),
     state: join(dir, 'state'),
+    awsKeys: join(dir, 'aws-keys.json'),
   }
 }
 
@@ -115,6 +120,8 @@ async function startDockerEngine(paths: EnginePaths): Promise<void> {
   const dockerd = ensureTool('dockerd')
   writeFileSync(paths.hosts, `${readFileSync('/etc/hosts', 'utf8')}\n::1 ${engineRegistryNames.join(' ')}\n`)
   mkdirSync(join(paths.settings, 'certs.d'), { recursive: true })
+  const awsKeys = { accessKeyId: `AKIA${randomBytes(8).toString('hex').toUpperCase()}`, secretAccessKey: randomBytes(30).toString('base64') }
+  writeFileSync(paths.awsKeys, JSON.stringify(awsKeys), { mode: 0o600 })
   const log = openSync(paths.log, 'a')
   const child = spawn(
     'unshare',
@@ -128,7 +135,7 @@ async function startDockerEngine(paths: EnginePaths): Promise<void> {
       // Not the machine's /etc/docker/daemon.json.
       ...['--config-file', emptyConfig(paths)],
     ],
-    { env: baseEnv(), stdio: ['ignore', log, log], detached: true },
+    { env: { ...baseEnv(), AWS_ACCESS_KEY_ID: awsKeys.accessKeyId, AWS_SECRET_ACCESS_KEY: awsKeys.secretAccessKey }, stdio: ['ignore', log, log], detached: true },
   )
   closeSync(log)
   let failure: string | undefined
@@ -187,7 +194,8 @@ async function startedByAnotherFile(paths: EnginePaths): Promise<DockerEngine> {
 
 function engineAt(paths: EnginePaths): DockerEngine {
   const certsDir = join(paths.settings, 'certs.d')
-  return { host: `unix://${paths.socket}`, certsDir, logs: () => readFileSync(paths.log, 'utf8') }
+  const awsKeys = JSON.parse(readFileSync(paths.awsKeys, 'utf8')) as DockerEngine['awsKeys']
+  return { host: `unix://${paths.socket}`, certsDir, awsKeys, logs: () => readFileSync(paths.log, 'utf8') }
 }
 
 /** Whole or not at all, for readers that poll. */

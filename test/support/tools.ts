@@ -24,6 +24,8 @@ export type Tool =
   | 'promtool'
   | 'docker-credential-ecr-login'
   | 'aws'
+  /** Version 2 of the aws command, which is Debian's. */
+  | 'aws-2'
   | 'python'
 
 /**
@@ -48,7 +50,7 @@ export function ensureTool(tool: Tool): string {
 
 function findTool(tool: Tool): string | undefined {
   const folders = isOfPostgres(tool) ? postgresFolders() : ['/usr/bin', '/usr/sbin']
-  return folders.map((folder) => join(folder, tool)).find((path) => existsSync(path))
+  return folders.map((folder) => join(folder, tool === 'aws-2' ? 'aws' : tool)).find((path) => existsSync(path))
 }
 
 function isOfPostgres(tool: Tool): boolean {

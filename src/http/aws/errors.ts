@@ -2,12 +2,13 @@ import type { EventsErrorCode } from '../../events/errors.ts'
 import type { IamErrorCode } from '../../iam/errors.ts'
 import { isPlatformError, type ErrorDetail } from '../../internal/platform-error.ts'
 import type { LifecycleErrorCode } from '../../lifecycle/errors.ts'
+import type { LogsErrorCode } from '../../logs/errors.ts'
 import type { RegistryErrorCode } from '../../registry/errors.ts'
 import type { StorageErrorCode } from '../../storage/errors.ts'
 import type { ValueErrorCode } from '../../values/errors.ts'
 
 /** Everything that can reach an AWS client as an expected failure. */
-export type WireCode = ValueErrorCode | StorageErrorCode | IamErrorCode | RegistryErrorCode | LifecycleErrorCode | EventsErrorCode
+export type WireCode = ValueErrorCode | StorageErrorCode | IamErrorCode | RegistryErrorCode | LifecycleErrorCode | EventsErrorCode | LogsErrorCode
 
 /** An answer in AWS's terms: what an operation says itself, or what a domain error is translated to. */
 export class AwsError extends Error {
@@ -263,6 +264,15 @@ export const awsErrors = {
   'event-destination-exists': { type: 'ResourceAlreadyExistsException', status: 400 },
   'event-destination-in-use': { type: 'ResourceInUseException', status: 400 },
   'event-limit-exceeded': { type: 'LimitExceededException', status: 400 },
+
+  'log-input-invalid': { type: 'InvalidParameterException', status: 400 },
+  'log-group-unknown': { type: 'ResourceNotFoundException', status: 400 },
+  'log-stream-unknown': { type: 'ResourceNotFoundException', status: 400 },
+  'log-group-exists': { type: 'ResourceAlreadyExistsException', status: 400 },
+  'log-stream-exists': { type: 'ResourceAlreadyExistsException', status: 400 },
+  'log-group-protected': { type: 'ValidationException', status: 400 },
+  'log-tags-too-many': { type: 'TooManyTagsException', status: 400 },
+  'log-limit-exceeded': { type: 'LimitExceededException', status: 400 },
 } as const satisfies Record<WireCode, AwsErrorForm>
 
 function imageNotFoundText({ digest, tag, repositoryName, registryId }: ErrorDetail): string | undefined {

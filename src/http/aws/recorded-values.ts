@@ -12,10 +12,10 @@ const maxDepth = 4
 const maxTextsLength = 4096
 
 /**
- * Members that are left out wherever they stand: secrets, tokens, sealed positions in lists, and bytes. A manifest is named
- * by its digest.
+ * Members that are left out wherever they stand: secrets, tokens, sealed positions in lists, lines of logs, and bytes. A manifest
+ * is named by its digest.
  */
-const leftOut = /token|secret|password|credential|signature|^(?:layerPartBlob|imageManifest|thumbprintList)$/iu
+const leftOut = /token|secret|password|credential|signature|^(?:layerPartBlob|imageManifest|thumbprintList|logEvents)$/iu
 
 /** Of outputs only these are kept, since what is new in one may be a secret. They stand at the top, or in `image` and `repository`. */
 const keptOutputs: ReadonlySet<string> = new Set(['imageId', 'layerDigest', 'lastByteReceived', 'repositoryArn', 'repositoryName', 'registryId', 'runId', 'trashBatch', 'uploadId'])

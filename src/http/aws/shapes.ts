@@ -19,6 +19,8 @@ interface StringForm extends LengthBounds {
   readonly kind: 'string'
   readonly pattern?: Pattern
   readonly values?: readonly string[]
+  /** Takes what is no Unicode and null characters: whoever has it sees to what becomes of them. */
+  readonly anyText?: true
 }
 
 type Form =
@@ -48,7 +50,7 @@ type Structure<M> = {
 }
 
 /** Lengths are in Unicode code points, as in AWS's models. */
-export function string(bounds: LengthBounds & { pattern?: Pattern } = {}): Shape<string> {
+export function string(bounds: LengthBounds & { pattern?: Pattern; anyText?: true } = {}): Shape<string> {
   return { kind: 'string', ...bounds }
 }
 
@@ -166,7 +168,7 @@ export function invalidParameter(violations: readonly Violation[]): AwsError {
 }
 
 /** How most other AWS services answer broken constraints. Values are left out: they may be secrets. */
-export function validationError(type: 'ValidationException' | 'ValidationError'): (violations: readonly Violation[]) => AwsError {
+export function validationError(type: 'ValidationException' | 'ValidationError' | 'InvalidParameterException'): (violations: readonly Violation[]) => AwsError {
   return (violations) => {
     const count = `${violations.length} validation error${violations.length === 1 ? '' : 's'} detected`
     const each = violations.map(({ field, constraint }) => `Value at '${field}' failed to satisfy constraint: ${constraint}`)
@@ -246,13 +248,13 @@ function check(shape: Shape, value: unknown, path: string, violations: Violation
 function checkString(shape: StringForm, value: unknown, path: string, violations: Violation[]): string {
   if (typeof value !== 'string') throw mismatch(value, 'String', path)
   // Half a surrogate pair has no UTF-8 form; it would be stored as something else than was sent.
-  if (!value.isWellFormed()) throw serializationError(`The string at '${path}' is not valid Unicode.`)
+  if (shape.anyText !== true && !value.isWellFormed()) throw serializationError(`The string at '${path}' is not valid Unicode.`)
   if (!checkRange(shape, lengthInCodePoints(value, shape), 'length', path, violations)) return value
   if (shape.values !== undefined && !shape.values.includes(value)) {
     violate(violations, path, `Member must satisfy enum value set: [${shape.values.join(', ')}]`)
   } else if (shape.pattern !== undefined && !shape.pattern.matches(value)) {
     violate(violations, path, `must satisfy regular expression '${shape.pattern.source}'`)
-  } else if (value.includes('\0')) {
+  } else if (shape.anyText !== true && value.includes('\0')) {
     // PostgreSQL's text holds every character but this one.
     violate(violations, path, 'Member must not contain the null character')
   }

@@ -48,7 +48,7 @@ const distributionEvents: Readonly<Record<string, readonly [name: string, reads:
 }
 
 /** Operations of AWS and of Stowage that change nothing, by how their names begin. */
-const readingNames = /^(?:Get|List|Describe|BatchGet|BatchCheck|Lookup|Simulate|Preview|Explain|TestEventPattern$|GenerateCredentialReport$|AssumeRole|downloadLayer$)/u
+const readingNames = /^(?:Get|List|Describe|Filter|BatchGet|BatchCheck|Lookup|Simulate|Preview|Explain|TestEventPattern$|GenerateCredentialReport$|AssumeRole|downloadLayer$)/u
 
 const maxMessageLength = 512
 /** The names in a request line may be anything. */

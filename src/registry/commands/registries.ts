@@ -57,3 +57,12 @@ export async function registryForChange(tx: Session, context: CommandContext): P
   if (id === undefined) throw new Error('the registry was just inserted and is not there')
   return id
 }
+
+/** For what is kept elsewhere than in the metadata and belongs to a registry all the same. Throws as `registryForChange`. */
+export const beginRegistry = defineCommand({
+  name: 'begin-registry',
+  durability: 'durable',
+  async run(tx, _: Readonly<Record<string, never>>, context): Promise<void> {
+    await registryForChange(tx, context)
+  },
+})
