@@ -9,6 +9,7 @@ import type { Keyring } from './iam/index.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { createGuardedHttps } from './internal/outbound/guarded-https.ts'
+import type { Logs } from './logs/index.ts'
 import { addEventMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
@@ -18,6 +19,7 @@ const firstWaitMs = 1_000
 interface EventsDependencies {
   readonly database: MetadataDatabase
   readonly keyring: Keyring
+  readonly logs: Pick<Logs, 'putOwn'>
   readonly clock: Clock
   readonly ids: IdSource
   readonly logger: Logger
@@ -29,7 +31,7 @@ interface EventsDependencies {
 
 /** Constructs what is said of events, and starts what sends them. */
 export async function startEvents(config: Config, deps: EventsDependencies, releases: (() => Promise<void> | void)[]) {
-  const { database, keyring, clock, ids, logger, systemContext, metrics, isAlone } = deps
+  const { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone } = deps
   const https = createGuardedHttps({
     mayBePrivate: (host, account) => mayUsePrivateHost(config.eventsPrivateHosts, config.accountId, host, account),
     caFile: config.eventsCaFile,
@@ -42,6 +44,7 @@ export async function startEvents(config: Config, deps: EventsDependencies, rele
     database,
     https,
     keyring,
+    putLogLine: (place, group, stream, line) => logs.putOwn(place, group, stream, line),
     clock,
     logger,
     systemContext,

@@ -16,8 +16,20 @@ export function ruleArn({ region, accountId }: Place, name: string): string {
   return `arn:aws:events:${region}:${accountId}:rule/${name}`
 }
 
+/** What a target that is a log group is kept as: the part of its ARN that names it, which no webhook can be called. */
+const logGroupPrefix = 'log-group:'
+
+export function isLogGroup(destinationName: string): boolean {
+  return destinationName.startsWith(logGroupPrefix)
+}
+
+/** The group's name; its ARN may end with `:*`. */
+export function logGroupOf(destinationName: string): string {
+  return destinationName.slice(logGroupPrefix.length).replace(/:\*$/u, '')
+}
+
 export function destinationArn({ region, accountId }: Place, name: string): string {
-  return `arn:aws:events:${region}:${accountId}:api-destination/${name}`
+  return isLogGroup(name) ? `arn:aws:logs:${region}:${accountId}:${name}` : `arn:aws:events:${region}:${accountId}:api-destination/${name}`
 }
 
 /** Only the default bus is there. @throws `event-resource-unknown` */
@@ -27,10 +39,10 @@ export function requireDefaultBus(place: Place, given: string | undefined): void
 }
 
 /**
- * The name of the webhook that a target's ARN stands for. Amazon's ARNs end with a number of the destination's own, which has no
- * meaning here and is not asked for. Undefined: one of another account or region.
+ * The name of the webhook or the log group that a target's ARN stands for. Amazon's ARNs of webhooks end with a number of the
+ * destination's own, which has no meaning here and is not asked for. Undefined: one of another account or region.
  *
- * @throws `event-input-invalid` for everything that is no webhook
+ * @throws `event-input-invalid` for everything else
  */
 export function destinationNameOf(place: Place, arn: string): string | undefined {
   const [scheme, , service, region, accountId, ...rest] = arn.split(':')
@@ -38,11 +50,17 @@ export function destinationNameOf(place: Place, arn: string): string | undefined
   if (scheme !== 'arn' || service === undefined || resource === '') {
     throw eventsError('event-input-invalid', `Parameter ${arn.slice(0, 300)} is not valid. Reason: Provided Arn is not in correct format.`)
   }
-  const name = service === 'events' ? /^api-destination\/([\w.-]+)$/u.exec(resource)?.[1] : undefined
+  const name = nameIn(service, resource)
   if (name === undefined) {
-    const here = `Stowage sends events to webhooks only: make one with "stowage events destination create" and give its ARN.`
-    const what = service === 'logs' ? 'Log groups are not served as targets.' : 'This kind of target is not served.'
-    throw eventsError('event-input-invalid', `Parameter ${arn.slice(0, 300)} is not valid. Reason: ${what} ${here}`)
+    throw eventsError(
+      'event-input-invalid',
+      `Parameter ${arn.slice(0, 300)} is not valid. Reason: This kind of target is not served. Stowage sends events to webhooks, made with "stowage events destination create", and to log groups: give the ARN of one.`,
+    )
   }
   return region === place.region && accountId === place.accountId ? name : undefined
+}
+
+function nameIn(service: string, resource: string): string | undefined {
+  if (service === 'events') return /^api-destination\/([\w.-]+)$/u.exec(resource)?.[1]
+  return service === 'logs' && /^log-group:[.\-_/#A-Za-z0-9]{1,512}(?::\*)?$/u.test(resource) ? resource : undefined
 }

@@ -27,6 +27,11 @@ export const eventsEntries: EntryTable = {
   'events:DisableRule': onRule('DisableRule', named, unknown),
   'events:ListRules': entry('ListRules', '*', {}, '200'),
   'events:PutTargets': onRule('PutTargets', { Rule: 'none', Targets: [{ Id: 'a', Arn: 'arn:aws:events:us-east-1:000000000000:api-destination/x' }] }, unknown),
+  'events:PutTargets to a log group': {
+    ...onRule('PutTargets', {}, unknown),
+    needsElsewhere: [{ action: 'logs:PutLogEvents', resource: (accountId) => `arn:aws:logs:us-east-1:${accountId}:log-group:any:log-stream:none` }],
+    request: ({ accountId }) => ({ protocol: 'json', service: 'events', target: 'AWSEvents.PutTargets', input: { Rule: 'none', Targets: [{ Id: 'a', Arn: `arn:aws:logs:us-east-1:${accountId}:log-group:any` }] } }),
+  },
   'events:ListTargetsByRule': onRule('ListTargetsByRule', { Rule: 'none' }, unknown),
   'events:RemoveTargets': onRule('RemoveTargets', { Rule: 'none', Ids: ['a'] }, unknown),
   'events:ListRuleNamesByTarget': entry('ListRuleNamesByTarget', '*', { TargetArn: 'arn:aws:events:us-east-1:000000000000:api-destination/x' }, '200'),

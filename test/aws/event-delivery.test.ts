@@ -1,3 +1,4 @@
+import { CloudWatchLogs } from '@aws-sdk/client-cloudwatch-logs'
 import { ECR } from '@aws-sdk/client-ecr'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { signedBy } from '../authorization/control-plane.ts'
@@ -200,6 +201,44 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
     await until('the dead letter', () => tagsIn(about(receiver.accepted, `${name}/a`)).includes('bad'))
     expect(await under.deadLetters(name)).toEqual([])
     expect((await under.server.platform.metricsText()).match(/^stowage_events_dead_lettered_total (\d+)$/mu)?.[1]).toBe('1')
+  })
+
+  it('log groups are targets: each event is a line, in the order of its repository, also where the group is made later', async () => {
+    const name = `logged-${database}`
+    const logs = new CloudWatchLogs({ endpoint: under.server.url, region: 'us-east-1', credentials: under.server.credentials, maxAttempts: 1 })
+    const group = `arn:aws:logs:us-east-1:${account}:log-group:/aws/events/${name}`
+    const put = (Rule: string, Targets: object[]) => under.call('events', 'PutTargets', { Rule, Targets })
+    try {
+      const EventPattern = JSON.stringify({ detail: { 'repository-name': [{ prefix: `${name}/` }] } })
+      for (const Name of [name, `${name}-lost`]) await under.call('events', 'PutRule', { Name, EventPattern })
+      const InputTransformer = { InputPathsMap: { tag: '$.detail.image-tag' }, InputTemplate: '{"timestamp": 1700000000000, "message": "<tag> was pushed"}' }
+      expect(await put(name, [{ Id: 'all', Arn: `${group}:*` }, { Id: 'short', Arn: `${group}-short`, InputTransformer }])).toMatchObject({ FailedEntryCount: 0 })
+      await put(`${name}-lost`, [{ Id: 'lost', Arn: `${group}-lost`, RetryPolicy: { MaximumRetryAttempts: 1 } }])
+      expect(await under.call('events', 'ListTargetsByRule', { Rule: name })).toMatchObject({ Targets: [{ Id: 'all', Arn: `${group}:*` }, { Id: 'short', Arn: `${group}-short` }] })
+      expect((await under.call('stowage', 'ListEventDestinations', {}))['destinations']).not.toContainEqual(expect.objectContaining({ destinationName: expect.stringContaining(name) as string }))
+
+      for (const repository of ['a', 'b']) await under.server.createRepository(`${name}/${repository}`)
+      for (const tag of tags(5)) for (const repository of ['a', 'b']) await under.push(`${name}/${repository}`, tag)
+      await until('the dead letters', async () => (await under.deadLetters(`${name}-lost`)).length === 10)
+      expect((await under.deadLetters(`${name}-lost`))[0]).toMatchObject({ reason: 'The specified log group does not exist.', attempts: 2 })
+      for (const logGroupName of [`/aws/events/${name}`, `/aws/events/${name}-short`]) await logs.createLogGroup({ logGroupName })
+      const lines = async (more = '') => (await logs.filterLogEvents({ logGroupName: `/aws/events/${name}${more}` })).events ?? []
+      await until('the lines', async () => (await lines()).length >= 10 && (await lines('-short')).length >= 10)
+      const told = (await lines()).map(({ message, timestamp, logStreamName }) => ({ event: JSON.parse(message!) as Event, timestamp, logStreamName }))
+      for (const repository of ['a', 'b']) {
+        expect(told.filter(({ event }) => event.detail['repository-name'] === `${name}/${repository}`).map(({ event }) => event.detail['image-tag'])).toEqual(tags(5))
+      }
+      expect(told.every(({ event, timestamp, logStreamName }) => Date.parse(event.time) === timestamp && logStreamName === name)).toBe(true)
+      expect((await lines('-short')).map(({ message }) => message).toSorted()).toEqual(tags(5).flatMap((tag) => [`${tag} was pushed`, `${tag} was pushed`]))
+
+      // What no target sends to is no destination any more.
+      await under.call('events', 'RemoveTargets', { Rule: name, Ids: ['all'] })
+      expect(await under.call('events', 'ListRuleNamesByTarget', { TargetArn: `${group}:*` })).toMatchObject({ RuleNames: [] })
+      expect(await under.call('events', 'ListRuleNamesByTarget', { TargetArn: `${group}-short` })).toMatchObject({ RuleNames: [name] })
+      expect(await put(name, [{ Id: 'foreign', Arn: `arn:aws:logs:us-east-1:111111111111:log-group:x` }])).toMatchObject({ FailedEntryCount: 1, FailedEntries: [{ ErrorCode: 'ResourceNotFoundException' }] })
+    } finally {
+      logs.destroy()
+    }
   })
 
   it('where nothing may be sent, or nobody takes it, it becomes a dead letter at once, and no redirect is followed', async () => {

@@ -86,7 +86,6 @@ assert targets == [
 assert [page["Targets"][0]["Id"] for page in events.get_paginator("list_targets_by_rule").paginate(Rule="pushes", PaginationConfig={"PageSize": 1})] == ["1", "2"]
 assert events.list_rule_names_by_target(TargetArn=hook)["RuleNames"] == ["pushes"]
 for arn, text in [
-    ("arn:aws:logs:us-east-1:000000000000:log-group:x", "Log groups are not served as targets."),
     ("arn:aws:sqs:us-east-1:000000000000:x", "This kind of target is not served."),
     ("hook", "Provided Arn is not in correct format."),
 ]:

@@ -4,19 +4,22 @@ import type { Session } from '../../storage/metadata/session.ts'
 import { recordAudit } from '../../storage/metadata/stores/change-log.ts'
 import {
   deleteEventRule,
+  deleteUnusedLogGroups,
   deleteEventTarget,
   findEventDestination,
   findEventRule,
   insertEventRule,
+  insertEventDestination,
   listEventRules,
   putEventTarget,
   targetsOfRule,
   updateEventRule,
+  type EventDestinationRow,
   type EventRuleRow,
 } from '../../storage/metadata/stores/event-rule-store.ts'
 import { lockRegistryRow } from '../../storage/metadata/stores/repository-store.ts'
 import { eventsError } from '../errors.ts'
-import { ruleArn } from '../names.ts'
+import { isLogGroup, ruleArn } from '../names.ts'
 
 /** As many as EventBridge allows on a bus. */
 const mostRules = 300
@@ -105,7 +108,7 @@ export const putTargets = defineCommand({
     const failed: FailedTarget[] = []
     const put: string[] = []
     for (const { id, destinationName, arn, roleArn, body, maxAgeMs, maxAttempts } of input.targets) {
-      const destination = destinationName === undefined ? undefined : await findEventDestination(tx, context.registryId, destinationName)
+      const destination = destinationName === undefined ? undefined : await destinationOf(tx, context, destinationName)
       if (destination === undefined) {
         failed.push({ targetId: id, code: 'ResourceNotFoundException', message: `There is no destination ${arn}. Make one with "stowage events destination create".` })
         continue
@@ -116,6 +119,7 @@ export const putTargets = defineCommand({
     if ((await targetsOfRule(tx, rule.id)).length > mostTargets) {
       throw eventsError('event-limit-exceeded', `The requested resource exceeds the maximum number allowed: ${mostTargets} targets of a rule.`)
     }
+    await deleteUnusedLogGroups(tx, context.registryId)
     if (put.length > 0) await audit(tx, context, 'PutTargets', rule.name, { targets: input.targets.filter(({ id }) => put.includes(id)).map(({ id, arn }) => ({ id, arn })) })
     return failed
   },
@@ -139,10 +143,20 @@ export const removeTargets = defineCommand({
       await deleteEventTarget(tx, id)
       removed.push(name)
     }
+    await deleteUnusedLogGroups(tx, context.registryId)
     if (removed.length > 0) await audit(tx, context, 'RemoveTargets', rule.name, { ids: removed })
     return failed
   },
 })
+
+/** A log group needs nobody to make it a destination: it is one while a target sends there, whether or not it exists by then. */
+async function destinationOf(tx: Session, context: CommandContext, name: string): Promise<EventDestinationRow | undefined> {
+  const { registryId } = context
+  const existing = await findEventDestination(tx, registryId, name)
+  if (existing !== undefined || !isLogGroup(name)) return existing
+  await insertEventDestination(tx, { registryId, name, url: name, description: null, secretSealed: '', now: context.nowMs, by: context.actorArn })
+  return findEventDestination(tx, registryId, name)
+}
 
 export function ruleUnknown(name: string): Error {
   return eventsError('event-resource-unknown', `Rule ${name} does not exist on EventBus default.`)

@@ -6,16 +6,19 @@ import type { Command, CommandContext } from '../../storage/metadata/command.ts'
 import type { MetadataDatabase } from '../../storage/metadata/database.ts'
 import { deliveriesOfLane, destinationsDue, wayOfLane, type DeliveryRow, type LaneWay } from '../../storage/metadata/stores/event-delivery-store.ts'
 import { claimLanes, releaseLane, settleDelivery, type DeliveryOutcome } from '../commands/delivery.ts'
-import { ruleArn } from '../names.ts'
+import { isLogGroup, logGroupOf, ruleArn } from '../names.ts'
 import { bodyFor, type TargetBody } from '../target-body.ts'
 import { attempt, type AttemptResult } from './attempt.ts'
 import { signatureHeaders } from '../../internal/outbound/webhook-signature.ts'
+import { attemptToLog, type PutLogLine } from './log-attempt.ts'
 import { openSigningSecret } from './signature.ts'
 
 export interface DispatcherDependencies {
   readonly database: MetadataDatabase
   readonly https: GuardedHttps
   readonly keyring: Keyring
+  /** Writes a line into a log group. */
+  readonly putLogLine: PutLogLine
   readonly clock: Clock
   readonly logger: Pick<Logger, 'warn' | 'error'>
   readonly systemContext: () => CommandContext
@@ -121,9 +124,13 @@ export class Dispatcher {
   }
 
   #attempt(way: LaneWay, { eventId, event }: DeliveryRow): Promise<AttemptResult> {
-    const { https, keyring, clock } = this.#deps
+    const { https, keyring, putLogLine, clock } = this.#deps
     const { accountId, region, ruleName, destinationName: name, url } = way
-    const body = bodyFor(JSON.parse(way.body) as TargetBody, event, { ruleName, ruleArn: ruleArn({ accountId, region }, ruleName) })
+    const target = JSON.parse(way.body) as TargetBody
+    const body = bodyFor(target, event, { ruleName, ruleArn: ruleArn({ accountId, region }, ruleName) })
+    if (isLogGroup(name)) {
+      return attemptToLog(putLogLine, { place: { accountId, region }, group: logGroupOf(name), stream: ruleName, event, body, isTransformed: target.inputTransformer !== undefined })
+    }
     let key: Buffer
     try {
       key = openSigningSecret(keyring, { accountId, region, name }, way.secretSealed)

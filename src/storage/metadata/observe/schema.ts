@@ -9,7 +9,7 @@ import { statement, type Compilable, type DialectName, type Statement } from '..
  */
 
 /** On PostgreSQL. One installation has the database. */
-const schemaName = 'stowage_observe'
+export const observeSchemaName = 'stowage_observe'
 
 interface ObserveFormTable {
   form: number
@@ -213,7 +213,7 @@ const tables = [
 
 export const observeStore: SeparateStore = {
   fileName: 'observe.db',
-  schemaName,
+  schemaName: observeSchemaName,
   formTable: 'observe_form',
   form: 1,
   title: 'the store of what was observed',
@@ -236,5 +236,5 @@ export function observeStatement<Parameters extends object = Record<never, never
 /** Builders that never connect are the same for all tables. */
 function placed(db: unknown, dialect: DialectName): ObserveBuilder {
   const builder = db as ObserveBuilder
-  return dialect === 'postgres' ? builder.withSchema(schemaName) : builder
+  return dialect === 'postgres' ? builder.withSchema(observeSchemaName) : builder
 }

@@ -1,4 +1,5 @@
 import { openStore, prepareStore, storeTarget, type OpenStore, type StoreTarget } from '../separate-store.ts'
+import type { Session } from '../session.ts'
 import type { MetadataTarget } from '../target.ts'
 import { observeStore } from './schema.ts'
 

@@ -31,11 +31,27 @@ export function findEventDestination(session: Session, registryId: number, name:
   return session.first(destination, { registryId, name })
 }
 
+/** What stands where the URL of a webhook does. */
+const logGroups = 'log-group:%'
+
 const destinations = statement<{ registryId: number; after: string; limit: number }>()((db, p) =>
-  db.selectFrom('event_destination').select(destinationColumns).where('registry_id', '=', p.registryId).where('name', '>', p.after).orderBy('name').limit(p.limit),
+  db.selectFrom('event_destination').select(destinationColumns).where('registry_id', '=', p.registryId).where('name', '>', p.after).where('url', 'not like', logGroups).orderBy('name').limit(p.limit),
 )
 
-/** By name. */
+const dropUnusedGroups = statement<{ registryId: number }>()((db, p) =>
+  db
+    .deleteFrom('event_destination')
+    .where('registry_id', '=', p.registryId)
+    .where('url', 'like', logGroups)
+    .where((eb) => eb.not(eb.exists(eb.selectFrom('event_target').select('event_target.id').whereRef('event_target.destination_id', '=', 'event_destination.id')))),
+)
+
+/** Log groups are destinations as long as targets send there. */
+export async function deleteUnusedLogGroups(tx: Session, registryId: number): Promise<void> {
+  await tx.change(dropUnusedGroups, { registryId })
+}
+
+/** Webhooks by name. */
 export function listEventDestinations(session: Session, registryId: number, after: string, limit: number): Promise<EventDestinationRow[]> {
   return session.all(destinations, { registryId, after, limit })
 }

@@ -1,10 +1,11 @@
 import type { EventTargetRow, EventRules, TargetRequest } from '../../../../events/event-rules.ts'
 import { eventsError } from '../../../../events/errors.ts'
-import { destinationArn, requireDefaultBus, ruleArn } from '../../../../events/names.ts'
+import { destinationArn, destinationNameOf, isLogGroup, logGroupOf, requireDefaultBus, ruleArn } from '../../../../events/names.ts'
 import type { TargetBody } from '../../../../events/target-body.ts'
 import { operation, type AwsCall, type AwsOperation } from '../../service.ts'
 import { boolean, required, structure, type Input } from '../../shapes.ts'
 import type { PageTokens } from '../ecr/page-token.ts'
+import { streamArn } from '../logs/names.ts'
 import * as shapes from './shapes.ts'
 
 /** Where the events of a rule go. */
@@ -14,8 +15,14 @@ export function targetOperations({ rules, pageTokens }: { readonly rules: EventR
       action: 'events:PutTargets',
       resource: ({ Rule }, call) => ruleArn(call.context.registry, Rule),
       input: structure({ Rule: required(shapes.ruleName), EventBusName: shapes.busName, Targets: required(shapes.targets) }),
-      async handler({ context }, { Rule, EventBusName, Targets }) {
+      async handler(call, { Rule, EventBusName, Targets }) {
+        const { context } = call
         requireDefaultBus(context.registry, EventBusName)
+        for (const { Arn } of Targets) {
+          const name = destinationNameOf(context.registry, Arn)
+          // At AWS the group's owner lets EventBridge write there, by a policy of the group.
+          if (name !== undefined && isLogGroup(name)) await call.authorize('logs:PutLogEvents', streamArn(context.registry, logGroupOf(name), Rule))
+        }
         return failures(await rules.putTargets(context, Rule, Targets.map(toRequest)))
       },
     }),
