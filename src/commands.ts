@@ -70,6 +70,7 @@ import { compareWithLastStart, noteDoubtedSources, placeHold, raiseClockHold, re
 import { deleteProtection, putProtection } from './registry/commands/protections.ts'
 import { acceptUsageSnapshot, beginUsageSnapshot, completeUsageSnapshot, putUsageLeases } from './registry/commands/usage-snapshots.ts'
 import { decommissionUsageSource, registerUsageSource, updateUsageSource } from './registry/commands/usage-sources.ts'
+import { changeAlarmState, deleteAlarms, putAlarm, setAlarmActions } from './metrics/commands/alarms.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { putStepOff, setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
@@ -218,6 +219,10 @@ export const commands: readonly AnyCommand[] = [
   releaseWriter,
   releaseWriters,
   recordPulls,
+  putAlarm,
+  deleteAlarms,
+  setAlarmActions,
+  changeAlarmState,
   putProtection,
   deleteProtection,
   registerUsageSource,

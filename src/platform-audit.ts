@@ -3,11 +3,14 @@ import type { Logger } from 'pino'
 import { forgetSealedChanges } from './audit/commands/sealed-changes.ts'
 import { AuditTrail, Journal, hasOutlets, journalFolder, OutletThread, SealerThread, TagHistory, type OutletSettings } from './audit/index.ts'
 import type { Config } from './config/index.ts'
+import type { EventDelivery } from './events/delivery/event-delivery.ts'
 import { journalRecord } from './http/ops/audit-record.ts'
 import type { RequestAudit } from './http/server.ts'
+import { MetricAlarms } from './metrics/alarms/metric-alarms.ts'
 import { metricRetention } from './metrics/metric-retention.ts'
 import { MetricReader } from './metrics/metric-reader.ts'
 import { MetricWriter } from './metrics/metric-writer.ts'
+import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import type { ClientKinds } from './registry/client-kinds.ts'
 import { addOutletMetrics, type PlatformMetrics } from './platform-metrics.ts'
@@ -42,6 +45,30 @@ export interface Audit {
   readonly tagHistory: TagHistory
   /** Absent where the settings turn it off. */
   readonly requests: RequestAudit | undefined
+}
+
+export interface AlarmDependencies extends Pick<AuditDependencies, 'database' | 'logger' | 'systemContext'> {
+  readonly reader: MetricReader
+  readonly clock: Clock
+  readonly delivery: Pick<EventDelivery, 'targetsOf' | 'wake'>
+}
+
+/** Constructs alarms on metrics, and starts to evaluate them. */
+export function startAlarms({ database, logger, systemContext, reader, clock, delivery }: AlarmDependencies, releases: (() => Promise<void> | void)[]): MetricAlarms {
+  const alarms = new MetricAlarms({
+    database,
+    reader,
+    clock,
+    systemContext,
+    targetsOf: (registryId, event) => delivery.targetsOf(registryId, event),
+    onTold: () => delivery.wake(),
+    onError(error) {
+      logger.error({ err: error }, 'an alarm could not be evaluated; it is tried again')
+    },
+  })
+  alarms.start()
+  releases.push(() => alarms.stop())
+  return alarms
 }
 
 /** Constructs and starts what writes down requests, and what makes the audit trail of that. */

@@ -61,6 +61,7 @@ export async function startEvents(config: Config, deps: EventsDependencies, rele
   releases.push(() => delivery.stop())
   const onChange = (): void => delivery.wake()
   return {
+    delivery,
     rules: new EventRules(database, onChange),
     destinations: new EventDestinations({ database, keyring, ids }),
     deadLetters: new DeadLetters(database, onChange),

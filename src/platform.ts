@@ -49,7 +49,7 @@ import type { IdSource } from './internal/ids.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
-import { startAudit } from './platform-audit.ts'
+import { startAlarms, startAudit } from './platform-audit.ts'
 import { startEvents } from './platform-events.ts'
 import { startLogs } from './platform-logs.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
@@ -376,6 +376,7 @@ async function build(
   const logs = await startLogs(config, { database, target, clock, ids, logger, systemContext }, releases)
   await requireAuthorities('STOWAGE_EVENTS_CA_FILE', config.eventsCaFile)
   const events = await startEvents(config, { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone: 'file' in target }, releases)
+  const alarms = startAlarms({ database, logger, systemContext, reader: audit.metricReader, clock, delivery: events.delivery }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)
@@ -485,7 +486,7 @@ async function build(
           events,
         }),
         createEventsService({ rules: events.rules, keyring }),
-        ...createMonitoringServices({ reader: audit.metricReader, writer: audit.metricWriter, keyring }),
+        ...createMonitoringServices({ reader: audit.metricReader, writer: audit.metricWriter, alarms, keyring }),
         createLogsService({ logs, keyring }),
       ],
       credentials,

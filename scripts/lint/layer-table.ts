@@ -62,6 +62,8 @@ export const units: Readonly<Record<string, Unit>> = {
   ...Object.fromEntries(processes.map((name) => [name, process])),
   // Metrics are made of records, in the transaction that seals these.
   audit: { layer: 3, mayImport: [...process.mayImport, 'metrics'] },
+  // Alarms tell events.
+  metrics: { layer: 3, mayImport: [...process.mayImport, 'events'] },
 
   http: { layer: 4, mayImport: [...belowEdges, ...protocols] },
   ...Object.fromEntries(protocols.map((name) => [name, protocol])),

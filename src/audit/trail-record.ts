@@ -57,7 +57,9 @@ export function eventSourceOf(service: string | undefined): string {
 
 /** The service whose ARN a resource has, as records name it. */
 export function sourceOfResource(resource: string): string {
-  return eventSourceOf(/^arn:aws:([a-z0-9-]{1,32}):/u.exec(resource)?.[1])
+  const service = /^arn:aws:([a-z0-9-]{1,32}):/u.exec(resource)?.[1]
+  // One of AWS's names for it, the other is that of its protocols.
+  return eventSourceOf(service === 'cloudwatch' ? 'monitoring' : service)
 }
 
 /** The name of a trail: what look-ups of an account in a region see. */

@@ -41,7 +41,12 @@ const idSpace = Buffer.from('6f7bcd1d62c84a2fa1a4a9e6f1c0d5e3', 'hex')
  * was restored from a backup.
  */
 function eventIdOf({ accountId, region, repositoryId, eventSeq, type, createdAt, payload }: OutboxEvent): string {
-  const name = JSON.stringify([accountId, region, repositoryId, eventSeq, type, createdAt, payload])
+  return nameBasedId([accountId, region, repositoryId, eventSeq, type, createdAt, payload])
+}
+
+/** An id that is made of what an event is. */
+export function nameBasedId(parts: readonly (string | number)[]): string {
+  const name = JSON.stringify(parts)
   const bytes = createHash('sha1').update(idSpace).update(name).digest().subarray(0, 16)
   bytes[6] = (bytes[6]! & 0x0f) | 0x50
   bytes[8] = (bytes[8]! & 0x3f) | 0x80

@@ -5,11 +5,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { encodeLine, type JournalRecord } from '../../src/audit/journal-record.ts'
 import { networkOf, RollUp } from '../../src/audit/roll-up.ts'
 import { Sealer } from '../../src/audit/sealer.ts'
+import type { EventEnvelope } from '../../src/events/envelope.ts'
 import { systemIds } from '../../src/internal/ids.ts'
+import type { AlarmSettings } from '../../src/metrics/alarms/alarm.ts'
+import { MetricAlarms } from '../../src/metrics/alarms/metric-alarms.ts'
 import { removeOldMetricPoints } from '../../src/metrics/metric-retention.ts'
 import { MetricReader, roundedStart, type MetricId, type StatisticName } from '../../src/metrics/metric-reader.ts'
 import { MetricWriter } from '../../src/metrics/metric-writer.ts'
 import { sampleResources } from '../../src/metrics/resource-samples.ts'
+import { commandContext } from '../../src/registry/index.ts'
 import { openObserveStore, observeTarget, prepareObserveStore, type ObserveStore } from '../../src/storage/metadata/observe/store.ts'
 import { parseRepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
@@ -218,6 +222,55 @@ describe.each(databases)('metrics on %s', (kind) => {
     } finally {
       await writer.stop()
     }
+  })
+
+  it('raises an alarm where points cross its threshold, once for all servers, and tells it in the same transaction', async () => {
+    const { database, context, clock } = fixture
+    clock.advance(minuteMs - (clock.now() % minuteMs) + 10_000)
+    const told: EventEnvelope[] = []
+    const errors: unknown[] = []
+    const newAlarms = () =>
+      new MetricAlarms({ database, reader, clock, systemContext: () => commandContext({ ...context, protocol: 'system' }), targetsOf: async (_, event) => (told.push(event), []), onTold: () => undefined, onError: (error) => errors.push(error) })
+    const [one, other] = [newAlarms(), newAlarms()]
+    const alarm: AlarmSettings = { namespace: 'AWS/ECR', metricName: 'RepositoryPullCount', dimensions: [['RepositoryName', 'watched/app']], statistic: 'Sum', periodSeconds: 60, evaluationPeriods: 2, threshold: 1, comparison: 'GreaterThanThreshold' }
+    expect(await one.put(context, 'many pulls', alarm, true)).toBe(true)
+    const state = async () => (await one.find(context, 'many pulls'))!
+    const evaluateBoth = () => both(() => one.evaluateAll(), () => other.evaluateAll())
+    const pullNow = async (minutesAgo: number, pulls: number) => {
+      writeFileSync(join(folder, `${systemIds.uuid()}.lines`), encodeLine(pull(clock.now() - start - minutesAgo * minuteMs, { repository: 'watched/app', pulls, region: context.registry.region })))
+      await sealer().sealSegments()
+    }
+    await evaluateBoth()
+    expect(await state()).toMatchObject({ state: 'INSUFFICIENT_DATA', stateReason: 'Unchecked: Initial alarm creation' })
+    await pullNow(2, 2)
+    await pullNow(1, 5)
+    await evaluateBoth()
+    expect(await state()).toMatchObject({ state: 'ALARM', transitionedAt: clock.now() })
+    expect((await state()).stateReason).toContain('2 out of the last 2 datapoints')
+    clock.advance(minuteMs)
+    await pullNow(1, 1)
+    await evaluateBoth()
+    expect((await state()).state).toBe('OK')
+    // The state that it is put into by hand is evaluated again.
+    expect(await one.setState(context, 'many pulls', { state: 'ALARM', reason: 'a drill', data: null })).toBe(true)
+    expect((await state()).stateReason).toBe('a drill')
+    await evaluateBoth()
+    expect((await state()).state).toBe('OK')
+    expect(await one.setState(context, 'absent', { state: 'ALARM', reason: 'a drill', data: null })).toBe(false)
+
+    const items = await one.history(context, { alarmName: 'many pulls', kind: 'StateUpdate', from: 0, until: Number.MAX_SAFE_INTEGER, isAscending: true, limit: 100 })
+    expect(items.map(({ summary }) => summary)).toEqual(['INSUFFICIENT_DATA to ALARM', 'ALARM to OK', 'OK to ALARM', 'ALARM to OK'].map((change) => `Alarm updated from ${change}`))
+    expect(told[0]).toMatchObject({
+      'detail-type': 'CloudWatch Alarm State Change',
+      source: 'aws.cloudwatch',
+      resources: [`arn:aws:cloudwatch:${context.registry.region}:${account}:alarm:many pulls`],
+      detail: { alarmName: 'many pulls', previousState: { value: 'INSUFFICIENT_DATA' }, state: { value: 'ALARM' }, configuration: { metrics: [{ metricStat: { metric: { name: 'RepositoryPullCount' }, stat: 'Sum', period: 60 } }] } },
+    })
+    expect(await one.delete(context, ['many pulls', 'absent'])).toBe('absent')
+    expect(await state()).toBeDefined()
+    expect(await one.delete(context, ['many pulls'])).toBeUndefined()
+    expect(await one.find(context, 'many pulls')).toBeUndefined()
+    expect(errors).toEqual([])
   })
 })
 

@@ -34,7 +34,7 @@ export async function servedOperations(): Promise<string[]> {
     createEventsService({ rules: none, keyring }),
     createLogsService({ logs: none, keyring }),
     // The same operations in each of its protocols.
-    ...createMonitoringServices({ reader: none, writer: none, keyring }).slice(0, 1),
+    ...createMonitoringServices({ reader: none, writer: none, alarms: none, keyring }).slice(0, 1),
     createIamService({ directory: { entities: none, policies: none, keys: none, account: none, providers: none } as never }),
   ]
   const folders = readdirSync(join(projectDir, 'src/http/aws/services'))

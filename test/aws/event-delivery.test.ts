@@ -28,6 +28,8 @@ interface DeadLetter {
   readonly event: string
 }
 
+const targetPrefixes = { events: 'AWSEvents', monitoring: 'GraniteServiceVersion20100801', stowage: 'Stowage_V1' } as const
+
 /** A server with what tests ask of it. */
 class EventsUnderTest {
   readonly server: TestPlatform
@@ -40,8 +42,8 @@ class EventsUnderTest {
     this.#exchange = new Exchange(server.url)
   }
 
-  async call(service: 'events' | 'stowage', operation: string, input: object): Promise<Record<string, unknown>> {
-    const target = `${service === 'events' ? 'AWSEvents' : 'Stowage_V1'}.${operation}`
+  async call(service: keyof typeof targetPrefixes, operation: string, input: object): Promise<Record<string, unknown>> {
+    const target = `${targetPrefixes[service]}.${operation}`
     const { status, body } = await this.#exchange.send({ protocol: 'json', service, target, input }, signedBy(this.server.credentials))
     if (status !== 200) throw new Error(`${operation}: ${body}`)
     return JSON.parse(body) as Record<string, unknown>
@@ -146,6 +148,28 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
       expect(isSignedWith(secret, received)).toBe(true)
       expect(received).toMatchObject({ path: '/hooks?from=registry', headers: { 'webhook-id': (JSON.parse(received.body) as Event).id, 'content-type': 'application/json' } })
     }
+  })
+
+  it("an alarm's change is told as CloudWatch tells it, to rules that ask for it", async () => {
+    const name = `alarm-${database}`
+    await under.tell(name, `${receiver.url}/${name}`, {}, { source: ['aws.cloudwatch'], detail: { alarmName: [{ prefix: name }] } })
+    const alarm = { Namespace: 'AWS/ECR', MetricName: 'RepositoryPullCount', Statistic: 'Sum', Period: 60, EvaluationPeriods: 1, Threshold: 1, ComparisonOperator: 'GreaterThanThreshold' }
+    await under.call('monitoring', 'PutMetricAlarm', { ...alarm, AlarmName: `${name} 1` })
+    await under.call('monitoring', 'PutMetricAlarm', { ...alarm, AlarmName: `other ${name}` })
+    for (const AlarmName of [`other ${name}`, `${name} 1`]) await under.call('monitoring', 'SetAlarmState', { AlarmName, StateValue: 'ALARM', StateReason: 'a drill' })
+    const mine = () => eventsIn(receiver.accepted.filter(({ path }) => path === `/${name}`))
+    await until('the alarm', () => mine().length > 0)
+    expect(mine()).toMatchObject([
+      {
+        version: '0',
+        'detail-type': 'CloudWatch Alarm State Change',
+        source: 'aws.cloudwatch',
+        account,
+        region: 'us-east-1',
+        resources: [`arn:aws:cloudwatch:us-east-1:${account}:alarm:${name} 1`],
+        detail: { alarmName: `${name} 1`, state: { value: 'ALARM', reason: 'a drill' }, previousState: { value: 'INSUFFICIENT_DATA' } },
+      },
+    ])
   })
 
   it('a receiver that fails, hangs and breaks off delays no push, and gets everything in order once it works', async () => {

@@ -100,4 +100,31 @@ fails("ValidationError", "Expressions are not supported", cloudwatch.get_metric_
 fails("ValidationError", "not unique", cloudwatch.get_metric_data, MetricDataQueries=queries[:1] * 2, **span)
 fails("InvalidNextToken", "not given out", cloudwatch.list_metrics, Namespace=namespace, NextToken="of-somebody-else")
 
+# Alarms
+alarm = {
+    "AlarmName": f"slow {protocol}", "AlarmDescription": "too slow", "Namespace": namespace, "MetricName": "Seconds", "Dimensions": dimensions, "Statistic": "Maximum",
+    "Period": 60, "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "Threshold": 2.5, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "notBreaching",
+}
+cloudwatch.put_metric_alarm(**alarm)
+(described,) = cloudwatch.describe_alarms(AlarmNames=[alarm["AlarmName"]])["MetricAlarms"]
+assert alarm.items() <= described.items(), described
+assert described["StateValue"] == "INSUFFICIENT_DATA" and described["ActionsEnabled"], described
+assert isinstance(described["Period"], int) and described["AlarmArn"].endswith(f":alarm:{alarm['AlarmName']}"), described
+(same,) = cloudwatch.describe_alarms_for_metric(Namespace=namespace, MetricName="Seconds", Dimensions=dimensions)["MetricAlarms"]
+assert same["AlarmName"] == alarm["AlarmName"], same
+cloudwatch.set_alarm_state(AlarmName=alarm["AlarmName"], StateValue="ALARM", StateReason="a drill", StateReasonData='{"drill": true}')
+cloudwatch.disable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
+(described,) = cloudwatch.describe_alarms(AlarmNamePrefix="slow", StateValue="ALARM")["MetricAlarms"]
+assert described["StateReason"] == "a drill" and not described["ActionsEnabled"], described
+cloudwatch.enable_alarm_actions(AlarmNames=[alarm["AlarmName"]])
+items = [item for page in cloudwatch.get_paginator("describe_alarm_history").paginate(AlarmName=alarm["AlarmName"], PaginationConfig={"PageSize": 2}) for item in page["AlarmHistoryItems"]]
+assert [item["HistoryItemType"] for item in items] == ["ConfigurationUpdate", "ConfigurationUpdate", "StateUpdate", "ConfigurationUpdate"], items
+fails("ResourceNotFound", "absent", cloudwatch.set_alarm_state, AlarmName="absent", StateValue="OK", StateReason="x")
+fails("InvalidFormat", "not JSON", cloudwatch.set_alarm_state, AlarmName=alarm["AlarmName"], StateValue="OK", StateReason="x", StateReasonData="x")
+fails("ValidationError", "cannot be checked across more than a day", cloudwatch.put_metric_alarm, **{**alarm, "EvaluationPeriods": 1441})
+fails("ValidationError", "Actions of alarms are not supported", cloudwatch.put_metric_alarm, **alarm, AlarmActions=["arn:aws:sns:us-east-1:000000000000:topic"])
+fails("ResourceNotFound", "absent", cloudwatch.delete_alarms, AlarmNames=[alarm["AlarmName"], "absent"])
+cloudwatch.delete_alarms(AlarmNames=[alarm["AlarmName"]])
+assert cloudwatch.describe_alarms(AlarmNamePrefix="slow")["MetricAlarms"] == [], protocol
+
 print(cloudwatch.meta.service_model.resolved_protocol)

@@ -195,6 +195,9 @@ const endOfLife = [
   `insert into event_delivery (lane_id, event_id, event, queued_at) select id, 'event', '{}', 1 from event_lane`,
   `insert into event_dead_letter (registry_id, target_id, rule_name, target_name, destination_name, repository_id, event_id, event, reason, attempt_count, queued_at, died_at)
    select registry_id, 1, 'all', '1', 'hook', repository_id, 'event', '{}', 'status 404', 1, 1, 2 from lifecycle_policy`,
+  `insert into metric_alarm (registry_id, name, settings, actions_enabled, state, state_reason, state_at, transitioned_at, configured_at)
+   select registry_id, 'many pulls', '{}', 1, 'OK', 'few', 1, 1, 1 from lifecycle_policy`,
+  `insert into metric_alarm_history (registry_id, alarm_name, at, kind, summary, data) select registry_id, 'many pulls', 1, 'StateUpdate', 'to OK', '{}' from lifecycle_policy`,
   `insert into blob_move (upload_id, blob_id, began_at) select 'copy', id, 1 from blob limit 1`,
   `insert into image_retirement (manifest_id, image_id, reason, steps, changed_at, changed_by) select id, id, 'old', '[]', 1, 'arn' from manifest limit 1`,
   `insert into trash_batch (id, registry_id, repository_id, kind, cause, is_security, image_count, tag_count, created_at, created_by, purge_after)

@@ -113,7 +113,7 @@ export const permissionSets: Readonly<Record<PermissionSetName, PermissionSet>> 
       { sid: 'LookAtAccess', actions: ['iam:Get*', 'iam:List*', 'iam:GenerateCredentialReport'], on: 'all' },
       { sid: 'LookAtAccounts', actions: ['stowage:DescribeAccount', 'stowage:ListAccounts', 'stowage:ListErasures'], on: 'all' },
       { sid: 'LookAtTrail', actions: ['cloudtrail:LookupEvents'], on: 'all' },
-      { sid: 'LookAtMetrics', actions: ['cloudwatch:ListMetrics', 'cloudwatch:GetMetricStatistics', 'cloudwatch:GetMetricData'], on: 'all' },
+      { sid: 'LookAtMetrics', actions: ['cloudwatch:ListMetrics', 'cloudwatch:GetMetricStatistics', 'cloudwatch:GetMetricData', 'cloudwatch:DescribeAlarms', 'cloudwatch:DescribeAlarmsForMetric', 'cloudwatch:DescribeAlarmHistory'], on: 'all' },
       { sid: 'LookAtRetention', actions: ['stowage:ListRetentionPolicies'], on: 'all' },
       { sid: 'LookAtProtection', actions: ['stowage:DescribeUsageSources', 'stowage:ListUsageLeases', 'stowage:ListHolds'], on: 'all' },
     ],

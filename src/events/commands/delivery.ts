@@ -44,22 +44,29 @@ export const fanOutEvents = defineCommand({
   durability: 'durable',
   async run(tx, { outboxIds, matched }: FanOutInput, context): Promise<number> {
     const taken = await takeOutboxEvents(tx, outboxIds)
-    const own = matched.filter(({ outboxId }) => taken.has(outboxId))
-    const destinations = await shareEventTargets(tx, [...new Set(own.flatMap(({ targetIds }) => targetIds))])
-    const pairs = own.flatMap((event) => event.targetIds.filter((id) => destinations.has(id)).map((targetId) => ({ event, targetId })))
-    // In one order in every server, so that none waits for another crosswise.
-    const ordered = pairs.toSorted((a, b) => a.targetId - b.targetId || a.event.repositoryId - b.event.repositoryId || a.event.outboxId - b.event.outboxId)
-    let lane = { targetId: 0, repositoryId: 0, id: 0 }
-    for (const { event, targetId } of ordered) {
-      const { repositoryId } = event
-      if (lane.targetId !== targetId || lane.repositoryId !== repositoryId) {
-        lane = { targetId, repositoryId, id: await lockLaneFor(tx, { targetId, repositoryId, destinationId: destinations.get(targetId)!, now: context.nowMs }) }
-      }
-      await insertDelivery(tx, { laneId: lane.id, eventId: event.eventId, event: event.event, now: context.nowMs })
-    }
-    return ordered.length
+    return putOnTheirWay(tx, matched.filter(({ outboxId }) => taken.has(outboxId)), context.nowMs)
   },
 })
+
+/**
+ * Puts events into the lanes of those of their targets that are still there; answers into how many. Without a repository
+ * (`repositoryId` 0) a target has one lane for a registry's events.
+ */
+export async function putOnTheirWay(tx: Session, own: readonly MatchedEvent[], now: number): Promise<number> {
+  const destinations = await shareEventTargets(tx, [...new Set(own.flatMap(({ targetIds }) => targetIds))])
+  const pairs = own.flatMap((event) => event.targetIds.filter((id) => destinations.has(id)).map((targetId) => ({ event, targetId })))
+  // In one order in every server, so that none waits for another crosswise.
+  const ordered = pairs.toSorted((a, b) => a.targetId - b.targetId || a.event.repositoryId - b.event.repositoryId || a.event.outboxId - b.event.outboxId)
+  let lane = { targetId: 0, repositoryId: 0, id: 0 }
+  for (const { event, targetId } of ordered) {
+    const { repositoryId } = event
+    if (lane.targetId !== targetId || lane.repositoryId !== repositoryId) {
+      lane = { targetId, repositoryId, id: await lockLaneFor(tx, { targetId, repositoryId, destinationId: destinations.get(targetId)!, now }) }
+    }
+    await insertDelivery(tx, { laneId: lane.id, eventId: event.eventId, event: event.event, now })
+  }
+  return ordered.length
+}
 
 /** Forgets events that nobody wants. They may come back with the power, and are forgotten again. */
 export const dropEvents = defineCommand({

@@ -2,6 +2,7 @@ import { RecurringWork } from '../../internal/recurring-work.ts'
 import { isAnyDeadLetterOlder } from '../../storage/metadata/stores/event-dead-letter-store.ts'
 import { countEvents, isAnyLane, type EventQueues } from '../../storage/metadata/stores/event-delivery-store.ts'
 import { isAnyRuleInForce } from '../../storage/metadata/stores/event-rule-store.ts'
+import type { EventEnvelope } from '../envelope.ts'
 import { sweepDeadLetters } from '../commands/delivery.ts'
 import { Dispatcher, type DeliveryCounters, type DispatcherDependencies } from './dispatcher.ts'
 import { FanOut } from './fan-out.ts'
@@ -57,6 +58,11 @@ export class EventDelivery {
 
   queues(): Promise<EventQueues> {
     return countEvents(this.#deps.database.reader)
+  }
+
+  /** The targets of the rules of a registry that take an event which is in no outbox: whoever tells it puts it on its way, and wakes. */
+  targetsOf(registryId: number, envelope: EventEnvelope): Promise<readonly number[]> {
+    return this.#fanOut.targetsOf(registryId, envelope)
   }
 
   async start(): Promise<void> {

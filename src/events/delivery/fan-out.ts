@@ -4,7 +4,7 @@ import type { MetadataDatabase } from '../../storage/metadata/database.ts'
 import { outboxEvents, type OutboxEvent } from '../../storage/metadata/stores/event-delivery-store.ts'
 import { rulesInForce, type RuleInForce } from '../../storage/metadata/stores/event-rule-store.ts'
 import { dropEvents, fanOutEvents, type MatchedEvent } from '../commands/delivery.ts'
-import { envelopeOf } from '../envelope.ts'
+import { envelopeOf, type EventEnvelope } from '../envelope.ts'
 import { parseEventPattern, type EventPattern } from '../pattern/index.ts'
 
 /** Events compared with the rules, and put on their way, by one command. */
@@ -49,6 +49,12 @@ export class FanOut {
       if (events.length < batchSize) break
     }
     return sent
+  }
+
+  /** The targets of the rules of a registry that take an event which is in no outbox. */
+  async targetsOf(registryId: number, envelope: EventEnvelope): Promise<readonly number[]> {
+    const rules = (await this.#rulesByRegistry()).get(registryId) ?? []
+    return rules.filter(({ pattern }) => this.#patterns.get(pattern)?.matches(envelope) ?? false).map(({ targetId }) => targetId)
   }
 
   async #rulesByRegistry(): Promise<Map<number, RuleInForce[]>> {

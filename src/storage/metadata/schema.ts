@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely'
+import type { AlarmsSchema } from './schema-alarms.ts'
 import type { EventsSchema } from './schema-events.ts'
 import type { LifecycleSchema } from './schema-lifecycle.ts'
 
@@ -483,7 +484,7 @@ interface SettingTable {
   value: Json
 }
 
-export interface Schema extends LifecycleSchema, EventsSchema {
+export interface Schema extends LifecycleSchema, EventsSchema, AlarmsSchema {
   account: AccountTable
   registry: RegistryTable
   quota: QuotaTable

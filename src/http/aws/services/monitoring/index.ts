@@ -1,8 +1,10 @@
 import type { Keyring } from '../../../../iam/index.ts'
+import type { MetricAlarms } from '../../../../metrics/alarms/metric-alarms.ts'
 import type { MetricReader } from '../../../../metrics/metric-reader.ts'
 import type { MetricWriter } from '../../../../metrics/metric-writer.ts'
 import type { AwsService } from '../../service.ts'
 import { validationError } from '../../shapes.ts'
+import { alarmOperations } from './alarms.ts'
 import { queryCodes } from './errors.ts'
 import { getMetricData } from './get-metric-data.ts'
 import { getMetricStatistics } from './get-metric-statistics.ts'
@@ -12,6 +14,7 @@ import { putMetricData } from './put-metric-data.ts'
 interface MonitoringDependencies {
   readonly reader: MetricReader
   readonly writer: MetricWriter
+  readonly alarms: MetricAlarms
   readonly keyring: Keyring
 }
 
@@ -19,7 +22,7 @@ interface MonitoringDependencies {
 const maxFormParameters = 40_000
 
 /**
- * Amazon CloudWatch's metrics: what the server derives from its audit trail and what clients put. One service in each of
+ * Amazon CloudWatch's metrics and alarms: what the server counts from its audit trail and what clients put. One service in each of
  * the protocols that its clients speak; see docs/operations/monitoring.md.
  */
 export function createMonitoringServices(deps: MonitoringDependencies): readonly AwsService[] {
@@ -32,6 +35,7 @@ export function createMonitoringServices(deps: MonitoringDependencies): readonly
       GetMetricStatistics: getMetricStatistics(deps),
       GetMetricData: getMetricData(deps),
       PutMetricData: putMetricData(deps),
+      ...alarmOperations(deps),
     },
     serverFault: 'InternalServiceFault',
     invalidInput: validationError('ValidationError'),
