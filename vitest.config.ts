@@ -58,7 +58,7 @@ export default defineConfig({
         'scripts/**/*.test.ts',
         'test/repo/**/*.test.ts',
         'test/support/**/*.test.ts',
-      ]),
+      ], { env: memoryFolder() }),
       project('protocol', 1, protocolTimeoutMs, [
         'test/storage/**/*.test.ts',
         'test/registry/**/*.test.ts',

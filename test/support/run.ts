@@ -39,8 +39,15 @@ export function baseEnv(): Record<string, string> {
     PATH: process.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     LANG: 'C.UTF-8',
     HOME: '/nonexistent',
-    ...(process.env['TMPDIR'] === undefined ? {} : { TMPDIR: process.env['TMPDIR'] }),
+    ...passedOn('TMPDIR'),
+    // Compiled code is kept: servers start in hundreds of tests.
+    ...passedOn('NODE_COMPILE_CACHE'),
   }
+}
+
+function passedOn(name: string): Record<string, string> {
+  const value = process.env[name]
+  return value === undefined ? {} : { [name]: value }
 }
 
 /**
