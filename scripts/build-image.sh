@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the container image. The context is put together here, so the image needs no base image: the pinned
-# Node with the shared libraries it names, the sources as they are, and their production dependencies.
+# Node with the shared libraries it names, Stowage in few files, and its production dependencies.
 #
 #   scripts/build-image.sh [tag]           default stowage:latest
 #   STOWAGE_IMAGE_CONTEXT_ONLY=1           put the context together and print its folder, build nothing
@@ -69,10 +69,10 @@ cp -R "$modules/node_modules" "$context/modules/"
 find "$context/modules" -type f \( -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 find "$context/modules" -type d -empty -delete
 cp package.json "$context/app/"
-tar -c --exclude='*.test.ts' --exclude='contract.ts' src | tar -x -C "$context/app"
-# The sources begin with /usr/bin/env, which the image has not; so its programs are files that name Node.
+node scripts/build-program.ts "$context/app/dist" >&2
+# The programs begin with /usr/bin/env, which the image has not; so those of the image are files that name Node.
 node -p 'Object.entries(require("./package.json").bin).flat().join("\n")' | while read -r program && read -r source; do
-  printf '#!/usr/local/bin/node\nimport("/app/%s")\n' "$source" >"$rootfs/usr/local/bin/$program"
+  printf '#!/usr/local/bin/node\nimport("/app/dist/%s.js")\n' "$(basename "$source" .ts)" >"$rootfs/usr/local/bin/$program"
   chmod 0755 "$rootfs/usr/local/bin/$program"
 done
 cp image/healthcheck.mjs "$context/app/image/"

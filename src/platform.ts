@@ -1,5 +1,4 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
@@ -46,6 +45,7 @@ import { BytesInFlight } from './internal/bytes-in-flight.ts'
 import type { Clock } from './internal/clock.ts'
 import { FairShare } from './internal/fair-share.ts'
 import type { IdSource } from './internal/ids.ts'
+import { ownVersion } from './internal/own-version.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
@@ -515,11 +515,6 @@ async function build(
     counters: { database: database.counters, bytesInFlight },
     stop,
   }
-}
-
-/** The version in package.json. */
-function ownVersion(): string {
-  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
 }
 
 /** Says at the start what would otherwise fail with the first build that logs in. */

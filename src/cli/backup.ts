@@ -1,6 +1,7 @@
 import type { BackUpReport } from '../backup/index.ts'
 import { exitCodes, loadConfig } from '../config/index.ts'
-import { ownVersion, type CommandIo } from './command-io.ts'
+import { ownVersion } from '../internal/own-version.ts'
+import type { CommandIo } from './command-io.ts'
 import { listenToSignals, ProgressText, secondsText, sizeText } from './long-work.ts'
 
 export interface BackupCommandOptions {

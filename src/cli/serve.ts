@@ -1,7 +1,8 @@
 import { loadConfig, readRootCredentialFile, unknownSettings, type RootCredential } from '../config/index.ts'
 import { runServer, type ServerStarted } from '../main.ts'
 import { createLogger } from './log.ts'
-import { ownVersion, type CommandIo } from './command-io.ts'
+import { ownVersion } from '../internal/own-version.ts'
+import type { CommandIo } from './command-io.ts'
 import { startupText } from './startup-text.ts'
 import { boundYoungGeneration } from './young-generation.ts'
 

@@ -12,7 +12,7 @@ import { databases } from '../support/registry.ts'
 import { baseEnv, run, type RunResult } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { projectDir } from '../support/tools.ts'
+import { projectDir, programScript } from '../support/tools.ts'
 
 let dir: TempDir
 let stowage: Stowage | undefined
@@ -29,7 +29,7 @@ describe.each(databases)('stowage audit on %s', (kind) => {
   it('finds what was changed, and by a checkpoint what was cut off', async () => {
     const databaseUrl = kind === 'postgres' ? (await createDatabase()).url : undefined
     const audit = (...words: string[]): Promise<RunResult> =>
-      run(process.execPath, ['src/cli.ts', 'audit', ...words], {
+      run(process.execPath, [programScript(), 'audit', ...words], {
         cwd: projectDir,
         env: { ...baseEnv(), STOWAGE_DATA_DIR: dir.path, ...(databaseUrl === undefined ? {} : { STOWAGE_DATABASE_URL: databaseUrl }) },
         mayFail: true,

@@ -22,7 +22,7 @@ let path: string
 beforeAll(async () => {
   dir = createTempDir('account-command')
   mkdirSync(join(dir.path, 'bin'))
-  path = [installPrograms(join(dir.path, 'bin')), dirname(ensureTool('aws'))].join(':')
+  path = installPrograms(join(dir.path, 'bin'), dirname(ensureTool('aws')))
   stowage = await startStowage()
 })
 

@@ -18,7 +18,7 @@ const repository = 'guarded/app'
 beforeAll(async () => {
   dir = createTempDir('protection')
   mkdirSync(join(dir.path, 'bin'))
-  path = [installPrograms(join(dir.path, 'bin')), dirname(ensureTool('aws'))].join(':')
+  path = installPrograms(join(dir.path, 'bin'), dirname(ensureTool('aws')))
   stowage = await startStowage()
   await aws('create-repository', '--repository-name', repository)
 })

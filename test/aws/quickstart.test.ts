@@ -29,7 +29,7 @@ let path: string
 beforeAll(async () => {
   dir = createTempDir('quickstart')
   mkdirSync(join(dir.path, 'bin'))
-  path = [installPrograms(join(dir.path, 'bin')), dirname(ensureTool('aws'))].join(':')
+  path = installPrograms(join(dir.path, 'bin'), dirname(ensureTool('aws')))
   stowage = await startStowage()
   aws = createAwsClient(stowage)
   for (const name of ['team-a/app', 'team-b/app']) await aws.json('ecr', 'create-repository', '--repository-name', name)

@@ -23,7 +23,7 @@ let count = 0
 beforeAll(async () => {
   dir = createTempDir('trash')
   mkdirSync(join(dir.path, 'bin'))
-  path = [installPrograms(join(dir.path, 'bin')), dirname(ensureTool('aws'))].join(':')
+  path = installPrograms(join(dir.path, 'bin'), dirname(ensureTool('aws')))
   stowage = await startStowage({ env: { STOWAGE_GC_INTERVAL_MS: '200' } })
 })
 afterAll(async () => {

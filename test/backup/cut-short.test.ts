@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { databases } from '../support/registry.ts'
 import { baseEnv } from '../support/run.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { projectDir } from '../support/tools.ts'
+import { projectDir, programScript } from '../support/tools.ts'
 import type { Image } from '../support/images.ts'
 import { createRepository, expectWhole, filesBelow, Place, push } from './place.ts'
 
@@ -40,7 +40,7 @@ async function filledPlace(kind: (typeof databases)[number]): Promise<{ source: 
 
 /** Starts the command, and kills it once `isFarEnough`; false when it ended before. */
 async function killOnce(place: Place, words: readonly string[], isFarEnough: () => boolean): Promise<boolean> {
-  const child = spawn(process.execPath, ['src/cli.ts', ...words], { cwd: projectDir, env: { ...baseEnv(), ...place.env }, stdio: 'ignore' })
+  const child = spawn(process.execPath, [programScript(), ...words], { cwd: projectDir, env: { ...baseEnv(), ...place.env }, stdio: 'ignore' })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   let hasEnded = false
   void exited.then(() => (hasEnded = true))

@@ -11,7 +11,7 @@ import type { DatabaseKind } from '../support/registry.ts'
 import { run, type RunResult } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { projectDir } from '../support/tools.ts'
+import { projectDir, programScript } from '../support/tools.ts'
 
 export const keys = { accessKeyId: 'AKIABACKUPBACKUPBACK', secretAccessKey: 'backup-backup-backup-backup' }
 
@@ -52,7 +52,7 @@ export class Place {
 
   /** Runs a `stowage` command with this place's settings: in this process, which saves its start. One at a time. */
   async stowage(...words: string[]): Promise<RunResult> {
-    if (words[0] === 'serve') return run(process.execPath, ['src/cli.ts', ...words], { cwd: projectDir, env: this.env, mayFail: true })
+    if (words[0] === 'serve') return run(process.execPath, [programScript(), ...words], { cwd: projectDir, env: this.env, mayFail: true })
     const before = { ...process.env }
     Object.assign(process.env, this.env)
     const result = { stdout: '', stderr: '', output: '' }

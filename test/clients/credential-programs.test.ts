@@ -10,7 +10,7 @@ import { installPrograms } from '../support/installed-programs.ts'
 import { run, type RunResult } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { ensureTool, projectDir } from '../support/tools.ts'
+import { ensureTool, projectDir, programScript } from '../support/tools.ts'
 
 /*
  * Nobody logs in here: docker and skopeo ask a credential helper, ours at any name and Amazon's at ECR's names.
@@ -120,7 +120,7 @@ describe("at ECR's own names", () => {
     stowage = await startStowage({ address: '::1', port: 443, tls, env: { STOWAGE_REGISTRY_DOMAIN: domain } })
     client = createDockerClient(engine)
     configure(client, registry, 'ecr-login')
-    await run(process.execPath, ['src/cli.ts', 'trust', '--install', '--ca', tls.certFile, '--certs-dir', engine.certsDir, '--host', registry], { cwd: projectDir })
+    await run(process.execPath, [programScript(), 'trust', '--install', '--ca', tls.certFile, '--certs-dir', engine.certsDir, '--host', registry], { cwd: projectDir })
     await createAwsClient(stowage).json('ecr', 'create-repository', '--repository-name', 'named')
     const ca = readFileSync(tls.certFile, 'utf8')
     await pushImage({ url: stowage.url, repository: 'named', auth: stowage.credentials, ca }, buildHelloImage('as at ECR'), 'v1')

@@ -29,7 +29,7 @@ let path: string
 beforeAll(() => {
   dir = createTempDir('docs-commands')
   mkdirSync(join(dir.path, 'bin'))
-  path = [installPrograms(join(dir.path, 'bin')), dirname(ensureTool('aws'))].join(':')
+  path = installPrograms(join(dir.path, 'bin'), dirname(ensureTool('aws')))
 })
 
 afterAll(() => {

@@ -11,7 +11,7 @@ import { buildImage, pushImage } from '../support/images.ts'
 import { run, type RunResult } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { ensureTool, projectDir } from '../support/tools.ts'
+import { ensureTool, projectDir, programScript } from '../support/tools.ts'
 
 const domain = 'amazonaws.com'
 const account = '000000000000'
@@ -39,7 +39,7 @@ beforeAll(async () => {
   // The port that ECR's names stand for without one.
   stowage = await startStowage({ address: '::1', port: 443, tls, env: { STOWAGE_REGISTRY_DOMAIN: domain } })
   direct = createDistributionClient(stowage.url, stowage.credentials, { ca: readFileSync(tls.certFile, 'utf8') })
-  await run(process.execPath, ['src/cli.ts', 'trust', '--install', '--ca', tls.certFile, '--certs-dir', engine.certsDir, '--host', ...names], {
+  await run(process.execPath, [programScript(), 'trust', '--install', '--ca', tls.certFile, '--certs-dir', engine.certsDir, '--host', ...names], {
     cwd: projectDir,
   })
 })

@@ -71,7 +71,7 @@ describe('the container image', () => {
 
   it('takes the quick start of the README', async () => {
     const aws = ensureTool('aws')
-    const shown = await client.docker(['exec', container, 'node', 'src/cli.ts', 'credentials', '--json'])
+    const shown = await client.docker(['exec', container, 'stowage', 'credentials', '--json'])
     const keys = JSON.parse(shown.stdout) as { accessKeyId: string; secretAccessKey: string }
     awsEnv = {
       AWS_ENDPOINT_URL: `http://${registry}`,

@@ -11,7 +11,7 @@ import { run, type RunResult } from '../support/run.ts'
 import { freePort } from '../support/server-process.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { ensureTool, projectDir } from '../support/tools.ts'
+import { ensureTool, projectDir, programScript } from '../support/tools.ts'
 
 let dir: TempDir
 
@@ -30,7 +30,7 @@ async function curl(url: string, ...options: string[]): Promise<RunResult> {
 
 /** Runs the stowage command line with a server's settings. */
 async function stowageCommand(args: readonly string[], env: Readonly<Record<string, string>>): Promise<RunResult> {
-  return run(process.execPath, ['src/cli.ts', ...args], { cwd: projectDir, env, mayFail: true, timeoutMs: 30_000 })
+  return run(process.execPath, [programScript(), ...args], { cwd: projectDir, env, mayFail: true, timeoutMs: 30_000 })
 }
 
 describe('a certificate that the server makes', () => {

@@ -7,7 +7,7 @@ import { createDatabase, startPostgres, type PostgresCluster } from '../support/
 import { run } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { startTcpProxy } from '../support/tcp-proxy.ts'
-import { projectDir } from '../support/tools.ts'
+import { projectDir, programScript } from '../support/tools.ts'
 import { expectAllThere, PushLoad } from './push-load.ts'
 
 const pushers = 4
@@ -51,7 +51,7 @@ async function expectSound(stowage: Stowage, load: PushLoad, databaseUrl: string
   expect(load.cutOff).toEqual([])
   await expectAllThere(stowage.url, stowage.credentials, repository, load.acknowledged)
   const env = { STOWAGE_DATA_DIR: stowage.dataDir, STOWAGE_DATABASE_URL: databaseUrl }
-  const verified = await run(process.execPath, ['src/cli.ts', 'verify', '--full', '--json', '--quiet'], { cwd: projectDir, env, mayFail: true })
+  const verified = await run(process.execPath, [programScript(), 'verify', '--full', '--json', '--quiet'], { cwd: projectDir, env, mayFail: true })
   expect([verified.exitCode, verified.stderr]).toEqual([0, ''])
 }
 

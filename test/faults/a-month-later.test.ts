@@ -40,7 +40,7 @@ beforeAll(async () => {
   mkdirSync(join(dir.path, 'bin'))
   mkdirSync(join(dir.path, 'data'))
   clock = jumpingClock(dir.path)
-  const path = [installPrograms(join(dir.path, 'bin')), dirname(ensureTool('aws'))].join(':')
+  const path = installPrograms(join(dir.path, 'bin'), dirname(ensureTool('aws')))
   stowage = await startStowage({ dataDir: join(dir.path, 'data'), env: { ...clock.env, STOWAGE_LIFECYCLE_INTERVAL_MS: '1000' } })
   env = { ...stowage.awsEnv, ...clock.env, PATH: `${path}:/usr/bin:/bin`, HOME: dir.path }
   writeFileSync(join(dir.path, 'lifecycle-policy.json'), JSON.stringify(policy, null, 2))

@@ -11,7 +11,7 @@ import { databases } from '../support/registry.ts'
 import { baseEnv, run, type RunResult } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { projectDir } from '../support/tools.ts'
+import { projectDir, programScript } from '../support/tools.ts'
 import { damages } from './installation.ts'
 
 const repository = 'verify/app'
@@ -58,7 +58,7 @@ describe.each(databases)('stowage verify on %s', (kind) => {
   }
 
   function verify(...words: string[]): Promise<RunResult> {
-    return run(process.execPath, ['src/cli.ts', 'verify', ...words], { cwd: projectDir, env: environment(), mayFail: true })
+    return run(process.execPath, [programScript(), 'verify', ...words], { cwd: projectDir, env: environment(), mayFail: true })
   }
 
   async function verifyJson(...words: string[]): Promise<{ exitCode: number; findings: Finding[]; summary: Summary }> {
@@ -112,7 +112,7 @@ describe.each(databases)('stowage verify on %s', (kind) => {
   it.each(['SIGKILL', 'SIGTERM'] as const)('goes on where it was after %s', async (signal) => {
     await stowage.stop()
     // Two megabytes in all: it is in the middle of them for some seconds.
-    const child = spawn(process.execPath, ['src/cli.ts', 'verify', '--rate', '400KB/s'], {
+    const child = spawn(process.execPath, [programScript(), 'verify', '--rate', '400KB/s'], {
       cwd: projectDir,
       env: environment(),
       stdio: ['ignore', 'pipe', 'ignore'],
@@ -166,14 +166,14 @@ describe('stowage verify', () => {
     { words: ['--rate', 'fast'], text: 'Write a rate such as 50MB/s' },
     { words: ['--max-age', '-1'], text: 'Write a whole number of days' },
   ])('refuses $words', async ({ words, text }) => {
-    const { exitCode, stderr } = await run(process.execPath, ['src/cli.ts', 'verify', ...words], { cwd: projectDir, mayFail: true })
+    const { exitCode, stderr } = await run(process.execPath, [programScript(), 'verify', ...words], { cwd: projectDir, mayFail: true })
 
     expect(exitCode).toBe(2)
     expect(stderr).toContain(text)
   })
 
   it('says so where there is no database, and makes none', async () => {
-    const { exitCode, stderr } = await run(process.execPath, ['src/cli.ts', 'verify'], {
+    const { exitCode, stderr } = await run(process.execPath, [programScript(), 'verify'], {
       cwd: projectDir,
       env: { STOWAGE_DATA_DIR: dir.path },
       mayFail: true,

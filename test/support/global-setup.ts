@@ -1,10 +1,13 @@
 import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
+import { buildProgram } from '../../scripts/build-program.ts'
 import { stopDockerEngine } from './docker-engine.ts'
 import { startPostgres } from './postgres.ts'
 import { abandonedRunDirs, createRunDir } from './run-dir.ts'
 import { requireNoLeak } from './secret-check.ts'
 import { beginCollecting } from './secrets.ts'
+import { programVariable } from './tools.ts'
 
 /**
  * Runs once around a whole test run: starts the PostgreSQL cluster that all files share, and ends
@@ -16,6 +19,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     rmSync(path, { recursive: true, force: true })
   }
 
+  // Servers and commands start in hundreds of tests.
+  process.env[programVariable] = join(await buildProgram(), 'cli.js')
   const runDir = createRunDir()
   beginCollecting(runDir.path)
   const postgres = await startPostgres({ parentDir: runDir.path, fsync: false }).catch((error: unknown) => {

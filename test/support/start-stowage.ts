@@ -7,7 +7,7 @@ import { baseEnv, run } from './run.ts'
 import { registerServer, searchDataFolder } from './secrets.ts'
 import { freePort, startServerProcess, type ServerExit } from './server-process.ts'
 import { createTempDir } from './temp-dir.ts'
-import { projectDir } from './tools.ts'
+import { programScript, projectDir } from './tools.ts'
 
 export interface StowageOptions {
   /** A PostgreSQL connection URL; default: SQLite in the data folder. */
@@ -94,7 +94,7 @@ export async function startStowage(options: StowageOptions = {}): Promise<Stowag
     const server = await startServerProcess({
       name: 'stowage serve',
       command: options.launcher?.[0] ?? process.execPath,
-      args: [...(options.launcher === undefined ? [] : [...options.launcher.slice(1), process.execPath]), 'src/cli.ts', 'serve'],
+      args: [...(options.launcher === undefined ? [] : [...options.launcher.slice(1), process.execPath]), options.projectDir === undefined ? programScript() : 'src/cli.ts', 'serve'],
       cwd: options.projectDir ?? projectDir,
       env,
       ready: async () => isReady(url, caFile),
@@ -151,7 +151,7 @@ async function isReady(url: string, caFile: string | undefined): Promise<boolean
 async function provideKeyring(dataDir: string): Promise<void> {
   const path = join(dataDir, 'keys/keyring.json')
   if (existsSync(path)) return
-  const { stdout } = await run(process.execPath, ['src/cli.ts', 'keyring', 'create'], { cwd: projectDir })
+  const { stdout } = await run(process.execPath, [programScript(), 'keyring', 'create'], { cwd: projectDir })
   mkdirSync(dirname(path), { mode: 0o700, recursive: true })
   writeFileSync(path, stdout, { mode: 0o600 })
 }

@@ -4,6 +4,14 @@ import { join, resolve } from 'node:path'
 
 export const projectDir = resolve(import.meta.dirname, '../..')
 
+/** Names what `stowage` is run from, to what a test run starts. */
+export const programVariable = 'STOWAGE_TEST_PROGRAM'
+
+/** The script of the `stowage` command: as it was built for this run (see global-setup.ts), else as its sources are. */
+export function programScript(): string {
+  return process.env[programVariable] ?? join(projectDir, 'src/cli.ts')
+}
+
 export type Tool =
   | 'docker'
   | 'dockerd'

@@ -8,7 +8,7 @@ import { run, type RunResult } from '../support/run.ts'
 import { databases } from '../support/registry.ts'
 import { startStowage } from '../support/start-stowage.ts'
 import { createTempDir, type TempDir } from '../support/temp-dir.ts'
-import { ensureTool, projectDir } from '../support/tools.ts'
+import { ensureTool, projectDir, programScript } from '../support/tools.ts'
 import { loadFixture, upgradeFixtures } from '../support/upgrade-fixture.ts'
 
 /** Every command that uses the data folder or the database for more than reading its own root key. */
@@ -40,7 +40,7 @@ async function cli(words: readonly string[], databaseUrl: string | undefined): P
     STOWAGE_TLS_SELF_SIGNED: 'true',
     ...(databaseUrl === undefined ? {} : { STOWAGE_DATABASE_URL: databaseUrl }),
   }
-  return run(process.execPath, ['src/cli.ts', ...words], { cwd: projectDir, env, mayFail: true, timeoutMs: 60_000 })
+  return run(process.execPath, [programScript(), ...words], { cwd: projectDir, env, mayFail: true, timeoutMs: 60_000 })
 }
 
 function expectRefusal({ exitCode, stderr, stdout }: RunResult, words: readonly string[]): void {
