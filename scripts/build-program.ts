@@ -10,7 +10,7 @@ const projectDir = resolve(import.meta.dirname, '..')
 const builtFolder = join(projectDir, '.cache/program')
 
 /** Modules that are started by their address: threads, and what they load. */
-const ownAddress = /new URL\('(\.\/[\w-]+)\.ts', import\.meta\.url\)/gu
+const ownAddress = /new URL\('\.\/([\w/-]+)\.ts', import\.meta\.url\)/gu
 
 /** Packages that look for files of their own, and one that is optional. */
 const apart = ['pino', 'thread-stream', 'pg-native']
@@ -64,18 +64,24 @@ function programs(): string[] {
 
 /** The programs of the package, and the modules that are started by their address; all in one folder, so their names have to differ. */
 function entries(): Record<string, string> {
-  const files = new Set(programs())
+  const files = new Map(programs().map((file) => [basename(file, '.ts'), file]))
   for (const file of sources()) {
-    for (const [, address] of readFileSync(join(projectDir, file), 'utf8').matchAll(ownAddress)) files.add(`${join(dirname(file), address!)}.ts`)
+    for (const [, address] of readFileSync(join(projectDir, file), 'utf8').matchAll(ownAddress)) {
+      const [name, source] = [builtName(address!), `${join(dirname(file), address!)}.ts`]
+      if ((files.get(name) ?? source) !== source) throw new Error(`two programs or threads have one name: ${source}, ${files.get(name)}`)
+      files.set(name, source)
+    }
   }
-  const named = [...files].map((file) => [basename(file, '.ts'), file] as const)
-  if (new Set(named.map(([name]) => name)).size !== named.length) throw new Error(`two programs or threads have one name: ${[...files].join(', ')}`)
-  return Object.fromEntries(named)
+  return Object.fromEntries(files)
+}
+
+function builtName(address: string): string {
+  return address.replaceAll('/', '-')
 }
 
 const addresses: Plugin = {
   name: 'addresses',
-  transform: (code) => (code.includes('import.meta.url') ? code.replaceAll(ownAddress, "new URL('$1.js', import.meta.url)") : null),
+  transform: (code) => (code.includes('import.meta.url') ? code.replaceAll(ownAddress, (_, address: string) => `new URL('./${builtName(address)}.js', import.meta.url)`) : null),
 }
 
 if (import.meta.main) console.log(await buildProgram(process.argv[2] === undefined ? undefined : resolve(process.argv[2])))
