@@ -8,8 +8,8 @@ export interface MetricRetention {
   readonly hourMs: number
 }
 
-/** Series in one transaction. */
-const seriesAtOnce = 200
+/** Series in one transaction: after weeks without a server each has some twenty thousand points to go, and others wait for it to end. */
+const seriesAtOnce = 20
 
 /** Removes points that are older. Never throws for the signal: what is left goes the next time. */
 export async function removeOldMetricPoints(store: ObserveStore, retention: MetricRetention, now: number, signal?: AbortSignal): Promise<void> {

@@ -79,6 +79,10 @@ assert pages[0]["MetricDataResults"][0]["StatusCode"] == "PartialData", pages
 (newest, _) = cloudwatch.get_metric_data(MetricDataQueries=queries[:1], **span)["MetricDataResults"][0]["Values"]
 assert newest == 7.5, newest
 
+math = [{**queries[0], "ReturnData": False}, {"Id": "twice", "Expression": "seconds * 2", "Label": "doubled"}, {"Id": "sum", "Expression": "SUM(METRICS()) + twice"}]
+computed = [(result["Id"], result["Label"], result["Values"]) for result in cloudwatch.get_metric_data(MetricDataQueries=math, **span)["MetricDataResults"]]
+assert computed == [("twice", "doubled", [15, -14]), ("sum", "sum", [22.5, -21])], computed
+
 # What is refused
 put = cloudwatch.put_metric_data
 fails("InvalidParameterValue", "The value AWS/ECR for parameter Namespace is invalid.", put, Namespace="AWS/ECR", MetricData=many[:1])
@@ -96,7 +100,10 @@ fails("InvalidParameterCombination", "StartTime must be less", get, **metric, Pe
 fails("InvalidParameterValue", "Period must be a multiple of 60", get, **metric, Period=61, Statistics=["Sum"], **span)
 fails("InvalidParameterValue", "p99", get, **metric, Period=60, ExtendedStatistics=["p99"], **span)
 fails("MissingParameter", "Statistics", get, **metric, Period=60, **span)
-fails("ValidationError", "Expressions are not supported", cloudwatch.get_metric_data, MetricDataQueries=[{"Id": "e", "Expression": "m1/2"}], **span)
+fails("ValidationError", "there is no query m1", cloudwatch.get_metric_data, MetricDataQueries=[{"Id": "e", "Expression": "m1/2"}], **span)
+fails("ValidationError", "it asks for itself", cloudwatch.get_metric_data, MetricDataQueries=[{"Id": "e", "Expression": "1 + f"}, {"Id": "f", "Expression": "e"}], **span)
+fails("ValidationError", "ANOMALY_DETECTION_BAND is not supported", cloudwatch.get_metric_data, MetricDataQueries=queries[:1] + [{"Id": "e", "Expression": "ANOMALY_DETECTION_BAND(seconds)"}], **span)
+fails("ValidationError", "different periods", cloudwatch.get_metric_data, MetricDataQueries=queries[:2] + [{"Id": "e", "Expression": "seconds + m7"}], **span)
 fails("ValidationError", "not unique", cloudwatch.get_metric_data, MetricDataQueries=queries[:1] * 2, **span)
 fails("InvalidNextToken", "not given out", cloudwatch.list_metrics, Namespace=namespace, NextToken="of-somebody-else")
 

@@ -43,12 +43,13 @@ const biggest = statement<{ registryId: number; limit: number }>()((db, p) =>
     .select((eb) => ['name', eb.fn.coalesce('image_count', eb.lit(0)).as('images'), eb.fn.coalesce('logical_bytes', eb.lit(0)).as('logicalBytes')])
     .where('registry_id', '=', p.registryId)
     .where('trashed_at', 'is', null)
+    .where('image_count', 'is not', null)
     .orderBy('logical_bytes', (order) => order.desc().nullsLast())
     .orderBy('name')
     .limit(p.limit),
 )
 
-/** The repositories of a registry that have the most bytes. Of one whose sums nobody has made yet it tells nothing but its name. Its cost grows with the registry's repositories. */
+/** The repositories of a registry that have the most bytes, without those whose sums nobody has made yet. Its cost grows with the registry's repositories. */
 export function listBiggestRepositories(session: Session, registryId: number, limit: number): Promise<RepositoryUse[]> {
   return session.all(biggest, { registryId, limit })
 }

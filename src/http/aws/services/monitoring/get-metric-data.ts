@@ -1,9 +1,10 @@
 import type { Keyring } from '../../../../iam/index.ts'
-import { roundedStart, statistics, type MetricReader, type SeriesValue, type StatisticName } from '../../../../metrics/metric-reader.ts'
+import { roundedStart, statistics, type MetricReader, type StatisticName } from '../../../../metrics/metric-reader.ts'
 import { operation, type AwsOperation } from '../../service.ts'
 import { integer, required, string, structure, timestamp, type Input } from '../../shapes.ts'
 import { PageTokens, type ListIdentity } from '../ecr/page-token.ts'
 import { validation } from './errors.ts'
+import { GraphLines } from './graph-lines.ts'
 import { readToken } from './list-metrics.ts'
 import { isPeriod, metricOf } from './metric-input.ts'
 import * as shapes from './shapes.ts'
@@ -43,47 +44,45 @@ export function getMetricData({ reader, keyring }: { readonly reader: MetricRead
         requireServed(query, registry.accountId)
         if (ids.has(query.Id)) throw validation(`The value ${query.Id} of the parameter Id is not unique.`)
         ids.add(query.Id)
-        const periodMs = query.MetricStat!.Period * 1000
+        const periodMs = (query.MetricStat?.Period ?? Number.POSITIVE_INFINITY) * 1000
         if ((EndTime.getTime() - StartTime.getTime()) / periodMs > maxPeriods) throw validation(`The query ${query.Id} has more than ${maxPeriods} periods: increase Period, or decrease the time range.`)
       }
       const returned = queries.filter(({ ReturnData }) => ReturnData !== false)
       if (returned.length === 0) throw validation('At least one of the queries must have ReturnData true.')
 
       const identity: ListIdentity = ['GetMetricData', registry.accountId, registry.region, JSON.stringify([queries, StartTime, EndTime, ScanBy])]
-      let [at, offset] = positionOf(readToken(tokens, identity, input.NextToken))
+      let { query: at, line, offset } = positionOf(readToken(tokens, identity, input.NextToken))
+      const from = roundedStart(StartTime.getTime(), clock.now())
+      const lines = new GraphLines(queries, { from, to: EndTime.getTime() }, ({ Metric, Period, Stat, Unit }) =>
+        reader.readSeries({ account: registry.accountId, region: registry.region, metric: metricOf(Metric), unit: Unit, statistic: Stat as StatisticName, periodMs: Period * 1000, from, to: EndTime.getTime() }),
+      )
       let room = MaxDatapoints
-      const results = []
-      for (; at < returned.length && room > 0; at += 1, offset = 0) {
+      const results: { Id: string; Label: string; Timestamps: Date[]; Values: number[]; StatusCode: 'Complete' | 'PartialData' }[] = []
+      let next: string | undefined
+      for (; at < returned.length && next === undefined; at += 1, line = 0) {
         const query = returned[at]!
-        const { Metric, Period, Stat, Unit } = query.MetricStat!
-        const values: SeriesValue[] = await reader.readSeries({
-          account: registry.accountId,
-          region: registry.region,
-          metric: metricOf(Metric),
-          unit: Unit,
-          statistic: Stat as StatisticName,
-          periodMs: Period * 1000,
-          from: roundedStart(StartTime.getTime(), clock.now()),
-          to: EndTime.getTime(),
-        })
-        if (ScanBy === 'TimestampDescending') values.reverse()
-        const page = values.slice(offset, offset + room)
-        const isComplete = offset + page.length >= values.length
-        room -= page.length
-        results.push({
-          Id: query.Id,
-          Label: query.Label ?? labelOf(query, returned),
-          Timestamps: page.map((value) => new Date(value.at)),
-          Values: page.map(({ value }) => value),
-          StatusCode: isComplete ? 'Complete' : 'PartialData',
-        })
-        if (!isComplete) {
-          offset += page.length
-          break
+        const found = await lines.of(query)
+        for (; line < found.length && next === undefined; line += 1, offset = 0) {
+          if (room === 0) {
+            next = JSON.stringify([at, line, offset])
+            break
+          }
+          const { id, series } = found[line]!
+          const values = [...series].sort(([a], [b]) => (ScanBy === 'TimestampAscending' ? a - b : b - a))
+          const page = values.slice(offset, offset + room)
+          const isComplete = offset + page.length >= values.length
+          room -= page.length
+          results.push({
+            Id: query.Id,
+            Label: query.Label ?? (query.Expression === undefined ? labelOf(query, returned) : id),
+            Timestamps: page.map(([time]) => new Date(time)),
+            Values: page.map(([, value]) => value),
+            StatusCode: isComplete ? 'Complete' : 'PartialData',
+          })
+          if (!isComplete) next = JSON.stringify([at, line, offset + page.length])
         }
       }
-      const isLast = at >= returned.length
-      return { MetricDataResults: results, NextToken: tokens.issue(identity, isLast ? undefined : JSON.stringify([at, offset])), Messages: [] }
+      return { MetricDataResults: results, NextToken: tokens.issue(identity, next), Messages: [] }
     },
   })
 }
@@ -92,11 +91,11 @@ export function getMetricData({ reader, keyring }: { readonly reader: MetricRead
 function requireServed({ Id, MetricStat, Expression, Label, Period, AccountId }: Query, account: string): void {
   if (!/^[a-z][A-Za-z0-9_]*$/u.test(Id)) throw validation(`The value ${Id} for parameter Id is not valid: it begins with a lower-case letter, and has letters, digits and underscores.`)
   if (Expression !== undefined && MetricStat !== undefined) throw validation(`The query ${Id} must have one of MetricStat and Expression, not both.`)
-  if (Expression !== undefined) throw validation(`Error in expression '${Id}': Expressions are not supported.`)
-  if (MetricStat === undefined) throw validation(`The query ${Id} must have MetricStat.`)
-  if (Period !== undefined) throw validation(`The query ${Id} must have its Period in MetricStat.`)
-  if (AccountId !== undefined && AccountId !== account) throw validation(`The query ${Id} asks for the account ${AccountId}, which is not linked.`)
   if (Label?.includes('${') === true) throw validation(`The label of the query ${Id} has dynamic values, which are not supported.`)
+  if (AccountId !== undefined && AccountId !== account) throw validation(`The query ${Id} asks for the account ${AccountId}, which is not linked.`)
+  if (Expression !== undefined) return
+  if (MetricStat === undefined) throw validation(`The query ${Id} must have MetricStat or Expression.`)
+  if (Period !== undefined) throw validation(`The query ${Id} must have its Period in MetricStat.`)
   if (MetricStat.Metric.Namespace === undefined || MetricStat.Metric.MetricName === undefined) throw validation(`The query ${Id} must have Namespace and MetricName.`)
   if (!isPeriod(MetricStat.Period)) throw validation(`The query ${Id} has a Period that is no multiple of 60, nor one of 1, 5, 10, 20 and 30.`)
   if (!(statistics as readonly string[]).includes(MetricStat.Stat)) throw validation(`The statistic ${MetricStat.Stat} of the query ${Id} is not supported: there are ${statistics.join(', ')}.`)
@@ -105,10 +104,11 @@ function requireServed({ Id, MetricStat, Expression, Label, Period, AccountId }:
 /** What tells a graph's lines apart: the metrics' names, or the dimensions where the names are one. */
 function labelOf({ MetricStat }: Query, all: readonly Query[]): string {
   const { MetricName = '', Dimensions = [] } = MetricStat!.Metric
-  const isOne = all.length > 1 && all.every((other) => other.MetricStat?.Metric.MetricName === MetricName)
+  const isOne = all.length > 1 && all.filter(({ Expression }) => Expression === undefined).every((other) => other.MetricStat?.Metric.MetricName === MetricName)
   return isOne && Dimensions.length > 0 ? Dimensions.map(({ Value }) => Value).join(' ') : MetricName
 }
 
-function positionOf(text: string | undefined): [query: number, offset: number] {
-  return text === undefined ? [0, 0] : (JSON.parse(text) as [number, number])
+function positionOf(text: string | undefined): { query: number; line: number; offset: number } {
+  const [query, line, offset] = text === undefined ? [0, 0, 0] : (JSON.parse(text) as [number, number, number])
+  return { query, line, offset }
 }
