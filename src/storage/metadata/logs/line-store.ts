@@ -81,13 +81,15 @@ export async function listLineKeys(session: Session, { of, from, until, after, d
     .selectFrom('log_line')
     .select(['occurred_at as at', 'number', 'stream_id as streamId'])
     .select(sql<number>`octet_length(message)`.as('bytes'))
-    .where('occurred_at', '>=', from)
-    .where('occurred_at', '<', until)
     .orderBy('occurred_at', direction)
     .orderBy('number', direction)
     .limit(limit)
   query = 'groupId' in of ? query.where('group_id', '=', of.groupId) : query.where('stream_id', '=', of.streamId)
-  if (after !== undefined) query = query.where((eb) => eb(eb.refTuple('occurred_at', 'number'), descending ? '<' : '>', eb.tuple(after.at, after.number)))
+  // One bound at each end: of two, SQLite might begin at the one that has more lines behind it.
+  const isBound = after !== undefined && (descending ? after.at < until : after.at >= from)
+  if (descending || !isBound) query = query.where('occurred_at', '>=', from)
+  if (!descending || !isBound) query = query.where('occurred_at', '<', until)
+  if (isBound) query = query.where((eb) => eb(eb.refTuple('occurred_at', 'number'), descending ? '<' : '>', eb.tuple(after.at, after.number)))
   return session.query(query)
 }
 
