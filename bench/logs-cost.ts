@@ -1,20 +1,22 @@
 // What putting lines of logs takes, and what a line takes on the disk (`make logs-cost`): PutLogEvents of eight clients at a time with
 // a line each, with a hundred, and with full batches, on SQLite and on PostgreSQL.
-//   scripts/with-node.sh node bench/logs-cost.ts
+//   scripts/with-node.sh node bench/logs-cost.ts [SQLite|PostgreSQL …]
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { CloudWatchLogs } from '@aws-sdk/client-cloudwatch-logs'
 import pg from 'pg'
-import { createDatabase, type TestDatabase } from '../test/support/postgres.ts'
+import { startPostgres } from '../test/support/postgres.ts'
 import { startStowage } from '../test/support/start-stowage.ts'
 
 const concurrency = 8
 const windowMs = 4_000
 const lineBytes = 120
 const linesOfCall = [1, 100, 7_000]
+/** The file gets smaller with the log's next way into it. */
+const smallBytes = 16 * 2 ** 20
 
-for (const kind of ['SQLite', 'PostgreSQL'] as const) {
-  const database: TestDatabase | undefined = kind === 'PostgreSQL' ? await createDatabase() : undefined
+for (const kind of process.argv.length > 2 ? process.argv.slice(2) : ['SQLite', 'PostgreSQL']) {
+  const database = kind === 'PostgreSQL' ? await startPostgres() : undefined
   const stowage = await startStowage(database === undefined ? {} : { databaseUrl: database.url })
   const logs = new CloudWatchLogs({ endpoint: stowage.url, region: stowage.region, credentials: stowage.keys })
   try {
@@ -57,13 +59,13 @@ for (const kind of ['SQLite', 'PostgreSQL'] as const) {
     await logs.deleteLogGroup({ logGroupName: 'bench' })
     console.log(`${kind}: deleting the group answers after ${(performance.now() - deleted).toFixed(0)} ms`)
     if (database === undefined) {
-      while (fileBytes(stowage.dataDir) > 4 * 2 ** 20 && performance.now() - deleted < 120_000) await new Promise((resolve) => setTimeout(resolve, 50))
+      while (fileBytes(stowage.dataDir) > smallBytes && performance.now() - deleted < 120_000) await new Promise((resolve) => setTimeout(resolve, 50))
       console.log(`${kind}: the file has ${(fileBytes(stowage.dataDir) / 2 ** 20).toFixed(1)} MiB after ${((performance.now() - deleted) / 1000).toFixed(1)} s`)
     }
   } finally {
     logs.destroy()
     await stowage.stop()
-    await database?.drop()
+    await database?.stop()
   }
 }
 

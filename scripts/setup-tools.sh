@@ -4,13 +4,15 @@
 #
 #   scripts/setup-tools.sh [docker] [skopeo] [buildah] [postgres] [nginx] [docker-registry]
 #                          [openssl] [curl] [wrk] [strace] [faketime] [gcc] [promtool]
-#                          [docker-credential-ecr-login] [aws-2]  (no argument: all of them)
+#                          [docker-credential-ecr-login] [aws-2]
+#                          [python-with-aiosmtpd]  (no argument: all of them)
 set -eu
 
 present() {
   case "$1" in
     postgres) set -- /usr/lib/postgresql/*/bin/initdb && [ -x "$1" ] ;;
     aws-2) [ -x /usr/bin/aws ] ;;
+    python-with-aiosmtpd) [ -d /usr/lib/python3/dist-packages/aiosmtpd ] ;;
     docker) [ -x /usr/sbin/dockerd ] && [ -x /usr/bin/docker ] ;;
     *) [ -x "/usr/bin/$1" ] || [ -x "/usr/sbin/$1" ] ;;
   esac
@@ -25,12 +27,13 @@ package_of() {
     promtool) echo prometheus ;;
     docker-credential-ecr-login) echo amazon-ecr-credential-helper ;;
     aws-2) echo awscli ;;
+    python-with-aiosmtpd) echo python3-aiosmtpd ;;
     skopeo | buildah | docker-registry | openssl | curl | wrk | strace | faketime) echo "$1" ;;
     *) echo "setup-tools.sh: no tool is called '$1'" >&2; return 1 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc promtool docker-credential-ecr-login aws-2
+[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc promtool docker-credential-ecr-login aws-2 python-with-aiosmtpd
 packages=
 for tool in "$@"; do
   package=$(package_of "$tool")

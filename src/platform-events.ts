@@ -8,7 +8,8 @@ import { EventRules } from './events/event-rules.ts'
 import type { Keyring } from './iam/index.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
-import { createGuardedHttps } from './internal/outbound/guarded-https.ts'
+import { createAddressGuard } from './internal/outbound/address-guard.ts'
+import { createGuardedHttps, type GuardedHttpsOptions } from './internal/outbound/guarded-https.ts'
 import type { Logs } from './logs/index.ts'
 import { addEventMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -32,17 +33,19 @@ interface EventsDependencies {
 /** Constructs what is said of events, and starts what sends them. */
 export async function startEvents(config: Config, deps: EventsDependencies, releases: (() => Promise<void> | void)[]) {
   const { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone } = deps
-  const https = createGuardedHttps({
+  const outgoing: GuardedHttpsOptions = {
     mayBePrivate: (host, account) => mayUsePrivateHost(config.eventsPrivateHosts, config.accountId, host, account),
     caFile: config.eventsCaFile,
     setting: 'STOWAGE_EVENTS_PRIVATE_HOSTS',
     // With those of identity providers, one thread is left for files.
     lookups: { most: 1, mostOfAccount: 1 },
-  })
+  }
+  const guard = createAddressGuard(outgoing)
   const { eventsLongestWaitMs: longestWaitMs } = config
   const delivery = new EventDelivery({
     database,
-    https,
+    https: createGuardedHttps(outgoing, guard),
+    mail: { guard, caFile: config.eventsCaFile },
     keyring,
     putLogLine: (place, group, stream, line) => logs.putOwn(place, group, stream, line),
     clock,

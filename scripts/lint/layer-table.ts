@@ -101,6 +101,7 @@ export const restrictedPackages: Readonly<Record<string, readonly string[]>> = {
   kysely: ['storage/metadata'],
   pg: ['storage/metadata'],
   'node:sqlite': ['storage/metadata'],
+  nodemailer: ['events'],
   commander: ['cli', 'cli.ts'],
   '@opentelemetry/api': ['tracing'],
   '@opentelemetry/core': ['tracing'],

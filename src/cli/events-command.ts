@@ -17,7 +17,7 @@ interface DestinationWords extends EventsWords {
 export function addEvents(program: Command, io: CommandIo, onExit: (exitCode: number) => void): void {
   const events = program
     .command('events')
-    .description('Webhooks that events are sent to, and what could not be delivered.')
+    .description('Webhooks and mail that events are sent to, and what could not be delivered.')
     .addHelpText(
       'after',
       `
@@ -30,15 +30,15 @@ Examples:
   $ stowage events destination list
   $ stowage events dead-letters replay --rule pushes`,
     )
-  const destination = events.command('destination').description('Webhooks: the URLs that events are sent to.')
+  const destination = events.command('destination').description('The URLs that events are sent to: webhooks and mail.')
   const addTo = (parent: Command, name: string, description: string): Command => addAwsOptions(parent.command(name).description(description)).option('--json', 'as JSON')
   const add = (name: string, description: string): Command => addTo(destination, name, description)
 
   add('create', 'Make a destination, and show its ARN and the secret that what is sent there is signed with.')
     .argument('<name>', 'its name in its ARN')
-    .requiredOption('--url <url>', 'where events are sent, https://…')
+    .requiredOption('--url <url>', 'where events are sent: https://…, or mail, smtps://user@host?from=…&to=…')
     .option('--description <text>', 'what it is for')
-    .option('--secret-from <file>', 'a file with the secret, whsec_… (default: one is made up and shown)')
+    .option('--secret-from <file>', 'a file with the secret, whsec_… (default: one is made up and shown), or with the password of mail')
     .action(async (name: string, words: DestinationWords) => {
       const { createDestination } = await import('./events.ts')
       onExit(await createDestination(io, { name, ...destinationOf(words), ...optionsOf(words) }))

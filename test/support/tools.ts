@@ -34,6 +34,8 @@ export type Tool =
   | 'aws'
   /** Version 2 of the aws command, which is Debian's. */
   | 'aws-2'
+  /** Debian's Python, with the mail server of tests. */
+  | 'python-with-aiosmtpd'
   | 'python'
 
 /**
@@ -57,6 +59,7 @@ export function ensureTool(tool: Tool): string {
 }
 
 function findTool(tool: Tool): string | undefined {
+  if (tool === 'python-with-aiosmtpd') return existsSync('/usr/lib/python3/dist-packages/aiosmtpd') ? '/usr/bin/python3' : undefined
   const folders = isOfPostgres(tool) ? postgresFolders() : ['/usr/bin', '/usr/sbin']
   return folders.map((folder) => join(folder, tool === 'aws-2' ? 'aws' : tool)).find((path) => existsSync(path))
 }

@@ -11,7 +11,9 @@ import { bodyFor, type TargetBody } from '../target-body.ts'
 import { attempt, type AttemptResult } from './attempt.ts'
 import { signatureHeaders } from '../../internal/outbound/webhook-signature.ts'
 import { attemptToLog, type PutLogLine } from './log-attempt.ts'
-import { openSigningSecret } from './signature.ts'
+import { isMailUrl, parseMailUrl } from './mail-address.ts'
+import { attemptMail, type MailSettings } from './mail-attempt.ts'
+import { openMailPassword, openSigningSecret } from './signature.ts'
 
 export interface DispatcherDependencies {
   readonly database: MetadataDatabase
@@ -19,6 +21,7 @@ export interface DispatcherDependencies {
   readonly keyring: Keyring
   /** Writes a line into a log group. */
   readonly putLogLine: PutLogLine
+  readonly mail: MailSettings
   readonly clock: Clock
   readonly logger: Pick<Logger, 'warn' | 'error'>
   readonly systemContext: () => CommandContext
@@ -124,16 +127,21 @@ export class Dispatcher {
   }
 
   #attempt(way: LaneWay, { eventId, event }: DeliveryRow): Promise<AttemptResult> {
-    const { https, keyring, putLogLine, clock } = this.#deps
+    const { https, keyring, putLogLine, mail, clock } = this.#deps
     const { accountId, region, ruleName, destinationName: name, url } = way
     const target = JSON.parse(way.body) as TargetBody
     const body = bodyFor(target, event, { ruleName, ruleArn: ruleArn({ accountId, region }, ruleName) })
     if (isLogGroup(name)) {
       return attemptToLog(putLogLine, { place: { accountId, region }, group: logGroupOf(name), stream: ruleName, event, body, isTransformed: target.inputTransformer !== undefined })
     }
+    const owner = { accountId, region, name }
     let key: Buffer
     try {
-      key = openSigningSecret(keyring, { accountId, region, name }, way.secretSealed)
+      if (isMailUrl(url)) {
+        const password = way.secretSealed === '' ? undefined : openMailPassword(keyring, owner, way.secretSealed)
+        return attemptMail(mail, { address: parseMailUrl(url), password, event, body, eventId, accountId, stop: this.#stop.signal })
+      }
+      key = openSigningSecret(keyring, owner, way.secretSealed)
     } catch {
       return Promise.resolve({ kind: 'again', reason: 'the keyring has not got the key that the secret was sealed with: give the destination a new one', afterMs: undefined })
     }

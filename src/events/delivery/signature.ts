@@ -35,3 +35,17 @@ export function openSigningSecret(keyring: Keyring, owner: SecretOwner, sealed: 
 function purposeOf({ accountId, region, name }: SecretOwner): string {
   return `event-destination ${accountId} ${region} ${name}`
 }
+
+/** The password with which mail is sent, kept as signing secrets are. */
+export function sealMailPassword(keyring: Keyring, owner: SecretOwner, password: string): string {
+  return keyring.seal(Buffer.from(password), mailPurposeOf(owner))
+}
+
+/** Throws `token-invalid` where the keyring has not got the key. */
+export function openMailPassword(keyring: Keyring, owner: SecretOwner, sealed: string): string {
+  return keyring.unseal(sealed, mailPurposeOf(owner)).toString()
+}
+
+function mailPurposeOf({ accountId, region, name }: SecretOwner): string {
+  return `event-destination-mail ${accountId} ${region} ${name}`
+}

@@ -3,6 +3,7 @@
  * logged; `…` for what is no address.
  */
 export function shownAddress(url: string): string {
-  const { origin = 'null' } = URL.parse(url) ?? {}
+  const { origin = 'null', protocol = '', host = '' } = URL.parse(url) ?? {}
+  if (/^smtps?:$/u.test(protocol) && host !== '') return `${protocol}//${host}`
   return origin === 'null' ? '…' : origin
 }
