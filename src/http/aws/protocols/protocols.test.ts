@@ -203,7 +203,8 @@ describe('CBOR', () => {
   it('reads what it writes, and dates as seconds', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 5 })), (value) => {
-        expect(decodeCbor(written(value))).toEqual(JSON.parse(JSON.stringify(value)))
+        // JSON has no -0, which CBOR keeps.
+        expect(JSON.parse(JSON.stringify(decodeCbor(written(value))))).toEqual(JSON.parse(JSON.stringify(value)))
       }),
     )
     expect(decodeCbor(written({ at: new Date(1_500), whole: 7, lists: { whole: [1, 300, 70_000, 2 ** 40, -5] } }))).toEqual({ at: 1.5, whole: 7, lists: { whole: [1, 300, 70_000, 2 ** 40, -5] } })
