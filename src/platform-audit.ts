@@ -80,7 +80,8 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
   releases.push(() => reading.close())
   const trail = new AuditTrail(reading.reader)
   const metricReader = new MetricReader(reading.reader)
-  const metricWriter = new MetricWriter(store, (error) => {
+  const retention = metricRetention(config.metricRetentionDays)
+  const metricWriter = new MetricWriter({ store, retention: config.audit === 'off' ? retention : undefined }, (error) => {
     logger.error({ err: error }, 'metrics that clients put could not be written')
   })
   releases.push(() => metricWriter.stop())
@@ -102,7 +103,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
     },
   })
   const sealer = new SealerThread({
-    data: { metadata: target, store, folder, serverId, leftBehind, retentionMs: config.auditRetentionDays * dayMs, home: { account: config.accountId, region: config.region }, metricRetentionMs: metricRetention(config.metricRetentionDays) },
+    data: { metadata: target, store, folder, serverId, leftBehind, retentionMs: config.auditRetentionDays * dayMs, home: { account: config.accountId, region: config.region }, metricRetentionMs: retention },
     forget: (changeIds) => database.execute(forgetSealedChanges, { ids: changeIds }, systemContext()),
     onDamage(damage) {
       logger.error(damage, 'the audit journal has lines that cannot be read: they are kept in this file')

@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../internal/clock.ts'
 import { addPoints, rememberSeries } from '../storage/metadata/observe/metric-store.ts'
 import { inSavepoint, openObserveStore } from '../storage/metadata/observe/store.ts'
+import { removeOldMetricPoints } from './metric-retention.ts'
 import { putLimits } from './series-limits.ts'
 import type { MetricWriterData, PutOutcome, WriterAnswer, WriterMessage } from './metric-writer.ts'
 
@@ -11,12 +12,15 @@ import type { MetricWriterData, PutOutcome, WriterAnswer, WriterMessage } from '
 
 const port = parentPort
 if (port === null) throw new Error('metric-writer-worker.ts is the program of a thread')
-const { store: target } = workerData as MetricWriterData
+const { store: target, retention } = workerData as MetricWriterData
 
 type Put = Extract<WriterMessage, { kind: 'put' }>
 
 /** Requests in one commit. */
 const maxAtOnce = 50
+
+const removeEveryMs = 60 * 60_000
+let nextRemovalAt = 0
 
 const store = openObserveStore(target, { connections: 1, readOnly: false })
 const remembered = rememberSeries(putLimits)
@@ -46,6 +50,12 @@ async function write(): Promise<void> {
     })
     for (const answer of answers) port!.postMessage(answer)
   }
+  if (retention === undefined || performance.now() < nextRemovalAt) return
+  nextRemovalAt = performance.now() + removeEveryMs
+  // Where it fails it is tried again an hour later.
+  await removeOldMetricPoints(store, retention, systemClock.now()).catch(() => undefined)
+  // What came meanwhile.
+  if (queue.length > 0) await write()
 }
 
 /** Each of them wholly or not at all. */

@@ -3,6 +3,7 @@ import { dimensionsText, type Addition, type StatisticSet } from '../storage/met
 import type { ObserveTarget } from '../storage/metadata/observe/store.ts'
 import { registryOfMetrics } from './metric-names.ts'
 import type { MetricId } from './metric-reader.ts'
+import type { MetricRetention } from './metric-retention.ts'
 
 export type { StatisticSet } from '../storage/metadata/observe/metric-store.ts'
 
@@ -20,6 +21,8 @@ export type PutOutcome = 'written' | 'too-many-series' | 'busy'
 
 export interface MetricWriterData {
   readonly store: ObserveTarget
+  /** Where nobody else removes old points: after which time the thread does so, now and then, beside writing. */
+  readonly retention?: MetricRetention | undefined
 }
 
 export type WriterMessage = { readonly kind: 'put'; readonly id: number; readonly additions: readonly Addition[] } | { readonly kind: 'close' }
@@ -43,7 +46,7 @@ interface Waiting {
  * hold up requests. Requests that wait together share one.
  */
 export class MetricWriter {
-  readonly #store: ObserveTarget
+  readonly #data: MetricWriterData
   readonly #onError: (error: unknown) => void
   readonly #waiting = new Map<number, Waiting>()
   #waitingCount = 0
@@ -51,8 +54,8 @@ export class MetricWriter {
   #nextId = 1
   #isStopped = false
 
-  constructor(store: ObserveTarget, onError: (error: unknown) => void) {
-    this.#store = store
+  constructor(data: MetricWriterData, onError: (error: unknown) => void) {
+    this.#data = data
     this.#onError = onError
   }
 
@@ -85,7 +88,7 @@ export class MetricWriter {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./metric-writer-worker.ts', import.meta.url), { name: 'metrics', workerData: { store: this.#store } satisfies MetricWriterData, execArgv: [] })
+    const worker = new Worker(new URL('./metric-writer-worker.ts', import.meta.url), { name: 'metrics', workerData: this.#data, execArgv: [] })
     worker.on('message', ({ id, outcome, failure }: WriterAnswer) => {
       const done = this.#take(id)
       if (failure === undefined) done?.resolve(outcome ?? 'written')

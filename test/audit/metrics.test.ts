@@ -206,7 +206,7 @@ describe.each(databases)('metrics on %s', (kind) => {
   })
 
   it('writes what clients put before it answers, wholly or not at all', async () => {
-    const writer = new MetricWriter(observeTarget(fixture.dataDir, fixture.target), (error) => {
+    const writer = new MetricWriter({ store: observeTarget(fixture.dataDir, fixture.target) }, (error) => {
       throw error
     })
     try {
@@ -219,6 +219,23 @@ describe.each(databases)('metrics on %s', (kind) => {
       expect(await Promise.all([writer.put(account, there, many), put('after')])).toEqual(['too-many-series', 'written'])
       expect(await sums('App', 'many', { n: '0' })).toEqual([])
       expect(await sums('App', 'after', { a: '1', b: '2' })).toEqual([[0, 5]])
+    } finally {
+      await writer.stop()
+    }
+  })
+
+  it('removes old points beside writing where nobody else does', async () => {
+    const day = 24 * 60 * minuteMs
+    const writer = new MetricWriter({ store: observeTarget(fixture.dataDir, fixture.target), retention: { minuteMs: day, fiveMinutesMs: day, hourMs: 3650 * day } }, (error) => {
+      throw error
+    })
+    const put = (at: number) => writer.put(account, there, [{ metric: { namespace: 'App', name: 'old', dimensions: [] }, unit: 'None', at, set: { samples: 1, total: 1, low: 1, high: 1 } }])
+    try {
+      // The first is removed when its commit is answered, and the second waits for that.
+      expect(await put(start)).toBe('written')
+      expect(await put(start + minuteMs)).toBe('written')
+      expect(await sums('App', 'old', {}, 1)).toEqual([[1, 1]])
+      expect(await sums('App', 'old', {}, 60)).toEqual([[0, 2]])
     } finally {
       await writer.stop()
     }
