@@ -25,6 +25,7 @@ import { replaceRootAccessKey } from './iam/commands/root-access-key.ts'
 import { createSession, recordRoleUse, sweepSessions } from './iam/commands/sessions.ts'
 import { beginMove, claimArchiveWork, endAllMoves, endArchiveWork, endMove, postponeArchiveWork, settlePlacement, switchPlace } from './archive/commands/placements.ts'
 import { claimLanes, dropEvents, fanOutEvents, freeLanes, releaseLane, replayDeadLetters, settleDelivery, sweepDeadLetters } from './events/commands/delivery.ts'
+import { fanOutTrail, forgetTrailPlace } from './events/commands/trail-events.ts'
 import { createDestination, deleteDestination, updateDestination } from './events/commands/destinations.ts'
 import { deleteRule, putRule, putTargets, removeTargets, setRuleState } from './events/commands/rules.ts'
 import { eraseImages, recordReclaimed } from './gc/commands/erase-images.ts'
@@ -269,6 +270,8 @@ export const commands: readonly AnyCommand[] = [
   reinstateBlob,
   recountRepository,
   fanOutEvents,
+  fanOutTrail,
+  forgetTrailPlace,
   dropEvents,
   claimLanes,
   freeLanes,

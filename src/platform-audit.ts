@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import { forgetSealedChanges } from './audit/commands/sealed-changes.ts'
-import { AuditTrail, Journal, hasOutlets, journalFolder, OutletThread, SealerThread, TagHistory, type OutletSettings } from './audit/index.ts'
+import { AuditTrail, Journal, hasOutlets, journalFolder, OutletThread, SealerThread, TagHistory, TrailFeed, type OutletSettings } from './audit/index.ts'
 import type { Config } from './config/index.ts'
 import type { EventDelivery } from './events/delivery/event-delivery.ts'
 import { journalRecord } from './http/ops/audit-record.ts'
@@ -43,6 +43,8 @@ export interface Audit {
   readonly metricReader: MetricReader
   readonly metricWriter: MetricWriter
   readonly tagHistory: TagHistory
+  /** Absent where the settings turn it off. */
+  readonly feed: TrailFeed | undefined
   /** Absent where the settings turn it off. */
   readonly requests: RequestAudit | undefined
 }
@@ -86,7 +88,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
   })
   releases.push(() => metricWriter.stop())
   const tagHistory = new TagHistory(reading.reader)
-  if (config.audit === 'off') return { trail, tagHistory, metricReader, metricWriter, requests: undefined }
+  if (config.audit === 'off') return { trail, tagHistory, metricReader, metricWriter, feed: undefined, requests: undefined }
   const folder = journalFolder(config.dataDir)
   const serverId = ids.uuid()
   startOutlets(config, deps, store, serverId, releases)
@@ -123,6 +125,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
     metricReader,
     metricWriter,
     tagHistory,
+    feed: new TrailFeed(reading.reader),
     requests: {
       get mustRefuse() {
         return journal.mustRefuse

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { toldEventTypes, type TrailFeed } from './audit/index.ts'
 import { mayUsePrivateHost, type Config } from './config/index.ts'
 import { DeadLetters } from './events/dead-letters.ts'
 import { freeLanes } from './events/commands/delivery.ts'
@@ -28,11 +29,13 @@ interface EventsDependencies {
   readonly metrics: PlatformMetrics
   /** No other server uses the database. */
   readonly isAlone: boolean
+  /** Absent where nothing is sealed into it. */
+  readonly trail: TrailFeed | undefined
 }
 
 /** Constructs what is said of events, and starts what sends them. */
 export async function startEvents(config: Config, deps: EventsDependencies, releases: (() => Promise<void> | void)[]) {
-  const { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone } = deps
+  const { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone, trail } = deps
   const outgoing: GuardedHttpsOptions = {
     mayBePrivate: (host, account) => mayUsePrivateHost(config.eventsPrivateHosts, config.accountId, host, account),
     caFile: config.eventsCaFile,
@@ -54,7 +57,7 @@ export async function startEvents(config: Config, deps: EventsDependencies, rele
     owner: ids.uuid(),
     settings: { firstWaitMs: Math.min(firstWaitMs, longestWaitMs), longestWaitMs },
     random: () => ids.bytes(4).readUInt32LE() / 2 ** 32,
-  })
+  }, trail && Object.assign(trail, { types: toldEventTypes }))
   addEventMetrics(metrics, delivery.counters, async () => {
     const { waiting, onTheirWay, deadLetters, oldestAt } = await delivery.queues()
     return { waiting: waiting + onTheirWay, deadLetters, oldestSeconds: oldestAt === undefined ? 0 : Math.max(0, clock.now() - oldestAt) / 1000 }

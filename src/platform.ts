@@ -375,7 +375,7 @@ async function build(
 
   const logs = await startLogs(config, { database, target, clock, ids, logger, systemContext }, releases)
   await requireAuthorities('STOWAGE_EVENTS_CA_FILE', config.eventsCaFile)
-  const events = await startEvents(config, { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone: 'file' in target }, releases)
+  const events = await startEvents(config, { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone: 'file' in target, trail: audit.feed }, releases)
   const alarms = startAlarms({ database, logger, systemContext, reader: audit.metricReader, clock, delivery: events.delivery }, releases)
 
   const generation = new IamGeneration(database)

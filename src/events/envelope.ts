@@ -20,17 +20,50 @@ export function envelopeOf(event: OutboxEvent): EventEnvelope {
   const isEcr = type.startsWith('ECR ')
   return {
     version: '0',
-    id: eventIdOf(event),
+    id: nameBasedId([accountId, region, event.repositoryId, event.eventSeq, type, createdAt, payload]),
     'detail-type': type,
     source: isEcr ? 'aws.ecr' : 'stowage',
     account: accountId,
-    // EventBridge's times have seconds.
-    time: `${new Date(createdAt).toISOString().slice(0, 19)}Z`,
+    time: timeOf(createdAt),
     region,
     // As ECR has it for what happens to images.
     resources: isEcr ? [] : [`arn:aws:ecr:${region}:${accountId}:repository/${repositoryName}`],
     detail: JSON.parse(payload) as unknown,
   }
+}
+
+/** Something that the audit trail tells. */
+export interface TrailEvent {
+  readonly type: string
+  /** Of the record that tells it, and its place among what that tells. */
+  readonly recordId: string
+  readonly place: number
+  readonly account: string
+  readonly region: string
+  /** Undefined: it is of the whole registry. */
+  readonly repository: string | undefined
+  readonly at: number
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+/** Puts what the audit trail tells into the form of EventBridge. */
+export function envelopeOfTrail({ type, recordId, place, account, region, repository, at, detail }: TrailEvent): EventEnvelope {
+  return {
+    version: '0',
+    id: nameBasedId([recordId, place, type]),
+    'detail-type': type,
+    source: 'stowage',
+    account,
+    time: timeOf(at),
+    region,
+    resources: [`arn:aws:ecr:${region}:${account}:${repository === undefined ? '*' : `repository/${repository}`}`],
+    detail,
+  }
+}
+
+// EventBridge's times have seconds.
+function timeOf(at: number): string {
+  return `${new Date(at).toISOString().slice(0, 19)}Z`
 }
 
 /** Of what ids of events are made. */
@@ -40,11 +73,6 @@ const idSpace = Buffer.from('6f7bcd1d62c84a2fa1a4a9e6f1c0d5e3', 'hex')
  * Made of what the event is (RFC 9562, version 5), so that it has the same id however often it is sent, also after the server
  * was restored from a backup.
  */
-function eventIdOf({ accountId, region, repositoryId, eventSeq, type, createdAt, payload }: OutboxEvent): string {
-  return nameBasedId([accountId, region, repositoryId, eventSeq, type, createdAt, payload])
-}
-
-/** An id that is made of what an event is. */
 export function nameBasedId(parts: readonly (string | number)[]): string {
   const name = JSON.stringify(parts)
   const bytes = createHash('sha1').update(idSpace).update(name).digest().subarray(0, 16)

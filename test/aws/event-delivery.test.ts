@@ -1,8 +1,10 @@
 import { CloudWatchLogs } from '@aws-sdk/client-cloudwatch-logs'
 import { ECR } from '@aws-sdk/client-ecr'
+import { EventBridge } from '@aws-sdk/client-eventbridge'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { signedBy } from '../authorization/control-plane.ts'
 import { Exchange } from '../authorization/exchange.ts'
+import { iamClient, newUser } from '../support/identities.ts'
 import { startTestPlatform, type TestPlatform } from '../support/platform.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { isSignedWith, startWebhookReceiver, type Received, type WebhookReceiver } from '../support/webhook-receiver.ts'
@@ -314,6 +316,72 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
     await under.call('stowage', 'DeleteEventDestination', { destinationName: name })
   })
 
+  it('pulls are told to whoever names them, once, and other rules get what else the audit trail tells', async () => {
+    const name = `trail-${database}`
+    const pulls = `pulls-${database}`
+    await under.server.createRepository(`${name}/a`)
+    const digest = await under.push(`${name}/a`, 'v1')
+    await under.ecr.batchGetImage({ repositoryName: `${name}/a`, imageIds: [{ imageTag: 'v1' }] })
+    await under.tell(name, `${receiver.url}/${name}`)
+    await under.tell(pulls, `${receiver.url}/${pulls}`, {}, { 'detail-type': ['Stowage Image Pull'], detail: { 'repository-name': [{ prefix: `${name}/` }] } })
+    await under.call('events', 'PutRule', { Name: `${name}-sources`, EventPattern: '{"source":["stowage"],"detail-type":["Stowage Usage Source Lost"]}' })
+    await under.call('events', 'PutTargets', { Rule: `${name}-sources`, Targets: [{ Id: 'hook', Arn: `arn:aws:events:us-east-1:${account}:api-destination/${name}` }] })
+    const authorization = `Basic ${Buffer.from(`${under.server.credentials.accessKeyId}:${under.server.credentials.secretAccessKey}`).toString('base64')}`
+    const ask = (method: string) => fetch(`${under.server.url}/v2/${name}/a/manifests/v1`, { method, headers: { authorization, accept: manifestType, 'user-agent': 'docker/29' } })
+    expect((await ask('HEAD')).status).toBe(200)
+    expect((await ask('GET')).status).toBe(200)
+    await under.ecr.batchGetImage({ repositoryName: `${name}/a`, imageIds: [{ imageDigest: digest }] })
+    const moved = await under.push(`${name}/a`, 'v2')
+    await under.ecr.putImage({ repositoryName: `${name}/a`, imageTag: 'v1', imageDigest: moved, imageManifest: (await under.ecr.batchGetImage({ repositoryName: `${name}/a`, imageIds: [{ imageTag: 'v2' }] })).images![0]!.imageManifest })
+    await under.ecr.setRepositoryPolicy({ repositoryName: `${name}/a`, policyText: JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${account}:root` }, Action: 'ecr:BatchGetImage' }] }) })
+    await under.ecr.deleteRepositoryPolicy({ repositoryName: `${name}/a` })
+    const principalArn = `arn:aws:iam::${account}:root`
+    await under.call('stowage', 'RegisterUsageSource', { sourceName: 'prod', principalArn, environment: 'prod', scope: [`${name}/*`], intervalSeconds: 60 })
+    const snapshot = { sourceName: 'prod', snapshotNumber: 1, writer: 'test' }
+    await under.call('stowage', 'BeginUsageSnapshot', snapshot)
+    await expect(under.call('stowage', 'CompleteUsageSnapshot', { ...snapshot, expectedCount: 5 })).rejects.toThrow('UsageSnapshotIncompleteException')
+
+    const at = (path: string) => eventsIn(receiver.accepted.filter((received) => received.path === `/${path}`)).filter(({ 'detail-type': type, detail }) => type === 'Stowage Usage Source Lost' || String(detail['repository-name']).startsWith(name))
+    await until('the pulls', () => at(pulls).length >= 3)
+    expect(at(pulls).map(({ detail }) => [detail['action-type'], detail['image-digest'], detail['image-tag'], detail['principal']])).toEqual([
+      ['PULL', digest, 'v1', principalArn],
+      ['PULL', digest, undefined, principalArn],
+      // A call's record has what was asked for.
+      ['PULL', undefined, 'v2', principalArn],
+    ])
+    expect(at(pulls)[0]!.detail['user-agent']).toBe('docker/29')
+    await until('the rest', () => at(name).length >= 6)
+    expect(at(name).map(({ 'detail-type': type, detail }) => [type, detail['action-type'] ?? detail['because'] ?? detail['source-name']]).toSorted()).toEqual([
+      ['ECR Image Action', 'PUSH'],
+      ['ECR Image Action', 'PUSH'],
+      ['Stowage Policy Change', 'DELETE'],
+      ['Stowage Policy Change', 'PUT'],
+      ['Stowage Tag Moved', 'PUSH'],
+      ['Stowage Usage Source Lost', 'prod'],
+    ])
+    expect(at(name).find(({ 'detail-type': type }) => type === 'Stowage Tag Moved')?.detail).toMatchObject({ 'image-tag': 'v1', 'image-digest': moved, 'previous-image-digest': digest })
+
+    // What nobody asks for any more is not told when somebody asks again.
+    for (const rule of [name, pulls, `${name}-sources`]) await under.call('events', 'DisableRule', { Name: rule })
+    expect(new Set([...at(pulls), ...at(name)].map(({ id }) => id)).size).toBe(9)
+  })
+
+  it('a policy may say which targets somebody puts, each of a call by itself', async () => {
+    const name = `narrow-${database}`
+    await under.tell(name, receiver.url)
+    await under.call('stowage', 'CreateEventDestination', { destinationName: `${name}-other`, url: receiver.url })
+    const [own, other] = [name, `${name}-other`].map((each) => `arn:aws:events:us-east-1:${account}:api-destination/${each}`)
+    const iam = iamClient(under.server.url, under.server.credentials)
+    const user = await newUser(iam, { Action: 'events:PutTargets', Resource: '*', Condition: { ArnEquals: { 'events:TargetArn': own } } })
+    iam.destroy()
+    const client = new EventBridge({ endpoint: under.server.url, region: 'us-east-1', credentials: user, maxAttempts: 1 })
+    const put = (...arns: (string | undefined)[]) => client.putTargets({ Rule: name, Targets: arns.map((Arn, index) => ({ Id: `t${index}`, Arn })) })
+    expect(await put(own)).toMatchObject({ FailedEntryCount: 0 })
+    await expect(put(other)).rejects.toMatchObject({ name: 'AccessDeniedException' })
+    await expect(put(own, other)).rejects.toMatchObject({ name: 'AccessDeniedException' })
+    client.destroy()
+  })
+
   it('a target may be sent something else than the event', async () => {
     const name = `shaped-${database}`
     await under.tell(name, receiver.url, {
@@ -343,6 +411,8 @@ it('two servers with one database send everything once, in order', async () => {
       return true
     }
     await second.call('events', 'EnableRule', { Name: 'shared' })
+    await first.tell('shared-pulls', receiver.url, {}, { 'detail-type': ['Stowage Image Pull'], detail: { 'repository-name': ['shared/a'] } })
+    await second.call('events', 'EnableRule', { Name: 'shared-pulls' })
     await Promise.all(
       repositories.map(async (name) => {
         for (const [index, tag] of tags(10).entries()) await (index % 2 === 0 ? first : second).push(name, tag)
@@ -351,8 +421,12 @@ it('two servers with one database send everything once, in order', async () => {
     await until('all of it', () => receiver.accepted.filter(({ body }) => body.includes('"repository-name":"shared/')).length >= 30)
     await until('the end', async () => /^stowage_events_waiting 0$/mu.test(await first.server.platform.metricsText()))
     for (const name of repositories) expect(tagsIn(about(receiver.accepted, name))).toEqual(tags(10))
+    for (let n = 0; n < 6; n += 1) await (n % 2 === 0 ? first : second).ecr.batchGetImage({ repositoryName: 'shared/a', imageIds: [{ imageTag: `v${n}` }] })
+    const pulled = (): unknown[] => eventsIn(receiver.accepted).filter(({ 'detail-type': type, detail }) => type === 'Stowage Image Pull' && detail['repository-name'] === 'shared/a').map(({ detail }) => detail['image-tag'])
+    await until('the pulls', () => pulled().length >= 6)
+    expect(pulled().toSorted()).toEqual(tags(6))
     const delivered = await Promise.all([first, second].map(async (each) => Number((await each.server.platform.metricsText()).match(/^stowage_events_delivered_total (\d+)$/mu)?.[1])))
-    expect(delivered.reduce((sum, each) => sum + each, 0)).toBe(30)
+    expect(delivered.reduce((sum, each) => sum + each, 0)).toBe(36)
   } finally {
     await second.stop()
     await first.stop()

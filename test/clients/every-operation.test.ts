@@ -1,8 +1,11 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createEcrService } from '../../src/http/aws/services/ecr/index.ts'
+import { createEventsService } from '../../src/http/aws/services/events/index.ts'
 import { createIamService } from '../../src/http/aws/services/iam/index.ts'
 import { createStsService } from '../../src/http/aws/services/sts/index.ts'
+import { signedBy } from '../authorization/control-plane.ts'
+import { Exchange } from '../authorization/exchange.ts'
 import { newAccount } from '../support/identities.ts'
 import { githubClaims } from '../support/identity-claims.ts'
 import { startOidcIssuer, type OidcIssuer } from '../support/oidc-issuer.ts'
@@ -10,6 +13,7 @@ import { run } from '../support/run.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { ensureTool } from '../support/tools.ts'
 import { ecrQuotas, ecrScenario } from './every-operation/ecr-steps.ts'
+import { eventsScenario, type EventHook } from './every-operation/events-steps.ts'
 import { neverDated, neverSucceeds, notRaised } from './every-operation/exceptions.ts'
 import { iamScenario, type OtherAccount, type WebIssuer, type WebToken } from './every-operation/iam-steps.ts'
 import { runWithJavascript } from './every-operation/javascript-run.ts'
@@ -18,10 +22,10 @@ import type { ClientModel, Report, Scenario } from './every-operation/step.ts'
 const folder = join(import.meta.dirname, 'every-operation')
 
 const scenario: Scenario = {
-  steps: [...ecrScenario.steps, ...iamScenario.steps],
-  lists: [...ecrScenario.lists, ...iamScenario.lists],
+  steps: [...ecrScenario.steps, ...iamScenario.steps, ...eventsScenario.steps],
+  lists: [...ecrScenario.lists, ...iamScenario.lists, ...eventsScenario.lists],
   waits: [...ecrScenario.waits, ...iamScenario.waits],
-  cleaning: [...ecrScenario.cleaning, ...iamScenario.cleaning],
+  cleaning: [...ecrScenario.cleaning, ...iamScenario.cleaning, ...eventsScenario.cleaning],
 }
 const calls = [...scenario.steps, ...scenario.cleaning]
 
@@ -30,6 +34,7 @@ const served = [
   createEcrService({} as Parameters<typeof createEcrService>[0]),
   createIamService({ directory: {} } as Parameters<typeof createIamService>[0]),
   createStsService({} as Parameters<typeof createStsService>[0]),
+  createEventsService({} as Parameters<typeof createEventsService>[0]),
 ].flatMap(({ name, operations, ...service }) => {
   const unsigned = 'unsignedOperations' in service ? service.unsignedOperations : {}
   return Object.keys({ ...operations, ...unsigned }).map((operation) => `${name}.${operation}`)
@@ -88,12 +93,16 @@ describe('against a server', () => {
     await issuer?.stop()
   })
 
-  async function valuesFor(stowage: Stowage): Promise<Record<WebToken | WebIssuer | OtherAccount, string>> {
+  async function valuesFor(stowage: Stowage): Promise<Record<WebToken | WebIssuer | OtherAccount | EventHook, string>> {
     const other = await newAccount(stowage.url, stowage.keys, '111122223333')
     const claims = githubClaims({})
     const now = Math.floor(Date.now() / 1000)
     const random = Array.from({ length: 50 }, (_, key) => [`key${key}`, [Buffer.from(crypto.getRandomValues(new Uint8Array(96))).toString('base64')]])
+    const exchange = new Exchange(stowage.url)
+    const input = { destinationName: 'client', url: 'https://hooks.example.com/' }
+    const made = await exchange.send({ protocol: 'json', service: 'stowage', target: 'Stowage_V1.CreateEventDestination', input }, signedBy(stowage.keys))
     return {
+      hook: String((JSON.parse(made.body) as { destinationArn: unknown }).destinationArn),
       'other.id': other.accessKeyId,
       'other.secret': other.secretAccessKey,
       issuer: issuer.url,

@@ -6,7 +6,7 @@ import { filesUnder, readProjectFile } from './tree.ts'
 const policies = ['src/iam/managed-policies.ts', 'src/iam/policy/']
 
 /** A key of an object literal or a case, or the beginning of one that ends in a tag's key. */
-const keyPattern = /['`]((?:aws|ecr|iam|sts|stowage):[A-Za-z]+)(?:':|\/\$\{)/g
+const keyPattern = /['`]((?:aws|ecr|events|iam|sts|stowage):[A-Za-z]+)(?:':|\/\$\{)/g
 
 describe('condition keys', () => {
   it('are all known to policies where a request is given them', () => {

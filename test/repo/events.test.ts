@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { toldEventTypes } from '../../src/audit/told-events.ts'
 import { filesUnder, readProjectFile } from './tree.ts'
 
 it('every type of event is in the table that tells what it means', () => {
@@ -6,10 +7,11 @@ it('every type of event is in the table that tells what it means', () => {
     [...readProjectFile(path).matchAll(/recordEvent\(\s*tx,\s*context,\s*[^,]+,\s*'([^']+)'/gu)].map((match) => match[1]),
   )
   const documented = [...readProjectFile('docs/reference/events.md').matchAll(/^\| `((?:ECR|Stowage) [^`]+)` \|/gmu)].map((match) => match[1])
+  recorded.push(...toldEventTypes)
   expect(recorded.length).toBeGreaterThan(5)
   expect(documented.toSorted()).toEqual([...new Set(recorded)].toSorted())
   const examples = [...readProjectFile('docs/reference/events.md').matchAll(/^`([^`]+)`\n\n```json\n(.+)\n```$/gmu)].map((match) => {
-    expect(JSON.parse(match[2]!)).toMatchObject({ 'repository-name': 'team/app' })
+    expect(JSON.parse(match[2]!)).toMatchObject(match[1] === 'Stowage Usage Source Lost' ? { 'source-name': 'prod' } : { 'repository-name': 'team/app' })
     return match[1]
   })
   expect(examples.toSorted()).toEqual(documented.toSorted())

@@ -19,13 +19,18 @@ import {
 } from '../../storage/metadata/stores/event-delivery-store.ts'
 
 /** An event that a rule has taken, and where it goes. */
-export interface MatchedEvent {
-  readonly outboxId: number
+export interface LaneEvent {
+  /** 0: of no repository that is there. */
   readonly repositoryId: number
   readonly eventId: string
   /** As it is sent. */
   readonly event: string
   readonly targetIds: readonly number[]
+}
+
+/** One of the outbox. */
+export interface MatchedEvent extends LaneEvent {
+  readonly outboxId: number
 }
 
 interface FanOutInput {
@@ -49,18 +54,18 @@ export const fanOutEvents = defineCommand({
 })
 
 /**
- * Puts events into the lanes of those of their targets that are still there; answers into how many. Without a repository
- * (`repositoryId` 0) a target has one lane for a registry's events.
+ * Puts events, in their order, into the lanes of those of their targets that are still there; answers into how many. Without a
+ * repository (`repositoryId` 0) a target has one lane for a registry's events.
  */
-export async function putOnTheirWay(tx: Session, own: readonly MatchedEvent[], now: number): Promise<number> {
-  const destinations = await shareEventTargets(tx, [...new Set(own.flatMap(({ targetIds }) => targetIds))])
-  const pairs = own.flatMap((event) => event.targetIds.filter((id) => destinations.has(id)).map((targetId) => ({ event, targetId })))
+export async function putOnTheirWay(tx: Session, events: readonly LaneEvent[], now: number): Promise<number> {
+  const destinations = await shareEventTargets(tx, [...new Set(events.flatMap(({ targetIds }) => targetIds))])
+  const pairs = events.flatMap((event, place) => event.targetIds.filter((id) => destinations.has(id)).map((targetId) => ({ event, place, targetId })))
   // In one order in every server, so that none waits for another crosswise.
-  const ordered = pairs.toSorted((a, b) => a.targetId - b.targetId || a.event.repositoryId - b.event.repositoryId || a.event.outboxId - b.event.outboxId)
-  let lane = { targetId: 0, repositoryId: 0, id: 0 }
+  const ordered = pairs.toSorted((a, b) => a.targetId - b.targetId || a.event.repositoryId - b.event.repositoryId || a.place - b.place)
+  let lane: { readonly targetId: number; readonly repositoryId: number; readonly id: number } | undefined
   for (const { event, targetId } of ordered) {
     const { repositoryId } = event
-    if (lane.targetId !== targetId || lane.repositoryId !== repositoryId) {
+    if (lane?.targetId !== targetId || lane.repositoryId !== repositoryId) {
       lane = { targetId, repositoryId, id: await lockLaneFor(tx, { targetId, repositoryId, destinationId: destinations.get(targetId)!, now }) }
     }
     await insertDelivery(tx, { laneId: lane.id, eventId: event.eventId, event: event.event, now })

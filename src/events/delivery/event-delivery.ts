@@ -6,6 +6,8 @@ import type { EventEnvelope } from '../envelope.ts'
 import { sweepDeadLetters } from '../commands/delivery.ts'
 import { Dispatcher, type DeliveryCounters, type DispatcherDependencies } from './dispatcher.ts'
 import { FanOut } from './fan-out.ts'
+import { RuleBook } from './rule-book.ts'
+import { TrailFanOut, type TrailSource } from './trail-fan-out.ts'
 
 /** While there are rules or something is on its way, the outbox is looked at this often. */
 const lookIntervalMs = 500
@@ -25,21 +27,26 @@ const sweptPerLook = 1_000
 export class EventDelivery {
   readonly #deps: DispatcherDependencies
   readonly #fanOut: FanOut
+  readonly #trailFanOut: TrailFanOut | undefined
+  /** A rule was changed. */
+  #isStale = true
   readonly #dispatcher: Dispatcher
   readonly #looks: RecurringWork
   readonly #idleLooks: RecurringWork
   #isActive = false
 
-  constructor(deps: DispatcherDependencies) {
+  /** @param trail absent where nothing is sealed into it */
+  constructor(deps: DispatcherDependencies, trail: TrailSource | undefined) {
     this.#deps = deps
     const { database, systemContext, logger } = deps
-    this.#fanOut = new FanOut({
+    const rules = new RuleBook({
       database,
-      systemContext,
       onUnreadable(rule, error) {
         logger.error({ err: error, ...rule }, 'the pattern of an event rule cannot be read, and it takes nothing')
       },
     })
+    this.#fanOut = new FanOut({ database, systemContext }, rules)
+    this.#trailFanOut = trail && new TrailFanOut({ database, systemContext, clock: deps.clock, trail }, rules)
     this.#dispatcher = new Dispatcher(deps, () => {
       if (this.#isActive && !this.#looks.isStopped) void this.#looks.runAfresh()
     })
@@ -74,6 +81,7 @@ export class EventDelivery {
   /** Something may be to be sent from now on. */
   wake(): void {
     this.#isActive = true
+    this.#isStale = true
     if (!this.#looks.isStopped) void this.#looks.runAfresh()
   }
 
@@ -85,12 +93,18 @@ export class EventDelivery {
 
   async #look(signal: AbortSignal): Promise<void> {
     await this.#fanOut.run(signal)
+    if (this.#isStale) {
+      this.#isStale = false
+      await this.#trailFanOut?.lookForInterest()
+    }
+    if (!signal.aborted) await this.#trailFanOut?.run(signal)
     if (!signal.aborted) await this.#dispatcher.begin()
   }
 
   async #lookWhetherActive(signal: AbortSignal): Promise<void> {
     const { database, clock, systemContext } = this.#deps
     this.#isActive = await this.#isWanted()
+    this.#isStale = this.#isActive
     if (!this.#isActive) await this.#fanOut.run(signal)
     const before = clock.now() - deadLettersKeptMs
     if (!signal.aborted && (await isAnyDeadLetterOlder(database.reader, before))) {

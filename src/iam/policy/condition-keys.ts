@@ -28,6 +28,7 @@ const suppliedKeys: ReadonlySet<string> = new Set(
     'aws:username',
     'cloudwatch:namespace',
     'ecr:AccountSetting',
+    'events:TargetArn',
     'iam:PassedToService',
     'iam:PermissionsBoundary',
     'iam:PolicyARN',

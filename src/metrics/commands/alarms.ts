@@ -114,7 +114,7 @@ export const changeAlarmState = defineCommand({
       oldState: stateOf(alarm.state, alarm.stateReason, alarm.stateData),
       newState: stateOf(state, reason, data),
     })
-    if (told !== undefined) await putOnTheirWay(tx, [{ ...told, outboxId: 0, repositoryId: 0 }], now)
+    if (told !== undefined) await putOnTheirWay(tx, [{ ...told, repositoryId: 0 }], now)
     return true
   },
 })

@@ -2,7 +2,7 @@ import { defineCommand, type CommandContext } from '../../storage/metadata/comma
 import type { Session } from '../../storage/metadata/session.ts'
 import { isHeldByArchive } from '../../storage/metadata/stores/archive-store.ts'
 import { isHeldByTrash, lockKnownBlobs, showBlob } from '../../storage/metadata/stores/blob-index.ts'
-import { recordTagChange, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
+import { recordEvent, recordTagChange, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
   findLivingManifests,
   findManifestRow,
@@ -354,6 +354,13 @@ async function pointTag(
     previousDigest: previous ? digestToBytes(previous.digest) : null,
   })
   if (previous) {
+    await recordEvent(tx, context, repository.id, 'Stowage Tag Moved', {
+      'repository-name': repository.name,
+      'image-tag': tag,
+      'image-digest': input.digest,
+      'previous-image-digest': previous.digest,
+      because: 'PUSH',
+    })
     await suspect(tx, {
       kind: 'manifest',
       repositoryId: repository.id,

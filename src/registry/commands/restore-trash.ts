@@ -457,6 +457,15 @@ export const undoTagChange = defineCommand({
       previousDigest: current === undefined ? null : digestToBytes(current.digest),
     })
     const digest = change.previousDigest === null ? undefined : digestFromBytes(change.previousDigest)
+    if (digest !== undefined && current !== undefined) {
+      await recordEvent(tx, context, repository.id, 'Stowage Tag Moved', {
+        'repository-name': repository.name,
+        'image-tag': tag,
+        'image-digest': digest,
+        'previous-image-digest': current.digest,
+        because: 'UNDO',
+      })
+    }
     await audit(tx, context, repository.name, 'UndoTagChange', { imageTag: tag, imageDigest: digest ?? null, changeId: input.changeId, ...toldTagChanges([told]) })
     return { tag, digest }
   },

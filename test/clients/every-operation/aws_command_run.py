@@ -27,7 +27,7 @@ problems = []
 dates = set()
 drivers = {}
 key_names = {"id": "AWS_ACCESS_KEY_ID", "secret": "AWS_SECRET_ACCESS_KEY", "token": "AWS_SESSION_TOKEN"}
-services = {name: botocore.session.get_session().get_service_model(name) for name in ["ecr", "iam", "sts"]}
+services = {name: botocore.session.get_session().get_service_model(name) for name in ["ecr", "events", "iam", "sts"]}
 
 # The command refuses much by itself, unless told to leave it to the server; and prints times as it gets them, unless told to read them.
 settings = tempfile.NamedTemporaryFile("w", suffix=".config")

@@ -16,7 +16,7 @@ interface Reason {
 
 /** Exceptions of the clients' models that no call of the table brings about. */
 export const notRaised: readonly Reason[] = [
-  { errors: ['ServerException', 'ServiceFailureException'], why: 'a server without faults has none' },
+  { errors: ['ServerException', 'ServiceFailureException', 'InternalException'], why: 'a server without faults has none' },
   { errors: ['KmsException'], why: 'keys of KMS are refused: no repository has one' },
   {
     errors: ['UnableToGetUpstreamImageException', 'UnableToGetUpstreamLayerException', 'UnableToListUpstreamImageReferrersException'],
@@ -40,6 +40,8 @@ export const notRaised: readonly Reason[] = [
     why: 'there is no scanner',
   },
   { errors: ['LifecyclePolicyPreviewInProgressException'], why: 'a preview of a few images is over before anybody can ask again' },
+  { errors: ['ManagedRuleException'], why: 'no rule belongs to a service' },
+  { errors: ['LimitExceededException'], operations: /^events\.PutRule$/, why: 'it takes hundreds of calls' },
   { errors: ['ConcurrentModificationException'], why: 'changes wait for each other' },
   {
     errors: ['UnmodifiableEntityException', 'EntityTemporarilyUnmodifiableException', 'PolicyNotAttachableException'],

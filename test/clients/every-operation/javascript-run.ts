@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as ecr from '@aws-sdk/client-ecr'
+import * as events from '@aws-sdk/client-eventbridge'
 import * as iam from '@aws-sdk/client-iam'
 import * as sts from '@aws-sdk/client-sts'
 import type { Stowage } from '../../support/start-stowage.ts'
@@ -14,8 +15,8 @@ interface Sdk {
   readonly [name: string]: unknown
 }
 
-const sdks: Readonly<Record<Service, Sdk>> = { ecr, iam, sts }
-const clientNames: Readonly<Record<Service, string>> = { ecr: 'ECRClient', iam: 'IAMClient', sts: 'STSClient' }
+const sdks: Readonly<Record<Service, Sdk>> = { ecr, iam, sts, events }
+const clientNames: Readonly<Record<Service, string>> = { ecr: 'ECRClient', iam: 'IAMClient', sts: 'STSClient', events: 'EventBridgeClient' }
 
 /** Something that a module of the SDK exports under this name. @throws where it exports none. */
 function exported<Kind>(service: Service, name: string): Kind {
@@ -100,9 +101,19 @@ export async function runWithJavascript(
   async function walk(listing: Listing): Promise<void> {
     const { service, operation, input } = listing
     const name = `${service}.${operation}`
-    const paginate = exported<(config: object, input: unknown) => AsyncIterable<Answer>>(service, `paginate${operation}`)
     const pages: Answer[] = []
-    for await (const page of paginate({ client: clientOf(service), pageSize: 1 }, filled(input, saved))) pages.push(page)
+    if (service === 'events') {
+      // This SDK leaves it to its users.
+      let NextToken: unknown
+      do {
+        const page = await send({ service, operation, input: { ...input, Limit: 1, ...(NextToken === undefined ? {} : { NextToken }) } })
+        pages.push(page)
+        NextToken = page['NextToken']
+      } while (NextToken !== undefined)
+    } else {
+      const paginate = exported<(config: object, input: unknown) => AsyncIterable<Answer>>(service, `paginate${operation}`)
+      for await (const page of paginate({ client: clientOf(service), pageSize: 1 }, filled(input, saved))) pages.push(page)
+    }
     if (pages.length < (listing.pages ?? 3)) problems.push(`${name}: ${pages.length} pages of one`)
     const whole = await send(listing)
     for (const key of model.pages[name] ?? []) {

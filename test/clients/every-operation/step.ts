@@ -1,4 +1,4 @@
-export type Service = 'ecr' | 'iam' | 'sts'
+export type Service = 'ecr' | 'iam' | 'sts' | 'events'
 
 /**
  * One call, in members' names that the JS SDK, boto3 and the aws command share. `${name}` in a text stands for what an

@@ -73,3 +73,35 @@ export interface RecordRow {
 export function readRecords(session: Session, range: { readonly after: number; readonly until: number; readonly limit: number }): Promise<RecordRow[]> {
   return session.all(records, range)
 }
+
+const writes = observeStatement<{ after: number; until: number; limit: number }>()((db, p) =>
+  db
+    .selectFrom('audit_event')
+    .select(['seq', 'occurred_at as at', 'body', 'hash'])
+    .where('seq', '>', p.after)
+    .where('seq', '<=', p.until)
+    .where('read_only', '=', 0)
+    .orderBy('seq')
+    .limit(p.limit),
+)
+
+/** As `readRecords`, those that may have changed something. */
+export function readWrites(session: Session, range: { readonly after: number; readonly until: number; readonly limit: number }): Promise<RecordRow[]> {
+  return session.all(writes, range)
+}
+
+const since = observeStatement<{ trail: string; at: number }>()((db, p) =>
+  db
+    .selectFrom('audit_event')
+    .select('seq')
+    .where('trail_id', '=', (eb) => eb.selectFrom('audit_term').select('id').where('text', '=', p.trail))
+    .where('occurred_at', '>=', p.at)
+    .orderBy('occurred_at')
+    .orderBy('seq')
+    .limit(1),
+)
+
+/** The number of the first record of a trail at a time or later. */
+export async function firstRecordSince(session: Session, trail: string, at: number): Promise<number | undefined> {
+  return (await session.first(since, { trail, at }))?.seq
+}

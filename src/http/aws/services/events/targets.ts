@@ -14,6 +14,8 @@ export function targetOperations({ rules, pageTokens }: { readonly rules: EventR
     PutTargets: operation({
       action: 'events:PutTargets',
       resource: ({ Rule }, call) => ruleArn(call.context.registry, Rule),
+      // One after another: no right to one of them stands for another.
+      conditions: ({ Targets }) => Targets.map(({ Arn }) => ({ 'events:TargetArn': [Arn] })),
       input: structure({ Rule: required(shapes.ruleName), EventBusName: shapes.busName, Targets: required(shapes.targets) }),
       async handler(call, { Rule, EventBusName, Targets }) {
         const { context } = call
