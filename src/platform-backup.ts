@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { backUp, BackupFolder, restore, type BackUpOptions, type BackUpReport, type PointDocument, type RestoreOptions, type RestoreReport } from './backup/index.ts'
+import { goesOnFrom, putTrailBack, trailBounds, trailRows } from './audit/index.ts'
+import { backUp, BackupFolder, restore, type BackUpOptions, type BackUpReport, type PointDocument, type RestoreDependencies, type RestoredTrail, type RestoreOptions, type RestoreReport, type TrailEnd, type TrailToBackUp } from './backup/index.ts'
 import { assertNotHalfRestored } from './backup/restore-mark.ts'
 import { archiveFolder, type Config } from './config/index.ts'
 import { defaultKeyringPath, iamSetupError, keyringIds, parseKeyring, readKeyringFile, serializeKeyring } from './iam/index.ts'
@@ -14,6 +15,8 @@ import { systemContext } from './platform-verify.ts'
 import { openBlobStores, type BlobStore, type TieredBlobStore } from './storage/blobs/index.ts'
 import { storageError } from './storage/errors.ts'
 import { lockDataFolder } from './storage/metadata/folder-lock.ts'
+import type { MetadataTarget } from './storage/metadata/migrate.ts'
+import { isObserveStoreThere, observeTarget, openObserveStore, prepareObserveStore, type ObserveStore } from './storage/metadata/observe/store.ts'
 import { openMetadata } from './storage/metadata/open.ts'
 
 export interface BackUpInstallationOptions extends Omit<BackUpOptions, 'keyring'> {
@@ -35,13 +38,40 @@ export async function backUpInstallation(config: Config, options: BackUpInstalla
     throw storageError('storage-unavailable', `there is no installation in ${dataDir}: set STOWAGE_DATA_DIR to the server's data folder`)
   }
   const keyring = includeKeyring ? await keyringText(config) : undefined
+  const opened: ObserveStore[] = []
   const blobStore = await openStores(config)
   try {
     const run = (): Promise<BackUpReport> =>
-      backUp({ target, dataDir, blobStore, clock: systemClock, ids: systemIds, version }, { ...rest, folder: resolve(options.folder), keyring })
+      backUp({ target, dataDir, blobStore, clock: systemClock, ids: systemIds, version, trail: () => openTrail(config, target, opened) }, { ...rest, folder: resolve(options.folder), keyring })
     return await ('file' in target ? run() : reachable(target.url, run))
   } finally {
+    for (const store of opened) await store.close()
     await blobStore.close()
+  }
+}
+
+async function openTrail({ dataDir }: Config, metadata: MetadataTarget, opened: ObserveStore[]): Promise<TrailToBackUp | undefined> {
+  const target = observeTarget(dataDir, metadata)
+  if (!(await isObserveStoreThere(target))) return undefined
+  const store = openObserveStore(target, { connections: 1, readOnly: true })
+  opened.push(store)
+  const end = await trailBounds(store.reader)
+  return { end, rows: () => trailRows(store.reader, end) }
+}
+
+/** What is there already stays, unless it is a beginning of what the backup has. */
+async function bringBackTrail({ dataDir }: Config, metadata: MetadataTarget, end: TrailEnd, rows: Parameters<RestoreDependencies['bringBackTrail']>[1]): Promise<RestoredTrail> {
+  const target = observeTarget(dataDir, metadata)
+  const isThere = await isObserveStoreThere(target)
+  if (!isThere && rows === undefined) return { kind: 'anew' }
+  await prepareObserveStore(target)
+  const store = openObserveStore(target, { connections: 1, readOnly: false })
+  try {
+    const records = rows === undefined ? undefined : await putTrailBack(store, end, rows)
+    if (records !== undefined) return { kind: 'put-back', records }
+    return (await trailBounds(store.reader)).record === 0 ? { kind: 'anew' } : { kind: 'kept', goesOn: await goesOnFrom(store.reader, end) }
+  } finally {
+    await store.close()
   }
 }
 
@@ -71,6 +101,7 @@ export async function restoreInstallation(config: Config, options: RestoreInstal
       openBlobStore: () => openStores(config),
       keyIds: await keyringIds({ dataDir, keyring: config.keyring }),
       keyringIsConfigured: (config.keyring?.trim() ?? '') !== '',
+      bringBackTrail: (end: TrailEnd, rows: Parameters<RestoreDependencies['bringBackTrail']>[1]) => bringBackTrail(config, target, end, rows),
       verify: (blobStore: BlobStore) => verifyRestored(config, blobStore, options),
     }
     const run = (): Promise<RestoreReport> => restore(deps, { ...options, folder: resolve(options.folder) })

@@ -14,6 +14,7 @@ import { fileMode, writeDurably } from '../internal/durable-files.ts'
 import { backupError } from './errors.ts'
 import { newPointId, pointFormat, type PointDocument } from './point.ts'
 import { writeTable } from './table-files.ts'
+import type { TrailToBackUp } from './trail.ts'
 
 export interface BackUpDependencies {
   readonly target: MetadataTarget
@@ -23,6 +24,8 @@ export interface BackUpDependencies {
   readonly ids: IdSource
   /** This program's. */
   readonly version: string
+  /** Opens the audit trail; undefined: there is none. Asked after the metadata was read, so that no change is in neither. */
+  readonly trail: () => Promise<TrailToBackUp | undefined>
 }
 
 export interface BackUpOptions {
@@ -31,6 +34,8 @@ export interface BackUpOptions {
   readonly keep?: number | undefined
   /** The keyring's text, to be put beside the metadata; default: the keyring stays apart. */
   readonly keyring?: string | undefined
+  /** Put the records of the audit trail into the point, too. */
+  readonly withAudit?: boolean | undefined
   readonly bytesPerSecond?: number | undefined
   readonly signal: AbortSignal
   readonly onProgress?: ((progress: BackUpProgress) => void) | undefined
@@ -105,6 +110,7 @@ async function makePoint(
     ...(await writeMetadata(snapshot, dir, signal)),
   }))
   if (options.keyring !== undefined) await includeKeys(deps.dataDir, dir, options.keyring)
+  const audit = await noteTrail(await deps.trail(), dir, options.withAudit === true)
 
   const unfinished = { ...metadata, id, missing: [] } as unknown as PointDocument
   const { counts, missing } = await copyBlobs(folder.blobsOf(unfinished), {
@@ -126,8 +132,19 @@ async function makePoint(
     ...metadata,
     missing,
     includesKeyring: options.keyring !== undefined,
+    ...(audit === undefined ? {} : { audit }),
   }
   return { point, copied: counts }
+}
+
+const trailColumns: readonly Column[] = [
+  { name: 'seq', kind: 'integer' },
+  { name: 'body', kind: 'text' },
+]
+
+async function noteTrail(trail: TrailToBackUp | undefined, dir: string, withRecords: boolean): Promise<PointDocument['audit']> {
+  if (trail === undefined) return undefined
+  return { ...trail.end, ...(withRecords ? { records: await writeTable(dir, 'audit-records', trailColumns, trail.rows()) } : {}) }
 }
 
 /** Nothing else happens while the snapshot is open: the database cannot tidy up meanwhile. */

@@ -2,5 +2,6 @@ export { backUp, type BackUpOptions, type BackUpProgress, type BackUpReport } fr
 export { BackupFolder } from './backup-folder.ts'
 export { backupError, type BackupErrorCode } from './errors.ts'
 export type { MissingBlob, PointDocument } from './point.ts'
-export { restore, type RestoreOptions, type RestoreProgress, type RestoreReport } from './restore.ts'
+export { restore, type RestoreDependencies, type RestoreOptions, type RestoreProgress, type RestoreReport } from './restore.ts'
 export { assertNotHalfRestored } from './restore-mark.ts'
+export type { RestoredTrail, TrailEnd, TrailToBackUp } from './trail.ts'

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { trailEnd } from './trail.ts'
 
 /** Grows when an older program could misread what a newer one writes. */
 export const pointFormat = 1
@@ -38,6 +39,8 @@ const pointDocument = z.object({
   /** Ids of the keys that secrets in the metadata were sealed with. */
   keyIds: z.array(z.string()),
   includesKeyring: z.boolean(),
+  /** Absent where there was no trail, and in points of older programs; `records` only where they were to be in it. */
+  audit: trailEnd.extend({ records: tableFile.optional() }).optional(),
 })
 
 export type PointDocument = z.infer<typeof pointDocument>

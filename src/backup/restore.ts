@@ -28,6 +28,7 @@ import { backupError } from './errors.ts'
 import type { MissingBlob, PointDocument } from './point.ts'
 import { readRestoreMark, removeRestoreMark, writeRestoreMark, type RestoreMark } from './restore-mark.ts'
 import { checkTable, readTable } from './table-files.ts'
+import type { BringBackTrail, RestoredTrail } from './trail.ts'
 
 export interface RestoreDependencies {
   readonly target: MetadataTarget
@@ -41,6 +42,7 @@ export interface RestoreDependencies {
   readonly keyIds: ReadonlySet<string> | undefined
   /** True where the settings name a keyring: one from the backup is then not put in place. */
   readonly keyringIsConfigured: boolean
+  readonly bringBackTrail: BringBackTrail
   /** Checks what was restored, before it may be served. Answers how many findings there are. */
   readonly verify: (blobStore: BlobStore) => Promise<number>
 }
@@ -80,6 +82,8 @@ export interface RestoreReport {
   readonly unnamedBlobs: { readonly count: number; readonly bytes: number; readonly keys: readonly string[] }
   /** Access keys left out because their secrets cannot be opened. */
   readonly droppedAccessKeys: readonly string[]
+  /** Undefined: the point says nothing of a trail. */
+  readonly trail: RestoredTrail | undefined
   readonly findings: number
   readonly durationMs: number
 }
@@ -117,6 +121,7 @@ export async function restore(deps: RestoreDependencies, options: RestoreOptions
       const droppedAccessKeys = await bringBackMetadata(deps, folder, point, exchange)
       const newerImages = await findNewerImages(deps, point, exchange)
       const unnamedBlobs = await findUnnamed(folder, point, blobStore)
+      const trail = point.audit && (await deps.bringBackTrail(point.audit, await trailRecords(folder, point)))
       const findings = await deps.verify(blobStore)
       await removeRestoreMark(deps.dataDir)
       return {
@@ -126,6 +131,7 @@ export async function restore(deps: RestoreDependencies, options: RestoreOptions
         newerImages,
         unnamedBlobs,
         droppedAccessKeys,
+        trail,
         findings,
         durationMs: performance.now() - started,
       }
@@ -135,6 +141,10 @@ export async function restore(deps: RestoreDependencies, options: RestoreOptions
   } finally {
     lock.release()
   }
+}
+
+async function trailRecords(folder: BackupFolder, { id, audit }: PointDocument): Promise<AsyncIterable<RawRow[]> | undefined> {
+  return audit?.records && (await readTable(folder.pointDir(id), audit.records)).batches
 }
 
 interface BegunMark extends Pick<RestoreMark, 'id'> {
@@ -199,7 +209,7 @@ async function assertPossible(
       { detail: { keyIds: absent } },
     )
   }
-  for (const table of [...point.tables, point.blobs]) await checkTable(folder.pointDir(point.id), table)
+  for (const table of [...point.tables, point.blobs, ...(point.audit?.records === undefined ? [] : [point.audit.records])]) await checkTable(folder.pointDir(point.id), table)
 }
 
 /** Never over something that is there. */

@@ -6,6 +6,7 @@ interface BackupWords {
   readonly list?: boolean
   readonly keep?: number
   readonly includeKeyring?: boolean
+  readonly withAudit?: boolean
   readonly rate?: number
   readonly json?: boolean
   readonly quiet?: boolean
@@ -30,6 +31,7 @@ export function addBackup(program: Command, io: CommandIo, onExit: (exitCode: nu
     .option('--list', 'make no backup; show the points that the folder holds')
     .option('--keep <count>', 'afterwards remove all but this many newest points, with the blobs only they need', parseCount)
     .option('--include-keyring', 'put the keyring and the root access key into the backup too')
+    .option('--with-audit', 'put the records of the audit trail into the backup too; without it only where the trail ends')
     .option('--rate <rate>', 'copy blobs no faster than this, such as 50MB/s (default: as fast as it goes)', parseRate)
     .option('--json', 'print the outcome as a JSON object')
     .option('-q, --quiet', 'show no progress on standard error')
@@ -56,8 +58,8 @@ Examples:
         return
       }
       const { keep, rate: bytesPerSecond } = words
-      const { includeKeyring = false, json = false, quiet = false } = words
-      onExit(await backupCommand(io, { folder, keep, bytesPerSecond, includeKeyring, json, quiet }))
+      const { includeKeyring = false, withAudit = false, json = false, quiet = false } = words
+      onExit(await backupCommand(io, { folder, keep, bytesPerSecond, includeKeyring, withAudit, json, quiet }))
     })
   program
     .command('restore')

@@ -9,6 +9,7 @@ export interface BackupCommandOptions {
   readonly keep: number | undefined
   readonly bytesPerSecond: number | undefined
   readonly includeKeyring: boolean
+  readonly withAudit: boolean
   readonly json: boolean
   readonly quiet: boolean
 }
@@ -23,9 +24,9 @@ export async function backupCommand(io: CommandIo, options: BackupCommandOptions
   const signals = listenToSignals()
   const progress = options.quiet ? undefined : new ProgressText(io)
   try {
-    const { folder, keep, bytesPerSecond, includeKeyring } = options
+    const { folder, keep, bytesPerSecond, includeKeyring, withAudit } = options
     const report = await backUpInstallation(config, {
-      ...{ folder, keep, bytesPerSecond, includeKeyring },
+      ...{ folder, keep, bytesPerSecond, includeKeyring, withAudit },
       version: ownVersion(),
       signal: signals.signal,
       onProgress: ({ blobs, totalBlobs, copiedBytes }) =>
@@ -45,11 +46,12 @@ export async function backupCommand(io: CommandIo, options: BackupCommandOptions
 }
 
 function summaryOf({ point, copied, removed, durationMs }: BackUpReport) {
-  const { id, takenAt, blobs, missing, keyIds, includesKeyring } = point
+  const { id, takenAt, blobs, missing, keyIds, includesKeyring, audit } = point
   return {
     ...{ point: id, takenAt, blobs: blobs.rows, blobBytes: blobs.contentBytes },
     metadataBytes: metadataBytes(point),
     ...{ copiedBlobs: copied.copiedBlobs, copiedBytes: copied.copiedBytes, removed, missing, keyIds, includesKeyring },
+    audit: audit === undefined ? null : { record: audit.record, hash: audit.hash, recordsIncluded: audit.records !== undefined },
     durationMs: Math.round(durationMs),
   }
 }
@@ -70,6 +72,13 @@ function textOf({ point, copied, removed, durationMs }: BackUpReport): string {
       ? 'The keyring is in the backup: whoever can read it can open every secret.'
       : `The keyring is not in the backup, and without it no secret can be opened: keep it apart (it holds ${point.keyIds.length === 0 ? 'no key that is needed' : `the key ${point.keyIds.join(', ')}`}).`,
   )
+  if (point.audit !== undefined) {
+    lines.push(
+      point.audit.records === undefined
+        ? `The audit trail is not in the backup, only its end: record ${point.audit.record}, ${point.audit.hash} (--with-audit puts its records in).`
+        : `The audit trail is in the backup: ${point.audit.records.rows} records up to ${point.audit.record}.`,
+    )
+  }
   if (point.missing.length > 0) {
     lines.push(`${point.missing.length} blobs are damaged or missing, and no earlier backup has them:`)
     for (const { digest, reason } of point.missing.slice(0, shownMissing)) lines.push(`  ${digest} ${reason}`)

@@ -66,6 +66,7 @@ function textOf(report: RestoreReport, findings: readonly Finding[]): string {
   ]
   if (report.replaced !== undefined) lines.push(`What was there before is kept as ${report.replaced}: remove it when you are sure.`)
   if (droppedAccessKeys.length > 0) lines.push(`Left out, since their keyring is lost: the access keys ${droppedAccessKeys.join(', ')}.`)
+  if (report.trail !== undefined) lines.push(trailText(report.trail))
   if (missing.length > 0) {
     lines.push(`${missing.length} blobs are in the backup neither whole nor here; images that use them cannot be pulled until they are pushed again:`)
     lines.push(...shown(missing.map(({ digest, reason }) => `${digest} ${reason}`)))
@@ -82,6 +83,17 @@ function textOf(report: RestoreReport, findings: readonly Finding[]): string {
   lines.push(report.findings === 0 ? 'Verified: everything the metadata promises is there.' : `Verification found ${report.findings} things wrong:`)
   lines.push(...shown(findings.map(({ kind, repository, tag, digest, detail }) => [kind, repository, tag, digest, detail].filter((part) => part !== undefined).join(' ')), report.findings))
   return `${lines.join('\n')}\n`
+}
+
+function trailText(trail: NonNullable<RestoreReport['trail']>): string {
+  switch (trail.kind) {
+    case 'put-back':
+      return `The audit trail was brought back: ${trail.records} records.`
+    case 'kept':
+      return trail.goesOn ? 'The audit trail that is here goes on from the one of the backup, and stays as it is.' : 'The audit trail that is here is not the one of the backup; it stays as it is.'
+    case 'anew':
+      return 'The records of the audit trail are not in this backup: the trail begins anew.'
+  }
 }
 
 function shown(items: readonly string[], count = items.length): string[] {

@@ -49,7 +49,7 @@ describe.each(databases)('beside a collector on %s, a backup', (kind) => {
     let collecting: Promise<void> | undefined
 
     const { point, copied } = await backUp(
-      { target, dataDir, blobStore, clock, ids: systemIds, version: 'test' },
+      { target, dataDir, blobStore, clock, ids: systemIds, version: 'test', trail: () => Promise.resolve(undefined) },
       // Slow enough that the collector comes by while most is still to be copied.
       { folder: join(dir.path, 'backups'), signal: noStop, bytesPerSecond: 150_000, onProgress: () => void (collecting ??= collect()) },
     )
@@ -63,7 +63,7 @@ describe.each(databases)('beside a collector on %s, a backup', (kind) => {
     expect(await blobStore.delete(keys, now)).toEqual(new Map(keys.map((key) => [key, 'deleted'])))
     // What was going before the backup looked is not named by it.
     const next = await backUp(
-      { target, dataDir, blobStore, clock, ids: systemIds, version: 'test' },
+      { target, dataDir, blobStore, clock, ids: systemIds, version: 'test', trail: () => Promise.resolve(undefined) },
       { folder: join(dir.path, 'backups'), signal: noStop },
     )
     expect(next.point.blobs.rows).toBe(0)
@@ -79,7 +79,7 @@ describe.each(databases)('beside a collector on %s, a backup', (kind) => {
     const folder = join(dir.path, 'backups')
 
     const late = backUp(
-      { target, dataDir, blobStore, clock: { now: () => now }, ids: systemIds, version: 'test' },
+      { target, dataDir, blobStore, clock: { now: () => now }, ids: systemIds, version: 'test', trail: () => Promise.resolve(undefined) },
       { folder, signal: noStop, onProgress: () => (now += 60 * 60 * 1000) },
     )
 

@@ -114,6 +114,7 @@ export interface BackupSummary {
   readonly copiedBytes: number
   readonly removed: { readonly points: string[]; readonly blobs: number }
   readonly missing: PointDocument['missing']
+  readonly audit: { readonly record: number; readonly recordsIncluded: boolean } | null
 }
 
 export interface RestoreSummary {

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createDistributionClient } from '../support/distribution-client.ts'
@@ -63,6 +64,35 @@ function load(stowage: Stowage): { acknowledged: Image[]; stop(): Promise<void> 
 
 describe.each(databases)('a backup of a running server on %s', (kind) => {
   const otherKind = databases.find((other) => other !== kind)!
+
+  it('has the audit trail where it is asked to, as it was, and notes its end otherwise', async () => {
+    const source = await newPlace(kind)
+    const stowage = await startAt(source)
+    await createRepository(stowage, repository)
+    await push(stowage, repository, 'v1', 'trail')
+    await startAt(source)
+    expect(await source.backup(folder)).toMatchObject({ audit: { recordsIncluded: false } })
+    const made = await source.stowage('audit', 'checkpoint')
+    const checkpoint = join(dir.path, 'checkpoint.json')
+    writeFileSync(checkpoint, made.stdout)
+    const { record } = JSON.parse(made.stdout) as { record: number }
+    const point = await source.backup(folder, '--with-audit')
+    expect(record).toBeGreaterThan(3)
+    expect(point.audit?.record).toBeGreaterThanOrEqual(record)
+
+    // Into the other kind of database, where the chain is the same.
+    const target = await newPlace(otherKind)
+    expect(await target.restore(source, folder)).toMatchObject({ trail: { kind: 'put-back', records: point.audit!.record } })
+    expect((await target.stowage('audit', 'verify', '--checkpoint', checkpoint)).stdout).toContain('the chain is whole, and goes on from the checkpoint')
+    const restored = await startAt(target)
+    await expect.poll(async () => (await callStowage(restored.url, restored.keys, 'ListTagHistory', { repositoryName: repository, imageTag: 'v1' })).body, { timeout: 10_000 }).toMatchObject({ tagHistory: [{ action: 'PutImage' }] })
+    await running?.stop()
+    expect((await target.stowage('audit', 'verify', '--checkpoint', checkpoint)).exitCode).toBe(0)
+    // What is there goes on, and is not set back.
+    expect(await target.restore(source, folder, '--replace')).toMatchObject({ trail: { kind: 'kept', goesOn: true } })
+    const bare = await newPlace(otherKind)
+    expect(await bare.restore(source, folder, '--point', (await source.backup(folder)).point)).toMatchObject({ trail: { kind: 'anew' } })
+  })
 
   it('has all that was acknowledged before it, whole, wherever it is restored', async () => {
     const source = await newPlace(kind)

@@ -71,6 +71,25 @@ export async function setHead(tx: Session, seq: number, hash: Uint8Array): Promi
   await tx.change(moveHead, { seq, hash })
 }
 
+const beginAt = observeStatement<{ seq: number; hash: Uint8Array; cutAt: number }>()((db, p) =>
+  db
+    .insertInto('audit_head')
+    .values({ id: 1, seq: p.seq, hash: p.hash, cut_seq: p.seq, cut_hash: p.hash, cut_at: p.cutAt })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ seq: p.seq, hash: p.hash, cut_seq: p.seq, cut_hash: p.hash, cut_at: p.cutAt })),
+)
+
+/** Lets a trail without records begin behind one that was removed for its age. */
+export async function beginChain(tx: Session, begin: { readonly seq: number; readonly hash: Uint8Array; readonly cutAt: number }): Promise<void> {
+  await tx.change(beginAt, begin)
+}
+
+const hashOf = observeStatement<{ seq: number }>()((db, p) => db.selectFrom('audit_event').select('hash').where('seq', '=', p.seq))
+
+/** The hash of a record and of all before it; undefined where it is not there. */
+export async function readChainHash(session: Session, seq: number): Promise<Uint8Array | undefined> {
+  return (await session.first(hashOf, { seq }))?.hash
+}
+
 /** In one statement; SQLite takes 32,766 parameters. */
 const maxRowsAtOnce = 200
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { openStore, prepareStore, storeTarget, type OpenStore, type StoreTarget } from '../separate-store.ts'
 import type { Session } from '../session.ts'
 import type { MetadataTarget } from '../target.ts'
@@ -26,6 +27,19 @@ export async function inSavepoint<Result>(tx: Session, work: (undo: () => Promis
   })
   await run('release savepoint part')
   return result
+}
+
+/** Whether a server has made it. */
+export async function isObserveStoreThere(target: ObserveTarget): Promise<boolean> {
+  if ('file' in target) return existsSync(target.file)
+  const store = openObserveStore(target, { connections: 1, readOnly: true })
+  try {
+    const sql = `select to_regclass('${observeStore.schemaName}.audit_head') is not null as found`
+    const [row] = await store.reader.query<{ found: boolean }>({ compile: () => ({ sql, parameters: [] }), execute: () => Promise.resolve([]) })
+    return row?.found === true
+  } finally {
+    await store.close()
+  }
 }
 
 /** Opens a store that was prepared. */
