@@ -23,7 +23,7 @@ describe.each(databases)('logs on %s', (database) => {
   let logs: CloudWatchLogs
 
   beforeAll(async () => {
-    server = await startTestPlatform({ database, clock, settings: { STOWAGE_QUOTA_LOG_STREAMS: '150', STOWAGE_QUOTA_LOGS_MIB: '24' } })
+    server = await startTestPlatform({ database, clock, settings: { STOWAGE_QUOTA_LOG_STREAMS: '90', STOWAGE_QUOTA_LOGS_MIB: '8' } })
     logs = clientAt(0)
   })
   afterAll(async () => {
@@ -158,10 +158,10 @@ describe.each(databases)('logs on %s', (database) => {
   })
 
   it('searches streams together, in the order of time, in pages', async () => {
-    const names = Array.from({ length: 120 }, (_, n) => `${n % 2 === 0 ? 'even' : 'odd'}-${n}`)
+    const names = Array.from({ length: 60 }, (_, n) => `${n % 2 === 0 ? 'even' : 'odd'}-${n}`)
     await makeStream('search', ...names)
     const from = clock.now() - 10_000
-    await Promise.all(names.map((logStreamName, s) => logs.putLogEvents({ logGroupName: 'search', logStreamName, logEvents: Array.from({ length: 30 }, (_, n) => ({ timestamp: from + n * 120 + s, message: JSON.stringify({ stream: s, n }) })) })))
+    await Promise.all(names.map((logStreamName, s) => logs.putLogEvents({ logGroupName: 'search', logStreamName, logEvents: Array.from({ length: 40 }, (_, n) => ({ timestamp: from + n * 60 + s, message: JSON.stringify({ stream: s, n }) })) })))
     const all = async (query: object, limit = 1000) => {
       const found: { stream: number; n: number }[] = []
       const ids = new Set<string | undefined>()
@@ -180,13 +180,13 @@ describe.each(databases)('logs on %s', (database) => {
       expect(ids.size).toBe(found.length)
       return found
     }
-    const expected = (takes: (line: { stream: number; n: number }) => boolean) => Array.from({ length: 3600 }, (_, i) => ({ stream: i % 120, n: Math.floor(i / 120) })).filter(takes)
+    const expected = (takes: (line: { stream: number; n: number }) => boolean) => Array.from({ length: 2400 }, (_, i) => ({ stream: i % 60, n: Math.floor(i / 60) })).filter(takes)
     expect(await all({})).toEqual(expected(() => true))
     expect(await all({ logStreamNamePrefix: 'odd' })).toEqual(expected(({ stream }) => stream % 2 === 1))
-    expect(await all({ logStreamNames: names.slice(10, 80) }, 333)).toEqual(expected(({ stream }) => stream >= 10 && stream < 80))
+    expect(await all({ logStreamNames: names.slice(5, 45) }, 333)).toEqual(expected(({ stream }) => stream >= 5 && stream < 45))
     expect(await all({ logStreamNames: ['even-4'] })).toEqual(expected(({ stream }) => stream === 4))
     expect(await all({ filterPattern: '{ $.n > 27 && $.stream = 1* }' })).toEqual(expected(({ stream, n }) => n > 27 && String(stream).startsWith('1')))
-    expect(await all({ filterPattern: '"\\"n\\":7}"', startTime: from + 7 * 120 + 100 })).toEqual(expected(({ stream, n }) => n === 7 && stream >= 100))
+    expect(await all({ filterPattern: '"\\"n\\":7}"', startTime: from + 7 * 60 + 50 })).toEqual(expected(({ stream, n }) => n === 7 && stream >= 50))
 
     // What is deleted is not seen any more, and neither are its lines.
     await logs.deleteLogStream({ logGroupName: 'search', logStreamName: 'even-0' })
@@ -248,12 +248,12 @@ describe.each(databases)('logs on %s', (database) => {
     expect(refused).toMatchObject([{ reason: { name: 'LimitExceededException' } }])
     await makeStream('full', 's')
     const big = { logGroupName: 'full', logStreamName: 's', logEvents: [{ timestamp: clock.now(), message: 'x'.repeat(1_000_000) }] }
-    const results = await Promise.allSettled(Array.from({ length: 25 }, () => logs.putLogEvents(big)))
+    const results = await Promise.allSettled(Array.from({ length: 9 }, () => logs.putLogEvents(big)))
     const kept = results.filter(({ status }) => status === 'fulfilled').length
     const { logGroups } = await logs.describeLogGroups({})
     const bytes = logGroups!.reduce((sum, { storedBytes }) => sum + storedBytes!, 0)
-    expect(kept).toBeLessThan(25)
-    expect([bytes <= 24 * 1024 * 1024, bytes > 23 * 1024 * 1024]).toEqual([true, true])
+    expect(kept).toBeLessThan(9)
+    expect([bytes <= 8 * 1024 * 1024, bytes > 7 * 1024 * 1024]).toEqual([true, true])
     expect(results.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { name: 'LimitExceededException' } })
     // Deleting makes room at once.
     await logs.deleteLogGroup({ logGroupName: 'full' })

@@ -6,7 +6,7 @@ import { createTempDir } from '../support/temp-dir.ts'
 
 const writers = 6
 const linesOfCall = 20
-const callsBeforeKill = 120
+const callsBeforeKill = 60
 
 test.each(['sqlite', 'postgres'] as const)('on %s, a server that is killed keeps every line that it has answered for, and no part of a call', async (database) => {
   const dir = createTempDir('killed-logs')
