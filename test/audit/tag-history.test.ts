@@ -85,6 +85,7 @@ describe.each(databases)('what the trail tells of tags and of runs, on %s', (kin
     await step(() => world.push(name, two, 'v1'))
     await step(() => world.push(name, one, 'old'))
     await step(async () => registry.undoTagChange(context, name, (await newestChange()).id))
+    await world.push(name, three, 'beside')
     await step(() => world.push(name, three, 'three'))
     await step(() => registry.deleteTag(context, name, parseTag('v1')))
     await step(() => registry.deleteImages(context, name, [{ digest: three.digest }]))
@@ -105,7 +106,7 @@ describe.each(databases)('what the trail tells of tags and of runs, on %s', (kin
       reader.builder.selectFrom('tag_history').innerJoin('repository', 'repository.id', 'tag_history.repository_id').select(['tag_history.name', 'digest', 'previous_digest as previous']).where('repository.name', '=', name).orderBy('tag_history.id'),
     )
     const text = (digest: Uint8Array | null) => (digest === null ? null : digestFromBytes(digest))
-    const told = (await Promise.all(['v1', 'old', 'three', 'young'].map((tag) => findTagMoves(store.reader, { trail: '000000000000/us-east-1', repository: name, tag, until: clock.now(), limit: 100 })))).flat()
+    const told = (await Promise.all(['v1', 'old', 'three', 'beside', 'young'].map((tag) => findTagMoves(store.reader, { trail: '000000000000/us-east-1', repository: name, tag, until: clock.now(), limit: 100 })))).flat()
     const line = (...parts: (string | null)[]) => parts.join(' ')
     expect(kept.length).toBeGreaterThan(9)
     expect(told.map(({ tag, digest, previous }) => line(tag, digest, previous)).toSorted()).toEqual(kept.map((row) => line(row.name, text(row.digest), text(row.previous))).toSorted())
