@@ -72,6 +72,7 @@ import { deleteProtection, putProtection } from './registry/commands/protections
 import { acceptUsageSnapshot, beginUsageSnapshot, completeUsageSnapshot, putUsageLeases } from './registry/commands/usage-snapshots.ts'
 import { decommissionUsageSource, registerUsageSource, updateUsageSource } from './registry/commands/usage-sources.ts'
 import { changeAlarmState, deleteAlarms, putAlarm, setAlarmActions } from './metrics/commands/alarms.ts'
+import { claimLook, noteUse } from './metrics/commands/watch.ts'
 import { recordPulls } from './registry/commands/pulls.ts'
 import { putManifest } from './registry/commands/put-manifest.ts'
 import { putStepOff, setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
@@ -224,6 +225,8 @@ export const commands: readonly AnyCommand[] = [
   deleteAlarms,
   setAlarmActions,
   changeAlarmState,
+  claimLook,
+  noteUse,
   putProtection,
   deleteProtection,
   registerUsageSource,

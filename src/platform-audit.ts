@@ -10,6 +10,7 @@ import { MetricAlarms } from './metrics/alarms/metric-alarms.ts'
 import { metricRetention } from './metrics/metric-retention.ts'
 import { MetricReader } from './metrics/metric-reader.ts'
 import { MetricWriter } from './metrics/metric-writer.ts'
+import { UnusualUseWatch } from './metrics/watch/unusual-use-watch.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import type { ClientKinds } from './registry/client-kinds.ts'
@@ -17,6 +18,7 @@ import { addOutletMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
 import type { MetadataDatabase } from './storage/metadata/database.ts'
 import type { MetadataTarget } from './storage/metadata/migrate.ts'
+import type { Session } from './storage/metadata/session.ts'
 import { observeTarget, openObserveStore, prepareObserveStore, type ObserveTarget } from './storage/metadata/observe/store.ts'
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -41,6 +43,8 @@ const readConnections = 2
 export interface Audit {
   readonly trail: AuditTrail
   readonly metricReader: MetricReader
+  /** Of the store of what was observed. */
+  readonly metrics: Session
   readonly metricWriter: MetricWriter
   readonly tagHistory: TagHistory
   /** Absent where the settings turn it off. */
@@ -73,6 +77,39 @@ export function startAlarms({ database, logger, systemContext, reader, clock, de
   return alarms
 }
 
+/** A few looks in each hour, and a burst is told while it lasts. */
+const watchEveryMs = 5 * 60_000
+
+export interface WatchDependencies extends Pick<AuditDependencies, 'database' | 'target' | 'logger' | 'systemContext'> {
+  readonly metrics: Session
+  readonly clock: Clock
+  readonly delivery: Pick<EventDelivery, 'targetsOf' | 'wake'>
+}
+
+/** Looks for unusual use, where the settings do not turn that or what it looks at off. */
+export function startWatch(config: Config, { database, target, logger, systemContext, metrics, clock, delivery }: WatchDependencies, releases: (() => Promise<void> | void)[]): void {
+  if (config.watch === 'off' || config.audit === 'off') return
+  const watch = new UnusualUseWatch(
+    {
+      database,
+      metrics,
+      clock,
+      systemContext,
+      targetsOf: (registryId, event) => delivery.targetsOf(registryId, event),
+      onUnusual({ account, region, detail }) {
+        delivery.wake()
+        logger.warn({ account, region, use: detail }, 'a registry is used as it never was')
+      },
+      onError(error) {
+        logger.error({ err: error }, 'unusual use could not be looked for; it is tried again')
+      },
+    },
+    { everyMs: watchEveryMs, learningMs: config.watchLearningDays * dayMs, factor: config.watchFactor, isAlone: 'file' in target },
+  )
+  watch.start()
+  releases.push(() => watch.stop())
+}
+
 /** Constructs and starts what writes down requests, and what makes the audit trail of that. */
 export async function startAudit(config: Config, deps: AuditDependencies, releases: (() => Promise<void> | void)[]): Promise<Audit> {
   const { database, target, ids, logger, systemContext, leftBehind, clientKinds } = deps
@@ -88,7 +125,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
   })
   releases.push(() => metricWriter.stop())
   const tagHistory = new TagHistory(reading.reader)
-  if (config.audit === 'off') return { trail, tagHistory, metricReader, metricWriter, feed: undefined, requests: undefined }
+  if (config.audit === 'off') return { trail, tagHistory, metricReader, metrics: reading.reader, metricWriter, feed: undefined, requests: undefined }
   const folder = journalFolder(config.dataDir)
   const serverId = ids.uuid()
   startOutlets(config, deps, store, serverId, releases)
@@ -123,6 +160,7 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
   return {
     trail,
     metricReader,
+    metrics: reading.reader,
     metricWriter,
     tagHistory,
     feed: new TrailFeed(reading.reader),

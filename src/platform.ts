@@ -49,7 +49,7 @@ import { ownVersion } from './internal/own-version.ts'
 import { isPlatformError, PlatformError } from './internal/platform-error.ts'
 import type { RequestTracer } from './internal/tracing.ts'
 import { MetricSet } from './metrics/index.ts'
-import { startAlarms, startAudit } from './platform-audit.ts'
+import { startAlarms, startAudit, startWatch } from './platform-audit.ts'
 import { startEvents } from './platform-events.ts'
 import { startLogs } from './platform-logs.ts'
 import { endOfLife, startArchivist } from './platform-lifecycle.ts'
@@ -377,6 +377,7 @@ async function build(
   await requireAuthorities('STOWAGE_EVENTS_CA_FILE', config.eventsCaFile)
   const events = await startEvents(config, { database, keyring, logs, clock, ids, logger, systemContext, metrics, isAlone: 'file' in target, trail: audit.feed }, releases)
   const alarms = startAlarms({ database, logger, systemContext, reader: audit.metricReader, clock, delivery: events.delivery }, releases)
+  startWatch(config, { database, target, logger, systemContext, metrics: audit.metrics, clock, delivery: events.delivery }, releases)
 
   const generation = new IamGeneration(database)
   const credentials = new AccessKeys(database, keyring, generation)

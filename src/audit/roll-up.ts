@@ -21,6 +21,9 @@ const countedCalls: ReadonlySet<string> = new Set([
 const ecr = 'ecr.amazonaws.com'
 const throttled = /throttl|toomanyrequests|limitexceeded|slowdown/iu
 
+/** AWS JSON answers 400 where other protocols say 401, 403 and 429. */
+const refused = /^(?:AccessDenied|UnrecognizedClient|InvalidClientTokenId|InvalidSignature|IncompleteSignature|SignatureDoesNotMatch|MissingAuthenticationToken|ExpiredToken|Throttling)/u
+
 const minuteMs = 60_000
 
 class Statistic implements StatisticSet {
@@ -60,6 +63,14 @@ class Tally {
   readonly bytesOut = new Statistic()
   readonly pushes = new Statistic()
   readonly pushesTo = new ByName()
+  readonly pushesByPrincipal = new ByName()
+  readonly pushesByNetwork = new ByName()
+  readonly deletes = new Statistic()
+  readonly deletesByPrincipal = new ByName()
+  readonly deletesByNetwork = new ByName()
+  readonly refusals = new Statistic()
+  readonly refusalsByPrincipal = new ByName()
+  readonly refusalsByNetwork = new ByName()
   readonly pulls = new Statistic()
   readonly pullsFrom = new ByName()
   readonly pullsByKind = new ByName()
@@ -82,12 +93,25 @@ class Tally {
     this.throttled.add(status === 429 || (error !== undefined && throttled.test(error)) ? 1 : 0)
     if (bytesIn > 0) this.bytesIn.add(bytesIn)
     if (bytesOut > 0) this.bytesOut.add(bytesOut)
+    if (status === 401 || status === 403 || status === 429 || (error !== undefined && refused.test(error))) {
+      this.refusals.add(1)
+      this.refusalsByPrincipal.add(principalName(body.actor), 1)
+      this.refusalsByNetwork.add(networkOf(body.ip), 1)
+    }
     if (body.source !== ecr) return
     if (countedCalls.has(name)) this.calls.add(name, 1)
     if (repository === undefined) return
     if (name === 'PutImage' && status < 300 && error === undefined) {
       this.pushes.add(1)
       this.pushesTo.add(repository, 1)
+      this.pushesByPrincipal.add(principalName(body.actor), 1)
+      this.pushesByNetwork.add(networkOf(body.ip), 1)
+    }
+    const deletes = deletesOf(body)
+    if (deletes > 0) {
+      this.deletes.add(deletes)
+      this.deletesByPrincipal.add(principalName(body.actor), deletes)
+      this.deletesByNetwork.add(networkOf(body.ip), deletes)
     }
     if (pulls === 0) return
     this.pulls.add(pulls)
@@ -116,6 +140,14 @@ class Tally {
     put(ownNamespace, 'BytesOut', 'Bytes', this.bytesOut)
     put(ownNamespace, 'PushCount', 'Count', this.pushes)
     putEach(ownNamespace, 'PushCount', 'Count', this.pushesTo, 'RepositoryName')
+    putEach(ownNamespace, 'PushCount', 'Count', this.pushesByPrincipal, 'Principal')
+    putEach(ownNamespace, 'PushCount', 'Count', this.pushesByNetwork, 'SourceNetwork')
+    put(ownNamespace, 'DeleteCount', 'Count', this.deletes)
+    putEach(ownNamespace, 'DeleteCount', 'Count', this.deletesByPrincipal, 'Principal')
+    putEach(ownNamespace, 'DeleteCount', 'Count', this.deletesByNetwork, 'SourceNetwork')
+    put(ownNamespace, 'RefusedRequests', 'Count', this.refusals)
+    putEach(ownNamespace, 'RefusedRequests', 'Count', this.refusalsByPrincipal, 'Principal')
+    putEach(ownNamespace, 'RefusedRequests', 'Count', this.refusalsByNetwork, 'SourceNetwork')
     put(ownNamespace, 'PullCount', 'Count', this.pulls)
     putEach(ownNamespace, 'PullCount', 'Count', this.pullsByKind, 'ClientKind')
     putEach(ownNamespace, 'PullCount', 'Count', this.pullsByPrincipal, 'Principal')
@@ -160,6 +192,15 @@ export class RollUp {
     }
     await addPoints(tx, this.#remembered, [...tallies.values()].flatMap((tally) => tally.additions()), this.#now())
   }
+}
+
+/** What a request deleted, as its changes tell: images, a tag or a layer by itself, a repository. */
+function deletesOf({ changes = [] }: RequestBody): number {
+  return changes.reduce((count, { action, detail }) => {
+    if (action === 'DeleteRepository') return count + 1
+    if (action !== 'BatchDeleteImage') return count
+    return count + (Array.isArray(detail['imageIds']) ? detail['imageIds'].length : 1)
+  }, 0)
 }
 
 /** A user or a role with its account; of a role's session the role, of which there are fewer. */
