@@ -77,9 +77,6 @@ export function startAlarms({ database, logger, systemContext, reader, clock, de
   return alarms
 }
 
-/** A few looks in each hour, and a burst is told while it lasts. */
-const watchEveryMs = 5 * 60_000
-
 export interface WatchDependencies extends Pick<AuditDependencies, 'database' | 'target' | 'logger' | 'systemContext'> {
   readonly metrics: Session
   readonly clock: Clock
@@ -104,7 +101,7 @@ export function startWatch(config: Config, { database, target, logger, systemCon
         logger.error({ err: error }, 'unusual use could not be looked for; it is tried again')
       },
     },
-    { everyMs: watchEveryMs, learningMs: config.watchLearningDays * dayMs, factor: config.watchFactor, isAlone: 'file' in target },
+    { everyMs: config.watchIntervalSeconds * 1000, learningMs: config.watchLearningDays * dayMs, factor: config.watchFactor, isAlone: 'file' in target },
   )
   watch.start()
   releases.push(() => watch.stop())

@@ -30,6 +30,14 @@ export const metricSettings = {
       form: '`on` or `off`',
       description: 'Whether [unusual use](../operations/monitoring.md#unusual-use) of a registry is looked for and told.',
     }),
+  watchIntervalSeconds: wholeNumber(1, 3600, 'seconds')
+    .prefault('300')
+    .register(settingNotes, {
+      env: 'STOWAGE_WATCH_INTERVAL_SECONDS',
+      group: 'Operation',
+      form: 'seconds',
+      description: 'How often unusual use is looked for.',
+    }),
   watchLearningDays: wholeNumber(0, 365, 'days')
     .prefault('7')
     .register(settingNotes, {

@@ -90,10 +90,10 @@ function about(received: readonly Received[], repository: string): Received[] {
   return received.filter(({ body }) => body.includes(`"repository-name":"${repository}"`))
 }
 
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const endsAt = Date.now() + 30_000
+async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 30_000): Promise<void> {
+  const endsAt = Date.now() + withinMs
   while (!(await holds())) {
-    if (Date.now() > endsAt) throw new Error(`${what} has not come within 30 s`)
+    if (Date.now() > endsAt) throw new Error(`${what} has not come within ${withinMs / 1000} s`)
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
 }
@@ -114,6 +114,8 @@ const settings = (): Record<string, string> => ({
   STOWAGE_EVENTS_PRIVATE_HOSTS: receiver.host,
   STOWAGE_EVENTS_CA_FILE: receiver.caFile,
   STOWAGE_EVENTS_LONGEST_WAIT_MS: '200',
+  STOWAGE_WATCH_INTERVAL_SECONDS: '1',
+  STOWAGE_WATCH_LEARNING_DAYS: '0',
 })
 
 describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
@@ -380,6 +382,28 @@ describe.each(['sqlite', 'postgres'] as const)('on %s', (database) => {
     await expect(put(other)).rejects.toMatchObject({ name: 'AccessDeniedException' })
     await expect(put(own, other)).rejects.toMatchObject({ name: 'AccessDeniedException' })
     client.destroy()
+  })
+
+  it('somebody whom the registry never saw is told of, once', async () => {
+    const name = `unusual-${database}`
+    await under.tell(name, `${receiver.url}/${name}`, {}, { 'detail-type': ['Stowage Unusual Use'], detail: { unusual: ['NEW_PRINCIPAL'] } })
+    const told = () => eventsIn(receiver.accepted.filter(({ path }) => path === `/${name}`))
+    await under.server.createRepository(`${name}/app`)
+    await under.push(`${name}/app`, 'v1')
+    const iam = iamClient(under.server.url, under.server.credentials)
+    const names: string[] = []
+    // Whoever came before the first look was learnt: that is a second after the first push.
+    for (let n = 0; n < 5 && told().length === 0; n += 1) {
+      const user = await newUser(iam, { Action: 'ecr:BatchGetImage', Resource: '*' })
+      names.push(`${account}:user/${user.name}`)
+      const ecr = new ECR({ endpoint: under.server.url, region: 'us-east-1', credentials: user, maxAttempts: 1 })
+      await ecr.batchGetImage({ repositoryName: `${name}/app`, imageIds: [{ imageTag: 'v1' }] })
+      ecr.destroy()
+      await until('the event', () => told().length > 0, 6_000).catch(() => undefined)
+    }
+    iam.destroy()
+    expect(told()).toHaveLength(1)
+    expect(told()[0]).toMatchObject({ 'detail-type': 'Stowage Unusual Use', detail: { principal: names.at(-1), pulls: 1 } })
   })
 
   it('a target may be sent something else than the event', async () => {
