@@ -29,9 +29,7 @@ export class AppendQueue {
   add(batch: LineBatch): Promise<AppendResult> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ batch, resolve, reject })
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined
-      })
+      this.#running ??= this.#run()
     })
   }
 
@@ -44,6 +42,8 @@ export class AppendQueue {
     // Those of this turn of the event loop go together.
     await Promise.resolve()
     while (this.#waiting.length > 0) await this.#write(this.#next())
+    // At once: whoever comes a moment later would wait for a run that is over.
+    this.#running = undefined
   }
 
   #next(): readonly Waiting[] {
