@@ -1,4 +1,4 @@
-import { isIP } from 'node:net'
+import { isIP, Socket } from 'node:net'
 import { createTransport } from 'nodemailer'
 import { bareHostName, trustedAuthorities, UnusableAddress, type AddressGuard } from '../../internal/outbound/address-guard.ts'
 import type { AttemptResult } from './attempt.ts'
@@ -35,7 +35,10 @@ export async function attemptMail({ guard, caFile }: MailSettings, { address, pa
     const [found] = await guard(host, address.port, accountId)
     const ca = await trustedAuthorities(caFile)
     stop.throwIfAborted()
+    // Ours, so that no server that keeps talking can hold it open behind the attempt's end.
+    const socket = new Socket()
     const transport = createTransport({
+      socket,
       host: found!.address,
       port: address.port,
       secure: address.encryption === 'tls',
@@ -54,6 +57,7 @@ export async function attemptMail({ guard, caFile }: MailSettings, { address, pa
       await orAbort(transport.sendMail({ from: address.from, to: [...address.to], subject, text, messageId: `<${eventId}@stowage>`, headers: { 'Auto-Submitted': 'auto-generated' } }), AbortSignal.any([late, stop]))
     } finally {
       transport.close()
+      socket.destroy()
     }
     return { kind: 'accepted' }
   } catch (error) {
