@@ -61,6 +61,8 @@ const mostBytesOfPage = 1024 * 1024
 const dayMs = 24 * 60 * 60 * 1000
 /** A search that finds little ends its page after this long, and goes on with the next one. */
 const longestSearchMs = 1_000
+/** A pattern may take long for lines that were made for it: other requests have their turns. */
+const longestTurnMs = 10
 
 const forever = Number.MAX_SAFE_INTEGER
 
@@ -231,11 +233,16 @@ export class Logs {
     let bytes = 0
     let position = parsePosition(query.after)
     const endsAt = performance.now() + longestSearchMs
+    let turnEndsAt = performance.now() + longestTurnMs
     for (;;) {
       const { lines, lookedTo } = await readPiece(reader, { searched, ...range, after: position })
       const unknown = [...new Set(lines.map(({ streamId }) => streamId))].filter((id) => !names.has(id))
       for (const [id, name] of await namesOfStreams(reader, unknown)) names.set(id, name)
       for (const line of lines) {
+        if (performance.now() > turnEndsAt) {
+          await nextTurn()
+          turnEndsAt = performance.now() + longestTurnMs
+        }
         const stream = names.get(line.streamId)
         // One that was deleted, and whose lines are on their way out.
         if (stream === undefined || !stream.startsWith(prefix) || takes?.(line.message) === false) continue

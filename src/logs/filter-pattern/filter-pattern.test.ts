@@ -113,7 +113,7 @@ describe('patterns of JSON', () => {
     for (const message of ['', 'text', '{"eventType":', '"eventType"', '17']) expect(matches('{ $.eventType NOT EXISTS }', message)).toBe(false)
   })
 
-  it.each(['{', '{ $.a }', '{ a = 1 }', '{ $.a = }', '{ $.a = 1', '{ $.a = 1 && }', '{ ($.a = 1 }', '{ $.a < x }', '{ $.a IS 3 }', '{ $.a[*].b[*] = 1 }', '{ $.a = 1 $.b = 2 }', '{ $.a = %x% }', '{ $ = 1 }'])('%s is none', (pattern) => {
+  it.each(['{', '{ $.a }', '{ a = 1 }', '{ $.a = }', '{ $.a = 1', '{ $.a = 1 && }', '{ ($.a = 1 }', '{ $.a < x }', '{ $.a IS 3 }', '{ $.a[*].b[*] = 1 }', '{ $.a[*] = 1 || $.b[*] = 1 || $.c[*] = 1 || $.d[*] = 1 }', '{ $.a = 1 $.b = 2 }', '{ $.a = %x% }', '{ $ = 1 }'])('%s is none', (pattern) => {
     expect(() => parseFilterPattern(pattern)).toThrow('Invalid filter pattern')
   })
 })

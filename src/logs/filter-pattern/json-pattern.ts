@@ -5,11 +5,16 @@ import { wordsOf, WordReader } from './words.ts'
 type Condition = (document: unknown) => boolean
 type Step = string | number | typeof everyElement
 
+/** Each of them looks at every element of a line, of which there may be a hundred thousand. */
+const mostWildcards = 3
+
 const everyElement = Symbol('*')
 
 /** A pattern of JSON documents, without its braces. @throws `log-input-invalid` */
 export function parseJsonPattern(text: string): (message: string) => boolean {
-  const words = new WordReader(wordsOf(text))
+  const all = wordsOf(text)
+  if (all.filter((word) => word.kind === 'selector' && word.text.includes('[*]')).length > mostWildcards) throw patternProblem(`at most ${mostWildcards} selectors may have [*]`)
+  const words = new WordReader(all)
   const condition = readAlternatives(words)
   if (words.next !== undefined) throw patternProblem(`unexpected '${words.next.text}'`)
   return (message) => {
