@@ -8,12 +8,17 @@ const series: Readonly<Record<string, TimeSeries>> = {
   errors: new Map([[60, -1.5]]),
 }
 
-function valueOf(text: string): MathValue {
+function valueOf(text: string, room = 1000): MathValue {
+  let left = room
   return evaluateMath(parseMath(text), {
     valueOf: (id) => series[id]!,
     metrics: () => Object.entries(series).map(([id, each]) => ({ id, series: each })),
     times: [0, 60, 120],
     periodSeconds: 60,
+    spend(values) {
+      left -= values
+      return left >= 0
+    },
   })
 }
 
@@ -34,6 +39,8 @@ it.each([
   ['MIN(METRICS())', { 0: 1, 60: -1.5, 120: 0 }],
   ['ABS(CEIL(errors))', { 60: 1 }],
   ['FILL(m2, 7)', { 0: 2, 60: 7, 120: 0 }],
+  ['FILL(m2, 1 / 0)', { 0: 2, 120: 0 }],
+  ['FILL(m2, AVG(m2 - FILL(m2, 1 / 0) / 0))', { 0: 2, 120: 0 }],
   ['FILL(errors, REPEAT)', { 60: -1.5, 120: -1.5 }],
   ['m1 / PERIOD(m1)', { 0: 1 / 60, 60: 1 / 30, 120: 0.1 }],
 ])('computes %s', (text, expected) => {
@@ -47,6 +54,18 @@ it('keeps lists apart', () => {
 
 it.each(['', '1 +', 'm1 m2', 'SUM()', 'SUM(m1, m2)', 'RATE(m1)', 'm1 + "x"', 'METRICS(m1)', 'METRICS() + METRICS()', '[1]', 'FILL(m1, m2)', 'ABS(1)', 'm1 % 2', 'constructor(m1)', `${'('.repeat(60)}1${')'.repeat(60)}`])('refuses %j', (text) => {
   expect(() => valueOf(text)).toThrow(MathProblem)
+})
+
+it.each([
+  ['m1 + m1 + m1', 12],
+  ['m1 * METRICS()', 12],
+  ['SUM(METRICS())', 12],
+  ['FILL(METRICS(), 1)', 12],
+  ['[METRICS(), METRICS(), METRICS()]', 18],
+  ['[[METRICS(), METRICS()], [METRICS(), METRICS()]]', 36],
+])('says of %s beforehand how much it looks at', (text, values) => {
+  expect(() => valueOf(text, values)).not.toThrow()
+  expect(() => valueOf(text, values - 1)).toThrow(MathProblem)
 })
 
 it('says no more than that something is wrong, whatever the text is', () => {

@@ -23,6 +23,8 @@ export interface MathScope {
   /** The beginnings of all periods of the request. */
   readonly times: readonly number[]
   readonly periodSeconds: number
+  /** Hears how many values are about to be looked at; false: that is too many. */
+  spend(values: number): boolean
 }
 
 /** What is wrong with an expression. */
@@ -171,10 +173,17 @@ export function evaluateMath(node: MathExpression, scope: MathScope): MathValue 
       return node.items.flatMap((item) => {
         const value = evaluateMath(item, scope)
         if (typeof value === 'number') throw new MathProblem('a list has metrics, and no numbers')
+        // Lists of lists of lists grow without a value in them.
+        spend(scope, isSeries(value) ? 1 : value.length)
         return isSeries(value) ? [{ id: item.kind === 'id' ? item.id : '', series: value }] : value
       })
-    case 'operation':
-      return combine(node.sign, evaluateMath(node.left, scope), evaluateMath(node.right, scope))
+    case 'operation': {
+      const left = evaluateMath(node.left, scope)
+      const right = evaluateMath(node.right, scope)
+      // One metric with each of a list.
+      spend(scope, isSeries(left) && Array.isArray(right) ? left.size * right.length : valuesIn(left) + valuesIn(right))
+      return combine(node.sign, left, right)
+    }
     case 'call':
       return call(node.name, node.inputs, scope)
   }
@@ -184,12 +193,15 @@ function call(name: string, inputs: readonly Node[], scope: MathScope): MathValu
   const [first, second, ...more] = inputs
   if (name === 'METRICS') {
     if (second !== undefined || (first !== undefined && first.kind !== 'text')) throw new MathProblem('METRICS takes one text or nothing')
-    return scope.metrics().filter(({ id }) => first === undefined || (first.kind === 'text' && id.includes(first.text)))
+    const all = scope.metrics()
+    spend(scope, all.length)
+    return all.filter(({ id }) => first === undefined || (first.kind === 'text' && id.includes(first.text)))
   }
   if (first === undefined || more.length > 0 || (second !== undefined) !== (name === 'FILL')) {
     throw new MathProblem(`${name} ${Object.hasOwn(eachValue, name) || Object.hasOwn(aggregates, name) || name === 'FILL' || name === 'PERIOD' ? 'takes another number of values' : 'is not supported'}`)
   }
   const value = evaluateMath(first, scope)
+  spend(scope, name === 'FILL' ? scope.times.length * (Array.isArray(value) ? value.length : 1) : valuesIn(value))
   const one = eachValue[name]
   if (one !== undefined) return eachOf(value, (series) => mapped(series, one))
   const aggregate = aggregates[name]
@@ -215,6 +227,15 @@ const aggregates: Readonly<Record<string, (values: readonly number[]) => number>
   AVG: (values) => values.reduce((sum, value) => sum + value, 0) / values.length,
   MIN: (values) => values.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY),
   MAX: (values) => values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY),
+}
+
+function spend(scope: MathScope, values: number): void {
+  if (!scope.spend(values)) throw new MathProblem('the request computes with too many values: ask for fewer metrics, a longer Period or a shorter time')
+}
+
+function valuesIn(value: MathValue): number {
+  if (typeof value === 'number') return 1
+  return isSeries(value) ? value.size : value.reduce((sum, { series }) => sum + series.size, value.length)
 }
 
 function isSeries(value: MathValue): value is TimeSeries {
@@ -249,7 +270,8 @@ function filled(series: TimeSeries, times: readonly number[], fill: number | und
   for (const at of times) {
     const value = series.get(at) ?? last
     if (fill === undefined) last = value
-    if (value !== undefined) whole.set(at, value)
+    // The average of no values, or what was divided by zero, fills nothing.
+    if (value !== undefined) setFinite(whole, at, value)
   }
   return whole
 }
@@ -266,11 +288,22 @@ function combine(sign: string, left: MathValue, right: MathValue): MathValue {
 
 function combineSeries(sign: string, left: TimeSeries, right: MathValue): TimeSeries {
   if (typeof right === 'number' || !isSeries(right)) throw new MathProblem('two lists of metrics cannot be combined')
-  return finite(new Map([...left].flatMap(([at, value]) => (right.has(at) ? [[at, applied(sign, value, right.get(at)!)] as const] : []))))
+  const combined = new Map<number, number>()
+  for (const [at, value] of left) {
+    const other = right.get(at)
+    if (other !== undefined) setFinite(combined, at, applied(sign, value, other))
+  }
+  return combined
 }
 
 function finite(series: TimeSeries): TimeSeries {
-  return new Map([...series].filter(([, value]) => Number.isFinite(value)))
+  const kept = new Map<number, number>()
+  for (const [at, value] of series) setFinite(kept, at, value)
+  return kept
+}
+
+function setFinite(series: Map<number, number>, at: number, value: number): void {
+  if (Number.isFinite(value)) series.set(at, value)
 }
 
 function applied(sign: string, left: number, right: number): number {

@@ -1,8 +1,15 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { asksForMetrics, evaluateMath, idsIn, MathProblem, parseMath, type MathExpression, type NamedSeries } from '../../../../metrics/metric-math.ts'
 import type { SeriesValue } from '../../../../metrics/metric-reader.ts'
 import type { Input } from '../../shapes.ts'
 import { validation } from './errors.ts'
 import type * as shapes from './shapes.ts'
+
+/**
+ * Values that one request may read, and those that it may compute with, what is in between included: some hundreds of milliseconds and
+ * a hundred megabytes. Five hundred metrics by the minute for a day are less, and so is their sum.
+ */
+const mostValues = 1_000_000
 
 type Query = Input<typeof shapes.metricDataQueries>[number]
 type MetricStat = NonNullable<Query['MetricStat']>
@@ -23,6 +30,8 @@ export class GraphLines {
   readonly #read: (stat: MetricStat) => Promise<readonly SeriesValue[]>
   readonly #found = new Map<string, Found>()
   readonly #underWay = new Set<string>()
+  #leftToRead = mostValues
+  #leftToCompute = mostValues
 
   /** @throws AwsError ValidationError for an expression that is none */
   constructor(queries: readonly Query[], span: { readonly from: number; readonly to: number }, read: (stat: MetricStat) => Promise<readonly SeriesValue[]>) {
@@ -53,6 +62,8 @@ export class GraphLines {
 
   async #metric({ Id, MetricStat }: Query): Promise<Found> {
     const values = await this.#read(MetricStat!)
+    this.#leftToRead -= values.length
+    if (this.#leftToRead < 0) throw validation(`The request reads more than ${mostValues.toLocaleString('en')} values: ask for fewer metrics, a longer Period or a shorter time.`)
     return { lines: [{ id: Id, series: new Map(values.map(({ at, value }) => [at, value])) }], isList: false, periodSeconds: MetricStat!.Period }
   }
 
@@ -66,6 +77,8 @@ export class GraphLines {
     if (periods.size > 1) throw problem(id, 'its metrics have different periods')
     const times: number[] = []
     for (let at = this.#span.from; at < this.#span.to; at += periodSeconds * 1000) times.push(at)
+    // Others have their turns between expressions, of which each may take long.
+    await nextTurn()
     const value = inExpression(id, () =>
       evaluateMath(expression, {
         valueOf: (name) => {
@@ -75,6 +88,10 @@ export class GraphLines {
         metrics: () => metricIds.flatMap((name) => inputs.get(name)!.lines),
         times,
         periodSeconds,
+        spend: (count) => {
+          this.#leftToCompute -= count
+          return this.#leftToCompute >= 0
+        },
       }),
     )
     if (typeof value === 'number') throw problem(id, 'its value is a number, and no metric')
