@@ -9,5 +9,8 @@ const total = 200_000
  */
 export const derivedLimits: SeriesLimits = { perMetric: 2_000, total }
 
-/** Of what clients put: beyond these a request is refused. */
-export const putLimits: SeriesLimits = { perMetric: 10_000, total }
+/**
+ * Of what clients put: beyond these a request is refused. One account does not use up what others have, and all of them together not
+ * what requests are counted in.
+ */
+export const putLimits: SeriesLimits = { perMetric: 10_000, perRegistry: 50_000, total: total - 50_000 }

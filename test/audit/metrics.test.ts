@@ -14,6 +14,8 @@ import { MetricReader, roundedStart, type MetricId, type StatisticName } from '.
 import { MetricWriter } from '../../src/metrics/metric-writer.ts'
 import { sampleResources } from '../../src/metrics/resource-samples.ts'
 import { commandContext } from '../../src/registry/index.ts'
+import { derivedLimits, putLimits } from '../../src/metrics/series-limits.ts'
+import { addPoints, rememberSeries } from '../../src/storage/metadata/observe/metric-store.ts'
 import { openObserveStore, observeTarget, prepareObserveStore, type ObserveStore } from '../../src/storage/metadata/observe/store.ts'
 import { parseRepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
@@ -148,6 +150,18 @@ describe.each(databases)('metrics on %s', (kind) => {
     expect(await sums('AWS/ECR', 'RepositoryPullCount', { RepositoryName: 'a' })).toEqual([[0, 2]])
     expect(await sums('AWS/ECR', 'RepositoryPullCount', { RepositoryName: '(other)' })).toEqual([[0, 3]])
     expect(await sums('AWS/ECR', 'RepositoryPullCount', { RepositoryName: 'd' })).toEqual([])
+  })
+
+  it('has room for others where one registry has all series that it may have', async () => {
+    const limits = { perMetric: 10, perRegistry: 3, total: 1_000_000 }
+    const add = async (registry: string, names: readonly string[]) => {
+      const additions = names.map((name) => ({ registry, namespace: 'App', name, dimensions: '[]', unit: 'None', at: start, set: { samples: 1, total: 1, low: 1, high: 1 } }))
+      return (await store.transaction((tx) => addPoints(tx, rememberSeries(limits), additions, start))).map(({ name }) => name)
+    }
+    expect(await add(`${there} one`, ['a', 'b'])).toEqual([])
+    expect(await add(`${there} one`, ['a', 'b', 'c', 'd'])).toEqual(['d'])
+    expect(await add(`${there} other`, ['d'])).toEqual([])
+    expect(putLimits.total).toBeLessThan(derivedLimits.total)
   })
 
   it('reads any period from any minute, and forgets the finer points sooner', async () => {

@@ -55,9 +55,10 @@ export function dimensionsOf(text: string): Dimension[] {
   return JSON.parse(text) as Dimension[]
 }
 
-/** How many series there may be: of one metric of a registry, and of all. */
+/** How many series there may be: of one metric of a registry, of all of a registry's, and of all. */
 export interface SeriesLimits {
   readonly perMetric: number
+  readonly perRegistry?: number
   readonly total: number
 }
 
@@ -139,6 +140,7 @@ class RememberedSeries {
     const { count } = (await tx.first(countSeries, {}))!
     let room = this.#limits.total - count
     const roomOf = new Map<string, number>()
+    const roomIn = new Map<string, number>()
     const instead = new Map<string, Addition>()
     // In an order, so that two servers never wait for each other's rows.
     for (const [text, addition] of [...wanted].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -146,7 +148,9 @@ class RememberedSeries {
       const metric = `${registry}\n${namespace}\n${name}`
       const left = roomOf.get(metric) ?? this.#limits.perMetric - (await tx.first(countOfMetric, { registry, namespace, name }))!.count
       roomOf.set(metric, left - 1)
-      if (left <= 0 || room <= 0) {
+      const leftIn = roomIn.get(registry) ?? (await this.#roomOfRegistry(tx, registry))
+      roomIn.set(registry, leftIn - 1)
+      if (left <= 0 || leftIn <= 0 || room <= 0) {
         if (otherwise !== undefined && otherwise !== dimensions) instead.set(text, { ...addition, dimensions: otherwise, otherwise: undefined })
         continue
       }
@@ -155,6 +159,11 @@ class RememberedSeries {
       this.#ids.set(text, (await tx.first(seriesByKey, { key: keyOf(addition), unit }))!.id)
     }
     await this.#makeOthers(tx, instead, now)
+  }
+
+  async #roomOfRegistry(tx: Session, registry: string): Promise<number> {
+    const { perRegistry } = this.#limits
+    return perRegistry === undefined ? Number.POSITIVE_INFINITY : perRegistry - (await tx.first(countOfRegistry, { registry }))!.count
   }
 
   /** What is left over counts in one series together, which is always there. */
@@ -172,6 +181,7 @@ class RememberedSeries {
 }
 
 const countSeries = observeStatement()((db) => db.selectFrom('metric_series').select((eb) => eb.fn.countAll<number>().as('count')))
+const countOfRegistry = observeStatement<{ registry: string }>()((db, p) => db.selectFrom('metric_series').select((eb) => eb.fn.countAll<number>().as('count')).where('registry', '=', p.registry))
 const countOfMetric = observeStatement<{ registry: string; namespace: string; name: string }>()((db, p) =>
   db
     .selectFrom('metric_series')
