@@ -303,6 +303,25 @@ describe.each(databases)('metrics on %s', (kind) => {
     expect(await one.find(context, 'many pulls')).toBeUndefined()
     expect(errors).toEqual([])
   })
+
+  it('puts an alarm into a state by hand also while something else changes it', async () => {
+    const { context, database, clock } = fixture
+    let between: () => Promise<unknown> = () => Promise.resolve()
+    const targetsOf = async (): Promise<readonly number[]> => {
+      const work = between
+      between = () => Promise.resolve()
+      await work()
+      return []
+    }
+    const alarms = new MetricAlarms({ database, reader, clock, systemContext: () => commandContext({ ...context, protocol: 'system' }), targetsOf, onTold: () => undefined, onError: () => undefined })
+    const settings: AlarmSettings = { namespace: 'App', metricName: 'jobs', dimensions: [], statistic: 'Sum', periodSeconds: 60, evaluationPeriods: 1, threshold: 1, comparison: 'GreaterThanThreshold' }
+    await alarms.put(context, 'contended', settings, true)
+    between = () => alarms.setState(context, 'contended', { state: 'OK', reason: 'in between', data: null })
+    expect(await alarms.setState(context, 'contended', { state: 'ALARM', reason: 'a drill', data: null })).toBe(true)
+    expect(await alarms.find(context, 'contended')).toMatchObject({ state: 'ALARM', stateReason: 'a drill' })
+    between = () => alarms.delete(context, ['contended'])
+    expect(await alarms.setState(context, 'contended', { state: 'OK', reason: 'too late', data: null })).toBe(false)
+  })
 })
 
 it.each([

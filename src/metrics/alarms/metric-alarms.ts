@@ -13,7 +13,7 @@ import {
   type HistoryQuery,
   type MetricAlarmRow,
 } from '../../storage/metadata/stores/metric-alarm-store.ts'
-import { changeAlarmState, deleteAlarms, putAlarm, setAlarmActions } from '../commands/alarms.ts'
+import { changeAlarmState, deleteAlarms, putAlarm, setAlarmActions, type StateOutcome } from '../commands/alarms.ts'
 import type { MetricReader } from '../metric-reader.ts'
 import type { AlarmSettings, AlarmState } from './alarm.ts'
 import { alarmEvent } from './alarm-event.ts'
@@ -41,6 +41,8 @@ const minuteMs = 60_000
 /** Records of a minute are sealed within seconds after it. */
 const settledAfterMs = 10_000
 const alarmsAtOnce = 200
+/** Somebody sets a state while an evaluation or another server does. */
+const mostTries = 5
 
 /** Alarms on metrics: what they are, and, once a minute, what they say. */
 export class MetricAlarms {
@@ -105,14 +107,17 @@ export class MetricAlarms {
     return listAlarmHistory(this.#deps.database.reader, { ...query, registryId: context.registry.id })
   }
 
-  /** Until the next evaluation, which may find another. False: there is no such alarm. */
+  /** Until the next evaluation, which may find another. False: there is no such alarm. Rejects where others change it all the time. */
   async setState(context: RequestContext, name: string, { state, reason, data }: { readonly state: AlarmState; readonly reason: string; readonly data: string | null }): Promise<boolean> {
     const { database } = this.#deps
     const alarm = await findMetricAlarm(database.reader, context.registry.id, name)
     if (alarm === undefined) return false
     const { accountId, region } = context.registry
-    await this.#change({ ...alarm, accountId, region }, { state, reason, data }, commandContext(context), true)
-    return true
+    for (let tries = 0; tries < mostTries; tries += 1) {
+      const outcome = await this.#change({ ...alarm, accountId, region }, { state, reason, data }, commandContext(context), true)
+      if (outcome !== 'stale') return outcome !== 'gone'
+    }
+    throw new Error(`the alarm ${name} was changed by others ${mostTries} times`)
   }
 
   /** Evaluates every alarm of the installation. A failure of one is told, and keeps none of the others. */
@@ -147,10 +152,10 @@ export class MetricAlarms {
     { state, reason, data }: { readonly state: AlarmState; readonly reason: string; readonly data: string | null },
     context: CommandContext,
     isByHand: boolean,
-  ): Promise<void> {
+  ): Promise<StateOutcome | 'gone'> {
     const { database, targetsOf, onTold } = this.#deps
     const before = await findMetricAlarm(database.reader, alarm.registryId, alarm.name)
-    if (before === undefined) return
+    if (before === undefined) return 'gone'
     const event = alarmEvent({
       accountId: alarm.accountId,
       region: alarm.region,
@@ -163,8 +168,9 @@ export class MetricAlarms {
     const targetIds = before.state === state ? [] : await targetsOf(alarm.registryId, event)
     const told = targetIds.length === 0 ? undefined : { eventId: event.id, event: JSON.stringify(event), targetIds }
     const { id, configuredAt } = before
-    const isAnother = await database.execute(changeAlarmState, { name: alarm.name, expected: { id, state: before.state, configuredAt }, state, reason, data, told, isByHand }, context)
-    if (isAnother && told !== undefined) onTold()
+    const outcome = await database.execute(changeAlarmState, { name: alarm.name, expected: { id, state: before.state, configuredAt }, state, reason, data, told, isByHand }, context)
+    if (outcome === 'another' && told !== undefined) onTold()
+    return outcome
   }
 }
 

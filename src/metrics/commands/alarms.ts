@@ -96,18 +96,20 @@ export interface StateChange {
   readonly isByHand: boolean
 }
 
-/** Answers whether the state became another. */
+/** `stale`: the alarm is not as it was expected, and nothing was done. */
+export type StateOutcome = 'another' | 'same' | 'stale'
+
 export const changeAlarmState = defineCommand({
   name: 'change-metric-alarm-state',
   durability: 'durable',
-  async run(tx, { name, expected, state, reason, data, told, isByHand }: StateChange, context): Promise<boolean> {
+  async run(tx, { name, expected, state, reason, data, told, isByHand }: StateChange, context): Promise<StateOutcome> {
     const alarm = await lockMetricAlarm(tx, context.registryId, name)
-    if (alarm === undefined || alarm.id !== expected.id || alarm.state !== expected.state || alarm.configuredAt !== expected.configuredAt) return false
+    if (alarm === undefined || alarm.id !== expected.id || alarm.state !== expected.state || alarm.configuredAt !== expected.configuredAt) return 'stale'
     const isAnother = alarm.state !== state
     const now = context.nowMs
     await setMetricAlarmState(tx, { id: alarm.id, state, reason, data, transitionedAt: isAnother ? now : alarm.transitionedAt, now })
     if (isByHand) await audit(tx, context, 'SetAlarmState', name, { stateValue: state })
-    if (!isAnother) return false
+    if (!isAnother) return 'same'
     const stateOf = (stateValue: string, stateReason: string, stateData: string | null) => ({ stateValue, stateReason, ...(stateData === null ? {} : { stateReasonData: JSON.parse(stateData) as unknown }) })
     await history(tx, context, context.registryId, name, 'StateUpdate', `Alarm updated from ${alarm.state} to ${state}`, {
       version: '1.0',
@@ -115,7 +117,7 @@ export const changeAlarmState = defineCommand({
       newState: stateOf(state, reason, data),
     })
     if (told !== undefined) await putOnTheirWay(tx, [{ ...told, repositoryId: 0 }], now)
-    return true
+    return 'another'
   },
 })
 
