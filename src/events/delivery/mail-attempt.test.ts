@@ -19,7 +19,11 @@ it('leaves no connection behind to a server that does not stop talking', async (
   const stop = new AbortController()
   const connected = once(server, 'connection') as Promise<[Socket]>
   const sent = attemptMail(
-    { guard: () => Promise.resolve([{ address: '127.0.0.1', family: 4 }]), caFile: undefined },
+    {
+      // Nobody listens at the first.
+      guard: () => Promise.resolve([{ address: '127.0.0.2', family: 4 }, { address: '127.0.0.1', family: 4 }]),
+      caFile: undefined,
+    },
     {
       address: { host: 'mail.example.com', port: (server.address() as AddressInfo).port, encryption: 'if-offered', user: undefined, from: 'a@example.com', to: ['b@example.com'] },
       password: undefined,

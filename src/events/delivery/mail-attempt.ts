@@ -1,4 +1,5 @@
-import { isIP, Socket } from 'node:net'
+import { once } from 'node:events'
+import { connect, isIP, type LookupFunction, type Socket } from 'node:net'
 import { createTransport } from 'nodemailer'
 import { bareHostName, trustedAuthorities, UnusableAddress, type AddressGuard } from '../../internal/outbound/address-guard.ts'
 import type { AttemptResult } from './attempt.ts'
@@ -30,16 +31,22 @@ export interface MailAttempt {
 /** Sends an event as mail once. Rejects only when it is told to stop. */
 export async function attemptMail({ guard, caFile }: MailSettings, { address, password, event, body, eventId, accountId, stop }: MailAttempt): Promise<AttemptResult> {
   const late = AbortSignal.timeout(timeoutMs)
+  const ended = AbortSignal.any([late, stop])
+  // Ours, so that no server that keeps talking can hold it open behind the attempt's end.
+  let socket: Socket | undefined
   try {
     const host = bareHostName(address.host)
-    const [found] = await guard(host, address.port, accountId)
+    const found = await guard(host, address.port, accountId)
     const ca = await trustedAuthorities(caFile)
     stop.throwIfAborted()
-    // Ours, so that no server that keeps talking can hold it open behind the attempt's end.
-    const socket = new Socket()
+    // To what was looked at, so that no second look-up can lead elsewhere; of several addresses to whichever answers.
+    const lookup: LookupFunction = (_hostName, { all }, callback) => (all === true ? callback(null, [...found]) : callback(null, found[0]!.address, found[0]!.family))
+    socket = connect({ host, port: address.port, lookup })
+    socket.on('error', () => undefined)
+    await once(socket, 'connect', { signal: ended })
     const transport = createTransport({
-      socket,
-      host: found!.address,
+      connection: socket,
+      host,
       port: address.port,
       secure: address.encryption === 'tls',
       requireTLS: address.encryption === 'starttls',
@@ -54,10 +61,9 @@ export async function attemptMail({ guard, caFile }: MailSettings, { address, pa
     try {
       const { subject, text } = letterOf(event, body)
       // The same for the same event, so that a program that reads the mail knows what it has seen.
-      await orAbort(transport.sendMail({ from: address.from, to: [...address.to], subject, text, messageId: `<${eventId}@stowage>`, headers: { 'Auto-Submitted': 'auto-generated' } }), AbortSignal.any([late, stop]))
+      await orAbort(transport.sendMail({ from: address.from, to: [...address.to], subject, text, messageId: `<${eventId}@stowage>`, headers: { 'Auto-Submitted': 'auto-generated' } }), ended)
     } finally {
       transport.close()
-      socket.destroy()
     }
     return { kind: 'accepted' }
   } catch (error) {
@@ -68,6 +74,8 @@ export async function attemptMail({ guard, caFile }: MailSettings, { address, pa
     // A password may be mended, and so may a certificate; what the server says of the mail itself it says for good.
     if (responseCode !== undefined && responseCode >= 500 && code !== 'EAUTH' && code !== 'ETLS') return { kind: 'refused', reason: `SMTP status ${responseCode}` }
     return again(responseCode === undefined ? code : `SMTP status ${responseCode}`)
+  } finally {
+    socket?.destroy()
   }
 }
 
