@@ -439,13 +439,13 @@ function unusableFraming(request: EdgeRequest): string | undefined {
 
 const probes: ReadonlySet<string> = new Set(Object.values(operationsPaths))
 
-/** Asked of every request. */
 /** The bytes of an answer's body: as it was declared, or what the connection took of an answer that was cut off. */
 function bodyBytes(response: EdgeResponse, sentBytes: number): number {
   if (response.destroyed && !response.writableEnded) return Math.max(0, sentBytes)
   return response.req.method === 'HEAD' ? 0 : Number(response.getHeader('content-length') ?? 0)
 }
 
+/** Asked of every request. */
 function isProbe(path: string): boolean {
   return probes.has(path)
 }
