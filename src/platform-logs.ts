@@ -35,10 +35,17 @@ export async function startLogs(config: Config, deps: LogsDependencies, releases
       onConnectionLost(error) {
         logger.warn({ err: error }, 'idle database connection lost')
       },
-    }).catch((error: unknown) => {
-      opening = undefined
-      throw error
-    }))
+    }).then(
+      (opened) => {
+        // What other servers with the same database have left to remove.
+        void sweeper.wake()
+        return opened
+      },
+      (error: unknown) => {
+        opening = undefined
+        throw error
+      },
+    ))
   const sweeper = new LogSweeper({
     open,
     clock,

@@ -10,7 +10,9 @@ const dayMs = 24 * 60 * 60 * 1000
 /** Lines that one command removes: some milliseconds, after which others have their turn. */
 const linesAtOnce = 2_000
 const groupsAtOnce = 100
-/** While a group has a retention, lines that have come of age are looked for this often. They are not shown meanwhile. */
+/**
+ * Lines that have come of age are looked for this often; they are not shown meanwhile. Another server may have been told at which age, and be gone.
+ */
 const ageEveryMs = 60 * 60 * 1000
 
 export interface SweeperDependencies {
@@ -54,23 +56,21 @@ export class LogSweeper {
       if (stream === undefined) break
       while (!signal.aborted && !(await database.execute(removeStreamLines, { groupId: stream.groupId, streamId: stream.id, limit: linesAtOnce }, context())));
     }
-    if (await this.#removeExpired(database, signal)) this.#lookAgain()
+    await this.#removeExpired(database, signal)
+    this.#lookAgain()
   }
 
-  /** Answers whether any lines go at an age. */
-  async #removeExpired(database: LogsDatabase, signal: AbortSignal): Promise<boolean> {
+  async #removeExpired(database: LogsDatabase, signal: AbortSignal): Promise<void> {
     const { clock, context } = this.#deps
     let after = 0
-    let isAny = false
     for (;;) {
       const groups = await listRetainingGroups(database.reader, after, groupsAtOnce)
       for (const { id: groupId, retentionDays } of groups) {
-        isAny = true
         const before = clock.now() - retentionDays * dayMs
         while (!signal.aborted && (await database.execute(removeExpiredLines, { groupId, before, limit: linesAtOnce }, context())) === linesAtOnce);
       }
       const last = groups.at(-1)
-      if (groups.length < groupsAtOnce || last === undefined || signal.aborted) return isAny
+      if (groups.length < groupsAtOnce || last === undefined || signal.aborted) return
       after = last.id
     }
   }

@@ -1,5 +1,5 @@
 import { defineCommand } from '../../storage/metadata/command.ts'
-import { deleteServerMark, moveServerMark } from '../../storage/metadata/stores/server-mark-store.ts'
+import { deleteServerMarkSeen, moveServerMark } from '../../storage/metadata/stores/server-mark-store.ts'
 import { putOnTheirWay, type LaneEvent } from './delivery.ts'
 
 /** The number of the last record of the audit trail of which events were told. */
@@ -27,9 +27,9 @@ export const fanOutTrail = defineCommand({
   },
 })
 
-/** No rule asks any more. */
+/** No rule asks any more. What another server has set meanwhile stays. */
 export const forgetTrailPlace = defineCommand({
   name: 'forget-trail-place',
   durability: 'process',
-  run: (tx): Promise<void> => deleteServerMark(tx, trailPlaceMark),
+  run: (tx, { place }: { readonly place: string }): Promise<void> => deleteServerMarkSeen(tx, trailPlaceMark, place),
 })

@@ -54,13 +54,18 @@ export class TrailFanOut {
   /** Finds out whether any rule asks for what the trail tells. */
   async lookForInterest(): Promise<void> {
     const { database, systemContext } = this.#deps
-    await this.#rules.read()
-    const all = this.#rules.all().map(({ pattern }) => this.#interestOf(pattern))
-    this.#interest = { pulls: all.some(({ pulls }) => pulls), others: all.some(({ others }) => others) }
+    await this.#readRules()
     if (this.#isWanted) return
     this.#seq = undefined
     // Whoever asks again some day is not told what was in between.
-    if ((await findServerMark(database.reader, trailPlaceMark)) !== undefined) await database.execute(forgetTrailPlace, {}, systemContext())
+    const place = await findServerMark(database.reader, trailPlaceMark)
+    if (place !== undefined) await database.execute(forgetTrailPlace, { place }, systemContext())
+  }
+
+  async #readRules(): Promise<void> {
+    await this.#rules.read()
+    const all = this.#rules.all().map(({ pattern }) => this.#interestOf(pattern))
+    this.#interest = { pulls: all.some(({ pulls }) => pulls), others: all.some(({ others }) => others) }
   }
 
   /** Works until the end of the trail. Answers how many events went on their way. */
@@ -70,9 +75,13 @@ export class TrailFanOut {
     let sent = 0
     while (!signal.aborted) {
       const from = (this.#seq ??= await this.#begin())
-      const { events, seq } = await trail.after(from, { pulls: this.#interest.pulls, limit: batchSize })
+      const { pulls } = this.#interest
+      const { events, seq } = await trail.after(from, { pulls, limit: batchSize })
       if (seq === from) return sent
-      const matched = events.length > 0 && (await this.#rules.read()) ? await this.#match(events) : []
+      // Rules that another server was given: what came since is among what was read.
+      await this.#readRules()
+      if (this.#interest.pulls && !pulls) continue
+      const matched = events.length > 0 ? await this.#match(events) : []
       if (matched.length > 0 || seq - this.#noted >= placeEvery) {
         const done = await database.execute(fanOutTrail, { from: this.#noted, until: seq, matched }, systemContext())
         if (done === undefined) {

@@ -39,3 +39,10 @@ const remove = statement<{ name: string }>()((db, p) => db.deleteFrom('setting')
 export async function deleteServerMark(tx: Session, name: string): Promise<void> {
   await tx.change(remove, { name })
 }
+
+const removeSeen = statement<{ name: string; value: string }>()((db, p) => db.deleteFrom('setting').where('name', '=', p.name).where('value', '=', p.value))
+
+/** Removes a mark unless it is another by now. */
+export async function deleteServerMarkSeen(tx: Session, name: string, value: string): Promise<void> {
+  await tx.change(removeSeen, { name, value })
+}
