@@ -16,6 +16,8 @@ describe('a tag that is set while its image is being deleted', () => {
   let database: Awaited<ReturnType<typeof createDatabase>>
   let client: DistributionClient
   let holder: pg.Client
+  /** Apart from the transaction of the other, in which what is waited for is as it was first seen. */
+  let watcher: pg.Client
   let ecr: ECR
   let serial = 0
 
@@ -33,9 +35,12 @@ describe('a tag that is set while its image is being deleted', () => {
     ecr = new ECR({ endpoint: platform.url, region: 'us-east-1', credentials: cleaner, maxAttempts: 1 })
     holder = new pg.Client({ connectionString: database.url })
     await holder.connect()
+    watcher = new pg.Client({ connectionString: database.url })
+    await watcher.connect()
   })
   afterAll(async () => {
     await holder.end()
+    await watcher.end()
     ecr.destroy()
     client.close()
     await platform.stop()
@@ -58,7 +63,7 @@ describe('a tag that is set while its image is being deleted', () => {
     const removal = remove()
     await expect
       .poll(async () => {
-        const waiting = await holder.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+        const waiting = await watcher.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
         return waiting.rowCount
       }, { timeout: 20_000 })
       .toBe(1)
