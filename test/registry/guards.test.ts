@@ -137,7 +137,8 @@ describe.each(databases)('guards on %s', (kind) => {
       )
 
       expect(outcomes.filter((outcome) => outcome === 'done')).toHaveLength(1)
-      expect(new Set(outcomes)).toEqual(new Set(['done', outcomes.find((outcome) => outcome !== 'done')]))
+      // Who looked before the one had it is told where the upload goes on, who looked later that there is none for it.
+      for (const outcome of outcomes) expect(['done', 'upload-range-invalid', 'upload-unknown']).toContain(outcome)
     })
   })
 })
