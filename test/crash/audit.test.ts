@@ -1,10 +1,9 @@
 import { CreateRepositoryCommand, DescribeRepositoriesCommand, ECRClient } from '@aws-sdk/client-ecr'
 import { afterEach, describe, expect, it } from 'vitest'
-import { verifyTrail } from '../../src/audit/verify-trail.ts'
-import type { RequestBody, TrailBody } from '../../src/audit/trail-record.ts'
+import type { RequestBody } from '../../src/audit/trail-record.ts'
 import { MetricReader } from '../../src/metrics/metric-reader.ts'
-import { readChain } from '../../src/storage/metadata/observe/audit-store.ts'
 import { openObserveStore, observeTarget } from '../../src/storage/metadata/observe/store.ts'
+import { readWholeTrail } from '../support/audit-trail.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
 import { buildImage, pushImage } from '../support/images.ts'
 import { createDatabase } from '../support/postgres.ts'
@@ -86,13 +85,7 @@ describe.each(databases)('the audit trail on %s', (kind) => {
 
     const store = openObserveStore(observeTarget(dir.path, databaseUrl === undefined ? { file: '' } : { url: databaseUrl }), { connections: 1, readOnly: true })
     try {
-      const bodies: TrailBody[] = []
-      for (let after = 0; ; ) {
-        const page = await readChain(store.reader, after, 500)
-        bodies.push(...page.map(({ body }) => JSON.parse(body) as TrailBody))
-        if (page.length < 500) break
-        after = page.at(-1)!.seq
-      }
+      const bodies = await readWholeTrail(store.reader)
       const ids = bodies.map(({ id }) => id)
       expect(ids.length).toBe(new Set(ids).size)
       expect([...answered].filter((id) => !ids.includes(id))).toEqual([])
@@ -104,7 +97,6 @@ describe.each(databases)('the audit trail on %s', (kind) => {
       for (const body of changed) expect(body).toMatchObject({ status: 201, changes: [{ action: 'PutImage', detail: { repositoryName: repository } }] })
       expect(known.some((body) => !('kind' in body) && body.error === 'UNAUTHORIZED')).toBe(true)
       expect(known.some((body) => !('kind' in body) && body.error === 'MANIFEST_UNKNOWN')).toBe(true)
-      expect(await verifyTrail(store.reader)).toMatchObject({ records: bodies.length, findings: [] })
 
       // What is counted is what is recorded, whatever was killed between the two.
       const requests = bodies.filter((body): body is RequestBody => !('kind' in body))

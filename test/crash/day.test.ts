@@ -3,12 +3,11 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
-import { isChangeBody, type RequestBody, type TrailBody } from '../../src/audit/trail-record.ts'
-import { verifyTrail } from '../../src/audit/verify-trail.ts'
-import { readChain } from '../../src/storage/metadata/observe/audit-store.ts'
+import { isChangeBody, type RequestBody } from '../../src/audit/trail-record.ts'
 import { openObserveStore, observeTarget } from '../../src/storage/metadata/observe/store.ts'
 import { signedBy } from '../authorization/control-plane.ts'
 import { Exchange, type Answer, type Login } from '../authorization/exchange.ts'
+import { readWholeTrail } from '../support/audit-trail.ts'
 import { createDistributionClient, type ClientResponse } from '../support/distribution-client.ts'
 import { buildImage, digestOf, pushImage, type Image } from '../support/images.ts'
 import { createDatabase } from '../support/postgres.ts'
@@ -168,7 +167,9 @@ describe.each(databases)('a day on %s', (database) => {
     // One that is alone knows that what was left in the journal is nobody's.
     const again = await start(ports[0]!)
     await expect.poll(() => readdirSync(join(dir.path, 'audit/journal')), { timeout: 60_000 }).toEqual([])
-    const bodies = await readTrail(dir.path, databaseUrl)
+    const store = openObserveStore(observeTarget(dir.path, databaseUrl === undefined ? { file: '' } : { url: databaseUrl }), { connections: 1, readOnly: true })
+    releases.push(() => store.close())
+    const bodies = await readWholeTrail(store.reader)
     const requests = bodies.filter((body): body is RequestBody => !isChangeBody(body))
     expect(new Set(bodies.map(({ id }) => id)).size).toBe(bodies.length)
     const recorded = new Set(requests.map(({ id }) => id))
@@ -254,22 +255,4 @@ async function prepare(stowage: Stowage, hookUrl: string, image: Image): Promise
     await pushImage({ url: stowage.url, repository: repositoryName, auth: stowage.credentials }, image, 'base')
   }
   exchange.close()
-}
-
-/** All records of the trail, whose chain is whole. */
-async function readTrail(dataDir: string, databaseUrl: string | undefined): Promise<TrailBody[]> {
-  const store = openObserveStore(observeTarget(dataDir, databaseUrl === undefined ? { file: '' } : { url: databaseUrl }), { connections: 1, readOnly: true })
-  try {
-    const bodies: TrailBody[] = []
-    for (let after = 0; ; ) {
-      const page = await readChain(store.reader, after, 500)
-      bodies.push(...page.map(({ body }) => JSON.parse(body) as TrailBody))
-      if (page.length < 500) break
-      after = page.at(-1)!.seq
-    }
-    expect(await verifyTrail(store.reader)).toMatchObject({ records: bodies.length, findings: [] })
-    return bodies
-  } finally {
-    await store.close()
-  }
 }

@@ -1,7 +1,10 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { RequestBody } from '../../src/audit/trail-record.ts'
+import type { RequestBody, TrailBody } from '../../src/audit/trail-record.ts'
+import { verifyTrail } from '../../src/audit/verify-trail.ts'
+import { readChain } from '../../src/storage/metadata/observe/audit-store.ts'
+import type { Session } from '../../src/storage/metadata/session.ts'
 
 const maxAttempts = 400
 
@@ -20,4 +23,21 @@ export async function trailBodyOf(dataDir: string, requestId: string | undefined
   } finally {
     database.close()
   }
+}
+
+/**
+ * All records of a trail, in their order.
+ * @throws where the chain is not whole
+ */
+export async function readWholeTrail(session: Session): Promise<TrailBody[]> {
+  const bodies: TrailBody[] = []
+  for (let after = 0; ; ) {
+    const page = await readChain(session, after, 500)
+    bodies.push(...page.map(({ body }) => JSON.parse(body) as TrailBody))
+    if (page.length < 500) break
+    after = page.at(-1)!.seq
+  }
+  const { records, findings } = await verifyTrail(session)
+  if (findings.length > 0 || records !== bodies.length) throw new Error(`of ${bodies.length} records ${records} are in the chain: ${JSON.stringify(findings)}`)
+  return bodies
 }
