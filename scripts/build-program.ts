@@ -16,11 +16,16 @@ const ownAddress = /new URL\('\.\/([\w/-]+)\.ts', import\.meta\.url\)/gu
 const apart = ['pino', 'thread-stream', 'pg-native']
 
 /**
- * Builds into a folder that is named after the sources, unless it is there; answers its path. Safe to run from several processes
- * at once. What it loads later (packages that stay apart, package.json) is found in the folders above it, so it has to stay below the project's.
+ * Builds into a folder that is named after the sources, unless it is there, or into one that is not there yet; answers its path. Safe to
+ * run from several processes at once. What it loads later (packages that stay apart, package.json) is found in the folders above it, so it has to stay below the project's.
  */
-export async function buildProgram(folder = join(builtFolder, hashOfSources())): Promise<string> {
-  if (existsSync(folder)) return folder
+export async function buildProgram(into?: string): Promise<string> {
+  const folder = into ?? join(builtFolder, hashOfSources())
+  if (existsSync(folder)) {
+    // What is in it may be of other sources.
+    if (into !== undefined) throw new Error(`${into} is there already: remove it, or name another folder`)
+    return folder
+  }
   mkdirSync(dirname(folder), { recursive: true })
   removeOldOnes(dirname(folder))
   const draft = mkdtempSync(`${folder}.`)
@@ -53,7 +58,7 @@ function sources(): string[] {
 
 function hashOfSources(): string {
   const hash = createHash('sha256')
-  for (const file of [...sources(), 'package-lock.json', 'scripts/build-program.ts']) hash.update(file).update('\0').update(readFileSync(join(projectDir, file))).update('\0')
+  for (const file of [...sources(), 'package.json', 'package-lock.json', 'scripts/build-program.ts']) hash.update(file).update('\0').update(readFileSync(join(projectDir, file))).update('\0')
   return hash.digest('hex').slice(0, 16)
 }
 

@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net'
+import { countedEcrCalls } from '../config/index.ts'
 import { otherValue, ownNamespace, registryOfMetrics, usageDimensions } from '../metrics/metric-names.ts'
 import { derivedLimits } from '../metrics/series-limits.ts'
 import { addPoints, dimensionsText, rememberSeries, type RememberedSeries, type Addition, type Dimension, type SeriesLimits, type StatisticSet } from '../storage/metadata/observe/metric-store.ts'
@@ -7,16 +8,7 @@ import type { RecordedActor } from './journal-record.ts'
 import { isChangeBody, type RequestBody, type TrailBody } from './trail-record.ts'
 
 /** The calls of which Amazon ECR tells how many there were (user guide, "Amazon ECR usage metrics"). */
-const countedCalls: ReadonlySet<string> = new Set([
-  'GetAuthorizationToken',
-  'BatchCheckLayerAvailability',
-  'InitiateLayerUpload',
-  'UploadLayerPart',
-  'CompleteLayerUpload',
-  'PutImage',
-  'BatchGetImage',
-  'GetDownloadUrlForLayer',
-])
+const countedCalls: ReadonlySet<string> = new Set(countedEcrCalls)
 
 const ecr = 'ecr.amazonaws.com'
 const throttled = /throttl|toomanyrequests|limitexceeded|slowdown/iu

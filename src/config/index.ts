@@ -7,7 +7,7 @@ export { exitCodes } from './exit-codes.ts'
 export { loadConfig, unknownSettings, type Environment } from './load.ts'
 export { mayUsePrivateHost } from './private-hosts.ts'
 export { ecrQuotas, mebibyte, type Quotas } from './quotas.ts'
-export { ratedCalls, ratesOfSource, type RatedCall, type RequestRates } from './request-rates.ts'
+export { countedEcrCalls, ratedCalls, ratesOfSource, type RatedCall, type RequestRates } from './request-rates.ts'
 export {
   createRootCredentialFile,
   generateRootCredential,

@@ -1,5 +1,5 @@
-/** The calls that are counted, each for itself: ECR's, and the one of STS that anybody may make. */
-export const ratedCalls = [
+/** The calls of which Amazon ECR counts how many there are, and that it throttles each for itself. */
+export const countedEcrCalls = [
   'GetAuthorizationToken',
   'BatchCheckLayerAvailability',
   'InitiateLayerUpload',
@@ -8,8 +8,10 @@ export const ratedCalls = [
   'PutImage',
   'BatchGetImage',
   'GetDownloadUrlForLayer',
-  'AssumeRoleWithWebIdentity',
 ] as const
+
+/** The calls that may have rates, each for itself: those of ECR, and the one of STS that anybody may make. */
+export const ratedCalls = [...countedEcrCalls, 'AssumeRoleWithWebIdentity'] as const
 
 export type RatedCall = (typeof ratedCalls)[number]
 

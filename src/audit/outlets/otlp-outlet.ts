@@ -1,6 +1,6 @@
 import { cloudTrailRecord, eventNameOf, isChangeBody, resourceOf, userNameOf, type TrailBody } from '../trail-record.ts'
 import { postBytes } from './http-post.ts'
-import type { Outlet } from './outlet.ts'
+import { sendsOn, type Outlet } from './outlet.ts'
 
 const maxRecords = 500
 const maxBytes = 1024 * 1024
@@ -21,12 +21,10 @@ export function otlpOutlet(settings: {
   const { headers, caFile, version, now, onRejected } = settings
   const url = new URL(`${settings.endpoint}/v1/logs`)
   return {
+    ...sendsOn,
     name: 'otlp',
-    begins: 'newest',
     maxRecords,
     maxBytes,
-    gatherMs: 0,
-    isFixed: false,
     async send(rows, signal) {
       const observed = nanoseconds(now())
       const body = JSON.stringify({

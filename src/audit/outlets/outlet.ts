@@ -25,6 +25,9 @@ export interface Outlet {
   readonly isFixed: boolean
 }
 
+/** Of those that send records on as they come: nothing is waited for, and what is sent again may have more behind it. */
+export const sendsOn = { begins: 'newest', gatherMs: 0, isFixed: false } as const satisfies Partial<Outlet>
+
 export const outletNames = ['export', 'syslog', 'otlp', 'webhook'] as const
 
 export type OutletName = (typeof outletNames)[number]

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, getCACertificates } from 'node:tls'
 import { cloudTrailRecord, eventNameOf, isChangeBody, type TrailBody } from '../trail-record.ts'
-import type { Outlet } from './outlet.ts'
+import { sendsOn, type Outlet } from './outlet.ts'
 
 const maxRecords = 500
 const maxBytes = 1024 * 1024
@@ -24,12 +24,10 @@ export interface SyslogSettings {
 /** Sends records as messages of RFC 5424 over TCP or TLS, each with its length before it (RFC 6587, "Octet Counting"; RFC 5425). */
 export function syslogOutlet(settings: SyslogSettings): Outlet {
   return {
+    ...sendsOn,
     name: 'syslog',
-    begins: 'newest',
     maxRecords,
     maxBytes,
-    gatherMs: 0,
-    isFixed: false,
     async send(rows, signal) {
       const frames = rows.map((row) => {
         const message = syslogMessage(JSON.parse(row.body) as TrailBody, row.seq, settings)

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { signatureHeaders } from '../../internal/outbound/webhook-signature.ts'
 import { cloudTrailRecord, type TrailBody } from '../trail-record.ts'
 import { postBytes } from './http-post.ts'
-import type { Outlet } from './outlet.ts'
+import { sendsOn, type Outlet } from './outlet.ts'
 
 const maxRecords = 200
 const maxBytes = 512 * 1024
@@ -12,12 +12,10 @@ export function webhookOutlet(settings: { readonly url: string; readonly key: Bu
   const { key, caFile, now } = settings
   const url = new URL(settings.url)
   return {
+    ...sendsOn,
     name: 'webhook',
-    begins: 'newest',
     maxRecords,
     maxBytes,
-    gatherMs: 0,
-    isFixed: false,
     async send(rows, signal) {
       const body = JSON.stringify({ Records: rows.map((row) => cloudTrailRecord(JSON.parse(row.body) as TrailBody)) })
       // The same for the same records.
