@@ -105,7 +105,7 @@ fails("ValidationError", "it asks for itself", cloudwatch.get_metric_data, Metri
 fails("ValidationError", "ANOMALY_DETECTION_BAND is not supported", cloudwatch.get_metric_data, MetricDataQueries=queries[:1] + [{"Id": "e", "Expression": "ANOMALY_DETECTION_BAND(seconds)"}], **span)
 fails("ValidationError", "different periods", cloudwatch.get_metric_data, MetricDataQueries=queries[:2] + [{"Id": "e", "Expression": "seconds + m7"}], **span)
 fails("ValidationError", "not unique", cloudwatch.get_metric_data, MetricDataQueries=queries[:1] * 2, **span)
-fails("InvalidNextToken", "not given out", cloudwatch.list_metrics, Namespace=namespace, NextToken="of-somebody-else")
+fails("InvalidParameterValue", "not given out", cloudwatch.list_metrics, Namespace=namespace, NextToken="of-somebody-else")
 
 # Alarms
 alarm = {

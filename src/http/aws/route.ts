@@ -30,8 +30,10 @@ export class Router {
     this.#takesUnsigned = services.some((service) => service.protocol === 'query' && service.unsignedOperations !== undefined)
     for (const service of services) {
       if (service.protocol === 'json') {
-        if (this.#byTargetPrefix.has(service.targetPrefix)) throw new Error(`two services take ${service.targetPrefix}`)
-        this.#byTargetPrefix.set(service.targetPrefix, service)
+        for (const prefix of [service.targetPrefix, ...(service.otherTargetPrefixes ?? [])]) {
+          if (this.#byTargetPrefix.has(prefix)) throw new Error(`two services take ${prefix}`)
+          this.#byTargetPrefix.set(prefix, service)
+        }
         if (!this.#json.has(service.signingName)) this.#json.set(service.signingName, service)
       } else if (service.protocol === 'cbor') {
         if (this.#cbor.has(service.shapeName)) throw new Error(`two services take ${service.shapeName}`)

@@ -150,6 +150,8 @@ export interface JsonService extends ServiceBase {
   readonly protocol: 'json'
   /** What precedes the operation's name in X-Amz-Target, without the dot. */
   readonly targetPrefix: string
+  /** What some clients put there instead. */
+  readonly otherTargetPrefixes?: readonly string[]
 }
 
 export interface QueryService extends ServiceBase {

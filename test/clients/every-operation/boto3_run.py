@@ -75,7 +75,7 @@ def look_at_wire(operation_model, response_dict, **_):
         return
     shape = operation_model.output_shape
     name = operation_model.name
-    if operation_model.metadata["protocol"] == "json":
+    if operation_model.service_model.resolved_protocol == "json":
         unknown = unknown_in_json(shape, json.loads(response_dict["body"] or b"{}"), name)
     else:
         root = xml.etree.ElementTree.fromstring(response_dict["body"])
@@ -160,15 +160,21 @@ def walk(listing):
     client = client_of(listing["service"], None)
     arguments = filled(listing["input"], saved, str.encode)
     paginator = client.get_paginator(xform_name(operation))
-    pages = list(paginator.paginate(PaginationConfig={"PageSize": 1}, **arguments))
+    fixed = listing.get("fixedPages")
+    pages = list(paginator.paginate(PaginationConfig={} if fixed else {"PageSize": 1}, **arguments))
+    if fixed:
+        sizes = [len(page[model["pages"][name][0]]) for page in pages]
+        if sizes[0] != fixed["size"] or sum(sizes) != fixed["items"]:
+            problems.append(f"{name}: pages of {sizes}")
+        return
     if len(pages) < listing.get("pages", 3):
         problems.append(f"{name}: {len(pages)} pages of one")
     whole = getattr(client, xform_name(operation))(**arguments)
     for key in model["pages"][name]:
-        together = [item for page in pages for item in page[key]]
-        if together != whole[key]:
-            problems.append(f"{name}: pages have {together}, the whole {whole[key]}")
-    if any(sum(len(page[key]) for key in model["pages"][name]) > 1 for page in pages):
+        together = [item for page in pages for item in page.get(key, [])]
+        if together != whole.get(key, []):
+            problems.append(f"{name}: pages have {together}, the whole {whole.get(key)}")
+    if any(sum(len(page.get(key, [])) for key in model["pages"][name]) > 1 for page in pages):
         problems.append(f"{name}: a page is too long")
 
 

@@ -7,6 +7,12 @@ export const neverSucceeds: Readonly<Record<string, string>> = {
   'iam.GetAccountPasswordPolicy': 'nobody has a password',
 }
 
+/** Waiters that no call brings to a good end, with the reason. */
+export const neverWaited: Readonly<Record<string, string>> = {
+  'cloudwatch.CompositeAlarmExists': 'an alarm is on one metric',
+  'cloudwatch.LogAlarmExists': 'an alarm is on one metric',
+}
+
 interface Reason {
   readonly errors: readonly string[]
   /** Of `service.operation`; default: of every operation. */
@@ -16,7 +22,7 @@ interface Reason {
 
 /** Exceptions of the clients' models that no call of the table brings about. */
 export const notRaised: readonly Reason[] = [
-  { errors: ['ServerException', 'ServiceFailureException', 'InternalException'], why: 'a server without faults has none' },
+  { errors: ['ServerException', 'ServiceFailureException', 'InternalException', 'InternalServiceFault', 'ServiceUnavailableException'], why: 'a server without faults has none' },
   { errors: ['KmsException'], why: 'keys of KMS are refused: no repository has one' },
   {
     errors: ['UnableToGetUpstreamImageException', 'UnableToGetUpstreamLayerException', 'UnableToListUpstreamImageReferrersException'],
@@ -42,7 +48,13 @@ export const notRaised: readonly Reason[] = [
   { errors: ['LifecyclePolicyPreviewInProgressException'], why: 'a preview of a few images is over before anybody can ask again' },
   { errors: ['ManagedRuleException'], why: 'no rule belongs to a service' },
   { errors: ['LimitExceededException'], operations: /^events\.PutRule$/, why: 'it takes hundreds of calls' },
-  { errors: ['ConcurrentModificationException'], why: 'changes wait for each other' },
+  { errors: ['ConcurrentModificationException', 'OperationAbortedException'], why: 'changes wait for each other' },
+  { errors: ['OperationNotPermittedException'], operations: /^cloudtrail\./, why: 'no account belongs to an organization' },
+  { errors: ['LimitExceededFault'], operations: /^cloudwatch\.PutMetricAlarm$/, why: 'it takes thousands of calls' },
+  { errors: ['ResourceConflict'], operations: /^cloudwatch\./, why: 'no alarm depends on another' },
+  { errors: ['InvalidSequenceTokenException', 'DataAlreadyAcceptedException'], why: 'any sequence token is taken, as AWS does since 2023' },
+  { errors: ['ValidationException'], operations: /^logs\.DeleteLogStream$/, why: 'what is protected is the group' },
+  { errors: ['InvalidOperationException'], operations: /^logs\./, why: 'every group may be protected' },
   {
     errors: ['UnmodifiableEntityException', 'EntityTemporarilyUnmodifiableException', 'PolicyNotAttachableException'],
     why: 'no role and no policy belongs to a service',
@@ -77,6 +89,7 @@ export const notRaised: readonly Reason[] = [
 /** Times of the clients' models that no answer has: of what does not exist here, of what nobody has done yet, and what IAM leaves out of lists. */
 export const neverDated: readonly RegExp[] = [
   /^ecr\.DescribeImageScanFindings |imageScanFindingsSummary/,
+  /^cloudwatch\.DescribeAlarms (CompositeAlarms|LogAlarms)/,
   /PasswordLastUsed$/,
   / (\w+\[\]\.)?InstanceProfile/,
   /^iam\.(List(MFADevices|SSHPublicKeys|SigningCertificates|ServiceSpecificCredentials|ServerCertificates|VirtualMFADevices|SAMLProviders)|GetLoginProfile) /,

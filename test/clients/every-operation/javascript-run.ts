@@ -1,4 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import * as cloudwatch from '@aws-sdk/client-cloudwatch'
+import * as logs from '@aws-sdk/client-cloudwatch-logs'
 import * as ecr from '@aws-sdk/client-ecr'
 import * as events from '@aws-sdk/client-eventbridge'
 import * as iam from '@aws-sdk/client-iam'
@@ -15,12 +17,20 @@ interface Sdk {
   readonly [name: string]: unknown
 }
 
-const sdks: Readonly<Record<Service, Sdk>> = { ecr, iam, sts, events }
-const clientNames: Readonly<Record<Service, string>> = { ecr: 'ECRClient', iam: 'IAMClient', sts: 'STSClient', events: 'EventBridgeClient' }
+const sdks: Readonly<Partial<Record<Service, Sdk>>> = { cloudwatch, ecr, events, iam, logs, sts }
+const clientNames: Readonly<Record<Service, string>> = {
+  cloudtrail: 'CloudTrailClient',
+  cloudwatch: 'CloudWatchClient',
+  ecr: 'ECRClient',
+  events: 'EventBridgeClient',
+  iam: 'IAMClient',
+  logs: 'CloudWatchLogsClient',
+  sts: 'STSClient',
+}
 
 /** Something that a module of the SDK exports under this name. @throws where it exports none. */
 function exported<Kind>(service: Service, name: string): Kind {
-  const found = sdks[service][name]
+  const found = sdks[service]?.[name]
   if (found === undefined) throw new Error(`the SDK for ${service} has no ${name}`)
   return found as Kind
 }
@@ -99,7 +109,7 @@ export async function runWithJavascript(
   }
 
   async function walk(listing: Listing): Promise<void> {
-    const { service, operation, input } = listing
+    const { service, operation, input, fixedPages } = listing
     const name = `${service}.${operation}`
     const pages: Answer[] = []
     if (service === 'events') {
@@ -112,13 +122,18 @@ export async function runWithJavascript(
       } while (NextToken !== undefined)
     } else {
       const paginate = exported<(config: object, input: unknown) => AsyncIterable<Answer>>(service, `paginate${operation}`)
-      for await (const page of paginate({ client: clientOf(service), pageSize: 1 }, filled(input, saved))) pages.push(page)
+      for await (const page of paginate({ client: clientOf(service), ...(fixedPages === undefined && { pageSize: 1 }) }, filled(input, saved))) pages.push(page)
+    }
+    if (fixedPages !== undefined) {
+      const sizes = pages.map((page) => itemsOf(page, model.pages[name]?.[0]).length)
+      if (sizes[0] !== fixedPages.size || sizes.reduce((sum, size) => sum + size) !== fixedPages.items) problems.push(`${name}: pages of ${sizes.join(', ')}`)
+      return
     }
     if (pages.length < (listing.pages ?? 3)) problems.push(`${name}: ${pages.length} pages of one`)
     const whole = await send(listing)
     for (const key of model.pages[name] ?? []) {
-      const together = JSON.stringify(pages.flatMap((page) => page[key]))
-      if (together !== JSON.stringify(whole[key])) problems.push(`${name}: pages have ${together}, the whole ${JSON.stringify(whole[key])}`)
+      const together = JSON.stringify(pages.flatMap((page) => itemsOf(page, key)))
+      if (together !== JSON.stringify(itemsOf(whole, key))) problems.push(`${name}: pages have ${together}, the whole ${JSON.stringify(whole[key])}`)
     }
   }
 
@@ -151,6 +166,11 @@ export async function runWithJavascript(
   return { problems, dates: [...dates].sort() }
 }
 
+/** What a page has under a key; nothing where it leaves the key out. */
+function itemsOf(page: Answer, key = ''): readonly unknown[] {
+  return (page[key] as readonly unknown[] | undefined) ?? []
+}
+
 /** An input with what was saved in place of `${name}`, and bytes where it has some. */
 function filled(value: unknown, saved: ReadonlyMap<string, string>): unknown {
   if (typeof value === 'string') {
@@ -163,6 +183,7 @@ function filled(value: unknown, saved: ReadonlyMap<string, string>): unknown {
   if (Array.isArray(value)) return value.map((element: unknown) => filled(element, saved))
   if (typeof value !== 'object' || value === null) return value
   if ('$blob' in value) return Buffer.from(String(value.$blob))
+  if ('$time' in value) return new Date(String(value.$time))
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, filled(member, saved)]))
 }
 

@@ -12,6 +12,8 @@ def filled(value, saved, blob):
     if isinstance(value, dict):
         if "$blob" in value:
             return blob(value["$blob"])
+        if "$time" in value:
+            return value["$time"]
         return {name: filled(member, saved, blob) for name, member in value.items()}
     return value
 

@@ -1,8 +1,8 @@
-export type Service = 'ecr' | 'iam' | 'sts' | 'events'
+export type Service = 'cloudtrail' | 'cloudwatch' | 'ecr' | 'events' | 'iam' | 'logs' | 'sts'
 
 /**
  * One call, in members' names that the JS SDK, boto3 and the aws command share. `${name}` in a text stands for what an
- * earlier step saved; `{ $blob: text }` for bytes.
+ * earlier step saved; `{ $blob: text }` for bytes, and `{ $time: text }` for a time.
  */
 export interface Step {
   readonly service: Service
@@ -29,6 +29,8 @@ export interface Listing {
   readonly input: Readonly<Record<string, unknown>>
   /** How many pages there have to be at least, where the server holds fewer than three such things. */
   readonly pages?: number
+  /** Where a client cannot say how long a page is: how long it is, and how many things there are, which are more. */
+  readonly fixedPages?: { readonly size: number; readonly items: number }
 }
 
 export interface Wait {

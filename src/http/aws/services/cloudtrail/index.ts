@@ -2,7 +2,7 @@ import { lookupAttributes, type AuditTrail, type LookupAttribute, type TrailEven
 import type { Keyring } from '../../../../iam/index.ts'
 import { AwsError } from '../../errors.ts'
 import { operation, type AwsService } from '../../service.ts'
-import { enumeration, integer, list, required, string, structure, timestamp, validationError } from '../../shapes.ts'
+import { integer, list, required, string, structure, timestamp, validationError } from '../../shapes.ts'
 import { PageTokens, type ListIdentity } from '../ecr/page-token.ts'
 
 /** CloudTrail's own limit for a page, and what it gives where nothing is asked for. */
@@ -24,6 +24,8 @@ export function createCloudTrailService({ trail, keyring }: { readonly trail: Pi
     protocol: 'json',
     signingName: 'cloudtrail',
     targetPrefix: 'com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101',
+    // The SDKs for JavaScript and Go leave the package out.
+    otherTargetPrefixes: ['CloudTrail_20131101'],
     invalidInput: validationError('ValidationException'),
     operations: {
       LookupEvents: operation({
@@ -33,7 +35,7 @@ export function createCloudTrailService({ trail, keyring }: { readonly trail: Pi
           LookupAttributes: list(lookupAttribute, {}),
           StartTime: timestamp(),
           EndTime: timestamp(),
-          EventCategory: enumeration(['insight']),
+          EventCategory: string(),
           MaxResults: integer(),
           NextToken: string({ min: 1, max: 4096 }),
         }),
@@ -41,6 +43,7 @@ export function createCloudTrailService({ trail, keyring }: { readonly trail: Pi
           const { MaxResults: limit = maxPageSize, StartTime: from, EndTime: until } = input
           if (limit < 1 || limit > maxPageSize) throw refusal('InvalidMaxResultsException', `MaxResults must be from 1 to ${maxPageSize}.`)
           if (from !== undefined && until !== undefined && from > until) throw refusal('InvalidTimeRangeException', 'StartTime must not be after EndTime.')
+          if (input.EventCategory !== undefined && input.EventCategory !== 'insight') throw refusal('InvalidEventCategoryException', 'The event category can only be insight.')
           if (input.EventCategory !== undefined) throw refusal('UnsupportedOperationException', 'There are no Insights events here: leave EventCategory out.')
           const attribute = attributeOf(input.LookupAttributes ?? [])
           const identity: ListIdentity = ['LookupEvents', registry.accountId, registry.region, attribute?.key ?? '', attribute?.value ?? '', from?.getTime() ?? '', until?.getTime() ?? '']

@@ -9,6 +9,9 @@ import * as shapes from './shapes.ts'
 /** CloudWatch's own. */
 const pageSize = 500
 
+/** Its model has no error of its own for a token, as those of other calls have. */
+const invalidToken = 'InvalidParameterValueException'
+
 const hourMs = 60 * 60_000
 
 /** What has no points for longer is not told. */
@@ -38,7 +41,7 @@ export function listMetrics({ reader, keyring }: { readonly reader: MetricReader
       const oldest = clock.now() - (RecentlyActive === undefined ? listedForMs : 3 * hourMs)
       const activeSince = RecentlyActive === undefined ? oldest - (oldest % hourMs) : oldest
       const filter = { namespace: Namespace, name: MetricName, dimensions: Dimensions.map(({ Name, Value }) => ({ name: Name, value: Value })), activeSince }
-      const found = await reader.list(accountId, region, filter, { after: positionOf(readToken(tokens, identity, input.NextToken)), limit: pageSize + 1 })
+      const found = await reader.list(accountId, region, filter, { after: positionOf(readToken(tokens, identity, input.NextToken, invalidToken)), limit: pageSize + 1 })
       const page = found.slice(0, pageSize)
       const last = page.at(-1)
       return {
@@ -60,12 +63,12 @@ function positionOf(text: string | undefined): { readonly namespace: string; rea
   return { namespace, name, id }
 }
 
-/** @throws AwsError InvalidNextToken */
-export function readToken(tokens: PageTokens, identity: ListIdentity, token: string | undefined): string | undefined {
+/** @throws AwsError InvalidNextToken, or what a call has in its place */
+export function readToken(tokens: PageTokens, identity: ListIdentity, token: string | undefined, type = 'InvalidNextToken'): string | undefined {
   try {
     return tokens.read(identity, token)
   } catch (error) {
     if (!(error instanceof AwsError)) throw error
-    throw new AwsError('InvalidNextToken', 'The token was not given out for this request: everything else in it must be the same.')
+    throw new AwsError(type, 'The token was not given out for this request: everything else in it must be the same.')
   }
 }
