@@ -11,6 +11,7 @@ import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { createAddressGuard } from './internal/outbound/address-guard.ts'
 import { createGuardedHttps, type GuardedHttpsOptions } from './internal/outbound/guarded-https.ts'
+import { TrustedAuthorities } from './internal/outbound/trusted-authorities.ts'
 import type { Logs } from './logs/index.ts'
 import { addEventMetrics, type PlatformMetrics } from './platform-metrics.ts'
 import type { CommandContext } from './storage/metadata/command.ts'
@@ -48,7 +49,7 @@ export async function startEvents(config: Config, deps: EventsDependencies, rele
   const delivery = new EventDelivery({
     database,
     https: createGuardedHttps(outgoing, guard),
-    mail: { guard, caFile: config.eventsCaFile },
+    mail: { guard, trusted: new TrustedAuthorities(config.eventsCaFile) },
     keyring,
     putLogLine: (place, group, stream, line) => logs.putOwn(place, group, stream, line),
     clock,

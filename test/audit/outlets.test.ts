@@ -22,6 +22,7 @@ import { webhookOutlet } from '../../src/audit/outlets/webhook-outlet.ts'
 import { removeOldEvents } from '../../src/audit/retention.ts'
 import { Sealer } from '../../src/audit/sealer.ts'
 import { systemIds } from '../../src/internal/ids.ts'
+import { TrustedAuthorities } from '../../src/internal/outbound/trusted-authorities.ts'
 import { signatureHeaders, signingKeyOf } from '../../src/internal/outbound/webhook-signature.ts'
 import { Sha256 } from '../../src/internal/signer-hash.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
@@ -189,7 +190,7 @@ describe('exports to a bucket', () => {
       })()
     })
     await seal([record(1), record(2)])
-    const follower = follow(exportOutlet(putInBucket({ endpoint, bucket: 'audit', prefix: 'registry/one', region: 'eu-central-1', ...credentials, caFile: undefined }), 0))
+    const follower = follow(exportOutlet(putInBucket({ endpoint, bucket: 'audit', prefix: 'registry/one', region: 'eu-central-1', ...credentials, trusted: new TrustedAuthorities(undefined) }), 0))
     await settled(() => objects.size === 1)
     expect([...objects.keys()][0]).toMatch(/^\/audit\/registry\/one\/AWSLogs\/000000000000\/CloudTrail\/us-east-1\/2027\/03\/01\/000000000000_CloudTrail_us-east-1_20270301T1234Z_[0-9a-f]{16}\.json\.gz$/u)
     expect((JSON.parse(gunzipSync([...objects.values()][0]!).toString()) as { Records: unknown[] }).Records).toHaveLength(2)
@@ -230,8 +231,8 @@ describe.each(['tcp', 'tls'] as const)('syslog over %s', (transport) => {
     const { port } = receiver.address() as AddressInfo
     await new Promise<void>((resolve) => receiver.close(() => resolve()))
     const silent = await listen(() => undefined)
-    const hanging = follow(otlpOutlet({ endpoint: silent, headers: {}, caFile: undefined, version: '1', now: Date.now, onRejected: () => undefined }))
-    const follower = follow(syslogOutlet({ transport, host: 'localhost', port, caFile: certFile, hostName: 'registry host', processId: 7 }))
+    const hanging = follow(otlpOutlet({ endpoint: silent, headers: {}, trusted: new TrustedAuthorities(undefined), version: '1', now: Date.now, onRejected: () => undefined }))
+    const follower = follow(syslogOutlet({ transport, host: 'localhost', port, trusted: new TrustedAuthorities(certFile), hostName: 'registry host', processId: 7 }))
     await seal([record(0)])
     await new Promise((resolve) => setTimeout(resolve, 50))
     const records = [record(1), record(2, { name: 'PutImage', error: 'AccessDenied', message: 'nö 🙂', status: 403 })]
@@ -260,7 +261,7 @@ describe('forwarding over HTTP', () => {
       response.writeHead(received.length === 1 ? 503 : 200, { 'content-type': 'application/json' })
       response.end(received.length === 1 ? '' : '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"too long"}}')
     })
-    const follower = follow(otlpOutlet({ endpoint, headers: { 'api-key': 'abc' }, caFile: undefined, version: '1.2.3', now: () => begin + 5_000, onRejected: (records, reason) => rejected.push(records, reason) }))
+    const follower = follow(otlpOutlet({ endpoint, headers: { 'api-key': 'abc' }, trusted: new TrustedAuthorities(undefined), version: '1.2.3', now: () => begin + 5_000, onRejected: (records, reason) => rejected.push(records, reason) }))
     await settled(() => new DatabaseSync(join(dir, 'observe.db'), { readOnly: true }).prepare('select count(*) as n from audit_cursor').get()!['n'] === 1)
     await seal([record(1, { repository: 'team/app', actor: { arn: 'arn:aws:iam::000000000000:user/ci', account: '000000000000', kind: 'user', userId: 'AIDA', keyId: 'AKIA' } })])
     await settled(() => follower.progress.sent === 1)
@@ -294,7 +295,7 @@ describe('forwarding over HTTP', () => {
       ids.push(...records.map(({ eventID }) => eventID))
       response.writeHead(204).end()
     })
-    const follower = follow(webhookOutlet({ url, key, caFile: undefined, now: Date.now }))
+    const follower = follow(webhookOutlet({ url, key, trusted: new TrustedAuthorities(undefined), now: Date.now }))
     await settled(() => new DatabaseSync(join(dir, 'observe.db'), { readOnly: true }).prepare('select count(*) as n from audit_cursor').get()!['n'] === 1)
     const records = Array.from({ length: 450 }, (_, n) => record(n))
     await seal(records)

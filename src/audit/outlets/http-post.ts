@@ -1,14 +1,12 @@
-import { readFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { getCACertificates } from 'node:tls'
+import type { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 
 export interface HttpPost {
   readonly method: 'POST' | 'PUT'
   readonly headers: Readonly<Record<string, string>>
   readonly body: Buffer
-  /** Authorities that are trusted beside the system's, in PEM; read each time, so that it may change. */
-  readonly caFile: string | undefined
+  readonly trusted: TrustedAuthorities
   readonly signal: AbortSignal
 }
 
@@ -18,12 +16,12 @@ const timeoutMs = 15_000
 const maxAnswerBytes = 64 * 1024
 
 /** Sends bytes to an address that the operator chose. Answers with the body of a success; rejects for every other status, and never follows. */
-export async function postBytes(url: URL, { method, headers, body, caFile, signal }: HttpPost): Promise<string> {
+export async function postBytes(url: URL, { method, headers, body, trusted, signal }: HttpPost): Promise<string> {
   const isSecure = url.protocol === 'https:'
-  const ca = isSecure && caFile !== undefined ? [...getCACertificates('default'), ...getCACertificates('system'), await readFile(caFile, 'utf8')] : undefined
+  const secureContext = isSecure ? await trusted.context() : undefined
   const ended = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
   return new Promise<string>((resolve, reject) => {
-    const outgoing = (isSecure ? httpsRequest : httpRequest)(url, { method, headers: { ...headers, 'content-length': String(body.length) }, ...(ca && { ca }), agent: false, signal: ended }, (response) => {
+    const outgoing = (isSecure ? httpsRequest : httpRequest)(url, { method, headers: { ...headers, 'content-length': String(body.length) }, ...(secureContext && { secureContext }), agent: false, signal: ended }, (response) => {
       const status = response.statusCode ?? 0
       const chunks: Buffer[] = []
       let sizeBytes = 0

@@ -1,4 +1,5 @@
 import { cloudTrailRecord, eventNameOf, isChangeBody, resourceOf, userNameOf, type TrailBody } from '../trail-record.ts'
+import type { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 import { postBytes } from './http-post.ts'
 import { sendsOn, type Outlet } from './outlet.ts'
 
@@ -13,12 +14,12 @@ export function otlpOutlet(settings: {
   /** Without `/v1/logs`. */
   readonly endpoint: string
   readonly headers: Readonly<Record<string, string>>
-  readonly caFile: string | undefined
+  readonly trusted: TrustedAuthorities
   readonly version: string
   readonly now: () => number
   readonly onRejected: (records: number, reason: string) => void
 }): Outlet {
-  const { headers, caFile, version, now, onRejected } = settings
+  const { headers, trusted, version, now, onRejected } = settings
   const url = new URL(`${settings.endpoint}/v1/logs`)
   return {
     ...sendsOn,
@@ -35,7 +36,7 @@ export function otlpOutlet(settings: {
           },
         ],
       })
-      const answer = await postBytes(url, { method: 'POST', headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'stowage' }, body: Buffer.from(body), caFile, signal })
+      const answer = await postBytes(url, { method: 'POST', headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'stowage' }, body: Buffer.from(body), trusted, signal })
       const rejected = partialSuccess(answer)
       // "The client MUST NOT retry" what a collector has refused: "Partial Success".
       if (rejected !== undefined) onRejected(rejected.count, rejected.reason)

@@ -1,3 +1,4 @@
+import { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 import { signingKeyOf } from '../../internal/outbound/webhook-signature.ts'
 import { exportOutlet, putInFolder } from './export-outlet.ts'
 import { otlpOutlet } from './otlp-outlet.ts'
@@ -8,7 +9,7 @@ import { webhookOutlet } from './webhook-outlet.ts'
 
 /** Where the trail goes beside its store: plain data, for the thread that brings it there. */
 export interface OutletSettings {
-  readonly exports: { readonly to: { readonly folder: string } | Omit<BucketSettings, 'caFile'>; readonly intervalMs: number } | undefined
+  readonly exports: { readonly to: { readonly folder: string } | Omit<BucketSettings, 'trusted'>; readonly intervalMs: number } | undefined
   readonly syslog: { readonly transport: 'tcp' | 'tls'; readonly host: string; readonly port: number } | undefined
   readonly otlp: { readonly endpoint: string; readonly headers: Readonly<Record<string, string>> } | undefined
   readonly webhook: { readonly url: string; readonly secret: string } | undefined
@@ -26,10 +27,11 @@ export function hasOutlets({ exports, syslog, otlp, webhook }: OutletSettings): 
 export function outletsOf(settings: OutletSettings, deps: { readonly now: () => number; readonly onRejected: (records: number, reason: string) => void }): Outlet[] {
   const { exports, syslog, otlp, webhook, caFile, version, hostName, processId } = settings
   const { now, onRejected } = deps
+  const trusted = new TrustedAuthorities(caFile)
   return [
-    ...(exports === undefined ? [] : [exportOutlet('folder' in exports.to ? putInFolder(exports.to.folder) : putInBucket({ ...exports.to, caFile }), exports.intervalMs)]),
-    ...(syslog === undefined ? [] : [syslogOutlet({ ...syslog, caFile, hostName, processId })]),
-    ...(otlp === undefined ? [] : [otlpOutlet({ ...otlp, caFile, version, now, onRejected })]),
-    ...(webhook === undefined ? [] : [webhookOutlet({ url: webhook.url, key: signingKeyOf(webhook.secret)!, caFile, now })]),
+    ...(exports === undefined ? [] : [exportOutlet('folder' in exports.to ? putInFolder(exports.to.folder) : putInBucket({ ...exports.to, trusted }), exports.intervalMs)]),
+    ...(syslog === undefined ? [] : [syslogOutlet({ ...syslog, trusted, hostName, processId })]),
+    ...(otlp === undefined ? [] : [otlpOutlet({ ...otlp, trusted, version, now, onRejected })]),
+    ...(webhook === undefined ? [] : [webhookOutlet({ url: webhook.url, key: signingKeyOf(webhook.secret)!, trusted, now })]),
   ]
 }

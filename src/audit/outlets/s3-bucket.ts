@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { Sha256 } from '../../internal/signer-hash.ts'
+import type { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 import type { PutFile } from './export-outlet.ts'
 import { postBytes } from './http-post.ts'
 
@@ -13,12 +14,12 @@ export interface BucketSettings {
   readonly region: string
   readonly accessKeyId: string
   readonly secretAccessKey: string
-  readonly caFile: string | undefined
+  readonly trusted: TrustedAuthorities
 }
 
 /** Puts files into a bucket. An object is there as a whole, or not at all. */
 export function putInBucket(settings: BucketSettings): PutFile {
-  const { endpoint, bucket, prefix, region, accessKeyId, secretAccessKey, caFile } = settings
+  const { endpoint, bucket, prefix, region, accessKeyId, secretAccessKey, trusted } = settings
   return async ({ path, bytes }, signal) => {
     const { SignatureV4 } = await import('@smithy/signature-v4')
     const url = new URL(`${endpoint}/${[bucket, prefix, path].filter((part) => part !== '').join('/')}`)
@@ -33,6 +34,6 @@ export function putInBucket(settings: BucketSettings): PutFile {
       headers: { host: url.host, 'content-type': 'application/gzip', 'x-amz-content-sha256': createHash('sha256').update(bytes).digest('hex') },
       body: bytes,
     })
-    await postBytes(url, { method: 'PUT', headers: signed.headers, body: bytes, caFile, signal })
+    await postBytes(url, { method: 'PUT', headers: signed.headers, body: bytes, trusted, signal })
   }
 }

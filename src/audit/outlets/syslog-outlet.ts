@@ -1,7 +1,7 @@
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, getCACertificates } from 'node:tls'
+import { connect as connectTls } from 'node:tls'
+import type { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 import { cloudTrailRecord, eventNameOf, isChangeBody, type TrailBody } from '../trail-record.ts'
 import { sendsOn, type Outlet } from './outlet.ts'
 
@@ -15,7 +15,7 @@ export interface SyslogSettings {
   readonly transport: 'tcp' | 'tls'
   readonly host: string
   readonly port: number
-  readonly caFile: string | undefined
+  readonly trusted: TrustedAuthorities
   /** Of this machine. */
   readonly hostName: string
   readonly processId: number
@@ -69,11 +69,11 @@ function ascii(json: string): string {
  * open connection may be lost without a word. One that does not close has it all the same, as far as can be known.
  */
 async function sendAll(settings: SyslogSettings, bytes: Buffer, signal: AbortSignal): Promise<void> {
-  const { transport, host, port, caFile } = settings
-  const ca = transport === 'tls' && caFile !== undefined ? [...getCACertificates('default'), ...getCACertificates('system'), await readFile(caFile, 'utf8')] : undefined
+  const { transport, host, port, trusted } = settings
+  const secureContext = transport === 'tls' ? await trusted.context() : undefined
   const late = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
   late.throwIfAborted()
-  const socket: Socket = transport === 'tls' ? connectTls({ host, port, ...(ca && { ca }), ...(/^[\d.:]+$/u.test(host) ? {} : { servername: host }) }) : connectTcp({ host, port })
+  const socket: Socket = transport === 'tls' ? connectTls({ host, port, ...(secureContext && { secureContext }), ...(/^[\d.:]+$/u.test(host) ? {} : { servername: host }) }) : connectTcp({ host, port })
   const onAbort = (): void => void socket.destroy(signal.aborted ? (signal.reason as Error) : new Error(`${host}:${port} takes nothing within ${timeoutMs} ms`))
   late.addEventListener('abort', onAbort)
   try {

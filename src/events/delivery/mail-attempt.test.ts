@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { expect, it } from 'vitest'
+import { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 import { attemptMail } from './mail-attempt.ts'
 
 /** Greets, and then answers without an end. */
@@ -22,7 +23,7 @@ it('leaves no connection behind to a server that does not stop talking', async (
     {
       // Nobody listens at the first.
       guard: () => Promise.resolve([{ address: '127.0.0.2', family: 4 }, { address: '127.0.0.1', family: 4 }]),
-      caFile: undefined,
+      trusted: new TrustedAuthorities(undefined),
     },
     {
       address: { host: 'mail.example.com', port: (server.address() as AddressInfo).port, encryption: 'if-offered', user: undefined, from: 'a@example.com', to: ['b@example.com'] },

@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net'
 import { createTransport } from 'nodemailer'
-import { bareHostName, trustedAuthorities, UnusableAddress, type AddressGuard } from '../../internal/outbound/address-guard.ts'
+import { bareHostName, UnusableAddress, type AddressGuard } from '../../internal/outbound/address-guard.ts'
+import type { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 import type { AttemptResult } from './attempt.ts'
 import type { MailAddress } from './mail-address.ts'
 
@@ -12,8 +13,7 @@ const longestSubject = 200
 
 export interface MailSettings {
   readonly guard: AddressGuard
-  /** Authorities that are trusted beside the system's, a file in PEM. */
-  readonly caFile: string | undefined
+  readonly trusted: TrustedAuthorities
 }
 
 export interface MailAttempt {
@@ -29,7 +29,7 @@ export interface MailAttempt {
 }
 
 /** Sends an event as mail once. Rejects only when it is told to stop. */
-export async function attemptMail({ guard, caFile }: MailSettings, { address, password, event, body, eventId, accountId, stop }: MailAttempt): Promise<AttemptResult> {
+export async function attemptMail({ guard, trusted }: MailSettings, { address, password, event, body, eventId, accountId, stop }: MailAttempt): Promise<AttemptResult> {
   const late = AbortSignal.timeout(timeoutMs)
   const ended = AbortSignal.any([late, stop])
   // Ours, so that no server that keeps talking can hold it open behind the attempt's end.
@@ -37,7 +37,7 @@ export async function attemptMail({ guard, caFile }: MailSettings, { address, pa
   try {
     const host = bareHostName(address.host)
     const found = await guard(host, address.port, accountId)
-    const ca = await trustedAuthorities(caFile)
+    const secureContext = await trusted.context()
     stop.throwIfAborted()
     // To what was looked at, so that no second look-up can lead elsewhere; of several addresses to whichever answers.
     const lookup: LookupFunction = (_hostName, { all }, callback) => (all === true ? callback(null, [...found]) : callback(null, found[0]!.address, found[0]!.family))
@@ -50,7 +50,7 @@ export async function attemptMail({ guard, caFile }: MailSettings, { address, pa
       port: address.port,
       secure: address.encryption === 'tls',
       requireTLS: address.encryption === 'starttls',
-      tls: { ...(isIP(host) === 0 && { servername: host }), ...(ca && { ca }) },
+      tls: { ...(isIP(host) === 0 && { servername: host }), ...(secureContext && { secureContext }) },
       ...(address.user !== undefined && { auth: { user: address.user, pass: password ?? '' } }),
       connectionTimeout: timeoutMs,
       greetingTimeout: timeoutMs,

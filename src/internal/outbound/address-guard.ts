@@ -1,7 +1,5 @@
 import { lookup as systemLookup, type LookupAddress } from 'node:dns'
-import { readFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import { getCACertificates } from 'node:tls'
 import { promisify } from 'node:util'
 import { isPublicAddress } from './public-address.ts'
 
@@ -44,11 +42,6 @@ export function createAddressGuard(options: AddressGuardOptions): AddressGuard {
 /** `[::1]` without its brackets. */
 export function bareHostName(hostName: string): string {
   return hostName.startsWith('[') ? hostName.slice(1, -1) : hostName
-}
-
-/** The system's authorities and those of a file in PEM, which is read anew, so that it may change; undefined without one. */
-export async function trustedAuthorities(caFile: string | undefined): Promise<string[] | undefined> {
-  return caFile === undefined ? undefined : [...getCACertificates('default'), await readFile(caFile, 'utf8')]
 }
 
 const lookupAll = async (hostName: string): Promise<LookupAddress[]> => promisify(systemLookup)(hostName, { all: true })

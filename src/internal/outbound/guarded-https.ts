@@ -2,7 +2,9 @@ import type { LookupAddress } from 'node:dns'
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import { request } from 'node:https'
 import type { LookupFunction } from 'node:net'
-import { bareHostName, createAddressGuard, trustedAuthorities, UnusableAddress, type AddressGuardOptions } from './address-guard.ts'
+import type { SecureContext } from 'node:tls'
+import { bareHostName, createAddressGuard, UnusableAddress, type AddressGuardOptions } from './address-guard.ts'
+import { TrustedAuthorities } from './trusted-authorities.ts'
 
 export { UnusableAddress } from './address-guard.ts'
 
@@ -29,19 +31,20 @@ export type GuardedHttps = (url: string, request: GuardedRequest) => Promise<Inc
  * at, without following redirects. Rejects with `UnusableAddress`, or what the system says of a connection.
  */
 export function createGuardedHttps(options: GuardedHttpsOptions, guard = createAddressGuard(options)): GuardedHttps {
+  const trusted = new TrustedAuthorities(options.caFile)
   return async (text, { askedBy, ...outgoing }) => {
     const url = URL.parse(text)
     if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '') {
       throw new UnusableAddress('only https is asked')
     }
     const addresses = await guard(bareHostName(url.hostname), url.port === '' ? 443 : Number(url.port), askedBy)
-    const ca = await trustedAuthorities(options.caFile)
+    const secureContext = await trusted.context()
     outgoing.signal.throwIfAborted()
-    return send(url, addresses, ca, outgoing)
+    return send(url, addresses, secureContext, outgoing)
   }
 }
 
-function send(url: URL, addresses: readonly LookupAddress[], ca: string[] | undefined, { method, headers, body, signal }: Omit<GuardedRequest, 'askedBy'>): Promise<IncomingMessage> {
+function send(url: URL, addresses: readonly LookupAddress[], secureContext: SecureContext | undefined, { method, headers, body, signal }: Omit<GuardedRequest, 'askedBy'>): Promise<IncomingMessage> {
   // Answers with what was looked at, so that no second look-up can lead elsewhere.
   const lookup: LookupFunction = (_hostName, { all }, callback) => {
     const [first] = addresses
@@ -50,7 +53,7 @@ function send(url: URL, addresses: readonly LookupAddress[], ca: string[] | unde
   }
   return new Promise((resolve, reject) => {
     const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }
-    const outgoing = request(url, { method, agent: false, lookup, signal, headers: { ...headers, ...length }, ...(ca && { ca }) }, resolve)
+    const outgoing = request(url, { method, agent: false, lookup, signal, headers: { ...headers, ...length }, ...(secureContext && { secureContext }) }, resolve)
     outgoing.on('error', reject)
     outgoing.end(body)
   })
