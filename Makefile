@@ -98,6 +98,10 @@ logs-cost: $(installed) ## What putting lines of logs takes, and what a line tak
 observe-cost: $(installed) ## What the audit trail and the request log cost a pull, by turns (a minute)
 	@$(with_node) node bench/observe-cost.ts
 
+.PHONY: webhook-hour
+webhook-hour: $(installed) ## Receivers of events that fail for an hour, beside pushes and pulls, and what becomes of what they missed (an hour and a quarter; MINUTES)
+	@$(with_node) node bench/webhook-hour.ts $(MINUTES)
+
 .PHONY: demo
 demo: $(installed) ## Show an image's first minutes on a throw-away server
 	@$(with_node) node scripts/demo.ts

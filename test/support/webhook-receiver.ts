@@ -12,6 +12,8 @@ export interface Received {
   readonly path: string
   readonly headers: IncomingHttpHeaders
   readonly body: string
+  /** When all of it was here. */
+  readonly receivedAt: number
 }
 
 /** The other end of a webhook, over TLS, with a certificate of an authority of its own. */
@@ -36,7 +38,7 @@ export async function startWebhookReceiver(): Promise<WebhookReceiver> {
   const folder = createTempDir('webhook-receiver')
   const { certFile, keyFile } = await createCertificate(folder.path)
   const take = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const received = { path: request.url ?? '', headers: request.headers, body: await text(request) }
+    const received = { path: request.url ?? '', headers: request.headers, body: await text(request), receivedAt: Date.now() }
     receiver.attempts.push(received)
     if (receiver.intercept?.(received, response) === true) return
     receiver.accepted.push(received)
