@@ -10,7 +10,9 @@ export type AuditExportPlace = { readonly folder: string } | { readonly bucket: 
 function parsePlace(text: string): AuditExportPlace | undefined {
   if (!text.startsWith('s3://')) return text.includes('://') ? undefined : { folder: resolve(text) }
   const [, bucket, prefix = ''] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([\w!.*'()/-]{0,200}?)\/*)?$/u.exec(text) ?? []
-  return bucket === undefined ? undefined : { bucket, prefix }
+  // Such steps name another place than they say, and not every server keeps them as they are.
+  const isClear = prefix === '' || prefix.split('/').every((step) => !['', '.', '..'].includes(step))
+  return bucket === undefined || !isClear ? undefined : { bucket, prefix }
 }
 
 export interface SyslogAddress {

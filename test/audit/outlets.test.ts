@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer, type Socket } from 'node:net'
@@ -7,7 +6,6 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createServer as createTlsServer } from 'node:tls'
 import { gunzipSync } from 'node:zlib'
-import { SignatureV4 } from '@smithy/signature-v4'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type JournalRecord } from '../../src/audit/index.ts'
 import { encodeLine } from '../../src/audit/journal-record.ts'
@@ -15,7 +13,6 @@ import { exportOutlet, putInFolder, type PutFile } from '../../src/audit/outlets
 import { Follower } from '../../src/audit/outlets/follower.ts'
 import { otlpOutlet } from '../../src/audit/outlets/otlp-outlet.ts'
 import type { Outlet } from '../../src/audit/outlets/outlet.ts'
-import { putInBucket } from '../../src/audit/outlets/s3-bucket.ts'
 import { syslogOutlet } from '../../src/audit/outlets/syslog-outlet.ts'
 import { filesOfTime } from '../../src/audit/outlets/trail-files.ts'
 import { webhookOutlet } from '../../src/audit/outlets/webhook-outlet.ts'
@@ -24,7 +21,6 @@ import { Sealer } from '../../src/audit/sealer.ts'
 import { systemIds } from '../../src/internal/ids.ts'
 import { TrustedAuthorities } from '../../src/internal/outbound/trusted-authorities.ts'
 import { signatureHeaders, signingKeyOf } from '../../src/internal/outbound/webhook-signature.ts'
-import { Sha256 } from '../../src/internal/signer-hash.ts'
 import { migrateMetadata } from '../../src/storage/metadata/migrate.ts'
 import { openMetadataReader } from '../../src/storage/metadata/open.ts'
 import type { MetadataReader } from '../../src/storage/metadata/reader.ts'
@@ -166,35 +162,6 @@ describe.each(databases)('exports on %s', (kind) => {
     const follower = follow(exportOutlet(({ records }) => Promise.resolve(void sent.push(records)), 0))
     await settled(() => sent.length === 1)
     expect([sent, follower.gaps]).toEqual([[1], [2]])
-  })
-})
-
-describe('exports to a bucket', () => {
-  beforeEach(() => start('sqlite'))
-
-  it('put objects with a signature of S3, and again after a failure', async () => {
-    const credentials = { accessKeyId: 'AKIAEXPORT', secretAccessKey: 'export/secret' }
-    const objects = new Map<string, Buffer>()
-    let failures = 1
-    const endpoint = await listen((request, body, response) => {
-      void (async () => {
-        const signed = request.headers
-        const headers = Object.fromEntries((/SignedHeaders=([^,]+)/u.exec(signed.authorization ?? '')?.[1] ?? '').split(';').map((name) => [name, signed[name] as string]))
-        const signer = new SignatureV4({ service: 's3', region: 'eu-central-1', credentials, sha256: Sha256, uriEscapePath: false, applyChecksum: false })
-        const signingDate = new Date((signed['x-amz-date'] as string).replace(/(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/u, '$1-$2-$3T$4:$5:$6Z'))
-        const again = await signer.sign({ method: 'PUT', protocol: 'http:', hostname: '127.0.0.1', path: request.url ?? '', query: {}, headers, body }, { signingDate })
-        const isWhole = signed['x-amz-content-sha256'] === createHash('sha256').update(body).digest('hex')
-        const isOwn = again.headers['authorization'] === signed.authorization && isWhole
-        if (isOwn && failures-- <= 0) objects.set(request.url ?? '', body)
-        response.writeHead(!isOwn ? 403 : objects.has(request.url ?? '') ? 200 : 503).end()
-      })()
-    })
-    await seal([record(1), record(2)])
-    const follower = follow(exportOutlet(putInBucket({ endpoint, bucket: 'audit', prefix: 'registry/one', region: 'eu-central-1', ...credentials, trusted: new TrustedAuthorities(undefined) }), 0))
-    await settled(() => objects.size === 1)
-    expect([...objects.keys()][0]).toMatch(/^\/audit\/registry\/one\/AWSLogs\/000000000000\/CloudTrail\/us-east-1\/2027\/03\/01\/000000000000_CloudTrail_us-east-1_20270301T1234Z_[0-9a-f]{16}\.json\.gz$/u)
-    expect((JSON.parse(gunzipSync([...objects.values()][0]!).toString()) as { Records: unknown[] }).Records).toHaveLength(2)
-    expect(follower.progress).toMatchObject({ failures: 1 })
   })
 })
 

@@ -8,6 +8,8 @@ export interface HttpPost {
   readonly body: Buffer
   readonly trusted: TrustedAuthorities
   readonly signal: AbortSignal
+  /** What the body of a refusal says of its reason, for the log; undefined: nothing. */
+  readonly reasonIn?: (answer: string) => string | undefined
 }
 
 /** Until the answer is whole. */
@@ -16,7 +18,7 @@ const timeoutMs = 15_000
 const maxAnswerBytes = 64 * 1024
 
 /** Sends bytes to an address that the operator chose. Answers with the body of a success; rejects for every other status, and never follows. */
-export async function postBytes(url: URL, { method, headers, body, trusted, signal }: HttpPost): Promise<string> {
+export async function postBytes(url: URL, { method, headers, body, trusted, signal, reasonIn }: HttpPost): Promise<string> {
   const isSecure = url.protocol === 'https:'
   const secureContext = isSecure ? await trusted.context() : undefined
   const ended = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
@@ -32,8 +34,13 @@ export async function postBytes(url: URL, { method, headers, body, trusted, sign
       })
       response.once('error', reject)
       response.once('end', () => {
-        if (status >= 200 && status < 300) resolve(Buffer.concat(chunks).toString())
-        else reject(new Error(`${url.host} answers with status ${status}`))
+        const answer = Buffer.concat(chunks).toString()
+        if (status >= 200 && status < 300) {
+          resolve(answer)
+          return
+        }
+        const reason = reasonIn?.(answer)
+        reject(new Error(`${url.host} answers with status ${status}${reason === undefined ? '' : `: ${reason}`}`))
       })
     })
     outgoing.once('error', (error) => reject(ended.aborted && !signal.aborted ? new Error(`${url.host} does not answer within ${timeoutMs} ms`) : error))
