@@ -9,6 +9,7 @@ import { findRate } from './gc/rate.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
 import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
+import { freeLifecycle } from './lifecycle/commands/runs.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
 import { archiveFolder } from './config/data-paths.ts'
 import { addDiskMetrics, addArchiveMetrics, addCollectionMetrics, addHoldMetrics, addLifecycleMetrics, addQueueMetrics, addReconcileMetrics, type PlatformMetrics } from './platform-metrics.ts'
@@ -129,6 +130,8 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
     },
   )
   addLifecycleMetrics(metrics, lifecycleRunner.counters)
+  // A folder's SQLite is one server's: what another one evaluated, it does not any more.
+  if ('file' in target) await database.execute(freeLifecycle, {}, systemContext())
   if (config.lifecycleIntervalMs > 0) lifecycleRunner.start(Math.min(config.lifecycleIntervalMs, lookForDueMs))
   releases.push(() => lifecycleRunner.stop())
   const collector = new Collector({

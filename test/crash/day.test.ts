@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
-import { isChangeBody, type RequestBody } from '../../src/audit/trail-record.ts'
+import { isChangeBody, type RecordedChange, type RequestBody } from '../../src/audit/trail-record.ts'
 import { openObserveStore, observeTarget } from '../../src/storage/metadata/observe/store.ts'
 import { signedBy } from '../authorization/control-plane.ts'
 import { Exchange, type Answer, type Login } from '../authorization/exchange.ts'
@@ -15,11 +15,13 @@ import { databases } from '../support/registry.ts'
 import { freePort } from '../support/server-process.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir } from '../support/temp-dir.ts'
-import { startWebhookReceiver } from '../support/webhook-receiver.ts'
+import { startWebhookReceiver, type Received } from '../support/webhook-receiver.ts'
+import { PolicyRun, settingsOfRuns } from './policy-run.ts'
 
 /*
- * A day in little: pulls by four kinds of client, pushes, deletions, changes of policies and refused calls, while servers are stopped and
- * killed. Afterwards the audit trail, the metrics and the events have to tell one story: what happened.
+ * A day in little: pulls by four kinds of client, pushes, deletions, changes of policies, refused calls and runs of lifecycle policies, while
+ * servers are stopped and killed, one of them in the middle of a run. Afterwards the audit trail, the metrics and the events have to tell one
+ * story: what happened. Real clients have theirs in test/clients/day.test.ts.
  */
 
 const repositories = ['day/app', 'day/base'] as const
@@ -29,6 +31,12 @@ const kinds = Object.keys(agents) as Kind[]
 
 /** Answered requests between two ends of a server. */
 const answersBetween = 120
+
+/** Images that a policy expires: of a run that nothing cuts, and of one that is killed, which takes several commands. */
+const expiredImages = 60
+const cutImages = 110
+/** Runs that are begun until a server is killed before the end of one. */
+const maxCuts = 4
 
 const keys = { accessKeyId: 'AKIADAYDAYDAYDAYDAY1', secretAccessKey: 'day-day-day-day-day-day' }
 
@@ -123,7 +131,7 @@ describe.each(databases)('a day on %s', (database) => {
         dataDir: dir.path,
         keys,
         ...(databaseUrl === undefined ? {} : { databaseUrl }),
-        env: { STOWAGE_EVENTS_PRIVATE_HOSTS: receiver.host, STOWAGE_EVENTS_CA_FILE: receiver.caFile, STOWAGE_EVENTS_LONGEST_WAIT_MS: '200' },
+        env: { STOWAGE_EVENTS_PRIVATE_HOSTS: receiver.host, STOWAGE_EVENTS_CA_FILE: receiver.caFile, STOWAGE_EVENTS_LONGEST_WAIT_MS: '200', ...settingsOfRuns },
       })
       alive.set(port, stowage)
       return stowage
@@ -145,16 +153,44 @@ describe.each(databases)('a day on %s', (database) => {
       const until = ledger.answered.size + answersBetween
       while (ledger.answered.size < until) await Promise.race([delay(20), failed])
     }
-    for (const end of ['stop', 'kill', 'kill'] as const) {
+    const newRun = (name: string): PolicyRun => new PolicyRun(`day/${name}`, { dataDir: dir.path, databaseUrl }, login)
+    const runs = [newRun('expired')]
+    for (const end of ['stop', 'kill', 'cut'] as const) {
       await goOn()
       const [port, stowage] = [...alive][0]!
-      alive.delete(port)
-      if (end === 'kill') {
+      if (end === 'stop') {
+        await runs[0]!.prepare(stowage, image, expiredImages)
+        await runs[0]!.start(stowage)
+        await runs[0]!.end()
+        expect(await counterOf(stowage, 'stowage_lifecycle_images_total{action="expired"}')).toBe(runs[0]!.planned)
+        expect(await counterOf(stowage, 'stowage_lifecycle_runs_total{outcome="done"}')).toBe(1)
+        alive.delete(port)
+        await stowage.stop()
+      } else if (end === 'kill') {
+        alive.delete(port)
         stowage.kill('SIGKILL')
         await stowage.exited
-      } else await stowage.stop()
+      } else {
+        for (let isCut = false; !isCut; ) {
+          expect(runs.length, 'every run was over before the server was killed').toBeLessThanOrEqual(maxCuts)
+          const running = alive.get(port) ?? (await start(port))
+          const run = newRun(`cut-${runs.length}`)
+          await run.prepare(running, image, cutImages)
+          runs.push(run)
+          alive.delete(port)
+          isCut = await run.kill(running)
+        }
+      }
       if (database === 'postgres') await goOn()
-      await start(port)
+      const back = await start(port)
+      if (end !== 'cut') continue
+      const cut = runs.at(-1)!
+      const before = await cut.expired()
+      // An only server knows that nobody else does it.
+      if (database === 'postgres') await cut.passLease()
+      await cut.start(back)
+      await cut.end()
+      expect(await counterOf(back, 'stowage_lifecycle_images_total{action="expired"}')).toBe(cut.planned - before)
     }
     await goOn()
     isOver = true
@@ -167,6 +203,8 @@ describe.each(databases)('a day on %s', (database) => {
     // One that is alone knows that what was left in the journal is nobody's.
     const again = await start(ports[0]!)
     await expect.poll(() => readdirSync(join(dir.path, 'audit/journal')), { timeout: 60_000 }).toEqual([])
+    // What the server does by itself comes from the metadata.
+    await expect.poll(() => runs[0]!.waitingRecords(), { timeout: 60_000 }).toBe(0)
     const store = openObserveStore(observeTarget(dir.path, databaseUrl === undefined ? { file: '' } : { url: databaseUrl }), { connections: 1, readOnly: true })
     releases.push(() => store.close())
     const bodies = await readWholeTrail(store.reader)
@@ -212,35 +250,55 @@ describe.each(databases)('a day on %s', (database) => {
     }
     expect(await sum('Stowage', '4xxErrors')).toBe(requests.filter(({ status }) => status >= 400 && status < 500).length)
 
-    const isTold = { PUSH: new Map<string, number>(), DELETE: new Map<string, number>() }
-    const changed = (name: string): number => bodies.flatMap((body) => (isChangeBody(body) ? [body.change] : (body.changes ?? []))).filter(({ action, resource }) => action === name && resource.includes(':repository/day/')).length
-    const readEvents = (): void => {
-      for (const told of Object.values(isTold)) told.clear()
-      for (const { headers, body } of receiver.accepted) {
-        const { detail } = JSON.parse(body) as { detail: Record<string, string> }
-        const told = isTold[detail['action-type'] as keyof typeof isTold]
-        const id = String(headers['webhook-id'])
-        told?.set(id, (told.get(id) ?? 0) + 1)
-      }
-    }
-    const [pushes, deletions] = [changed('PutImage'), changed('BatchDeleteImage')]
-    await expect
-      .poll(
-        () => {
-          readEvents()
-          return isTold.PUSH.size >= pushes && isTold.DELETE.size >= deletions
-        },
-        { timeout: 60_000 },
-      )
-      .toBe(true)
-    expect(pushes).toBeGreaterThanOrEqual(ledger.count('push'))
-    expect(deletions).toBeGreaterThanOrEqual(ledger.count('delete'))
+    const changes = bodies.flatMap((body) => (isChangeBody(body) ? [body.change] : (body.changes ?? [])))
+    const changed = (name: string, where: readonly string[] = repositories): RecordedChange[] => changes.filter(({ action, resource }) => action === name && where.some((repository) => resource.endsWith(`:repository/${repository}`)))
+    const pulled = requests.filter(({ pulls = 0, repository = '' }) => pulls > 0 && repository.startsWith('day/'))
+    const expected = { pushes: changed('PutImage').length, deletions: changed('BatchDeleteImage').length, policies: changed('SetRepositoryPolicy').length, pulls: pulled.length }
+    const ofRuns = runs.reduce((sum, run) => sum + run.eventCount, 0)
+    const all = Object.values(expected).reduce((sum, count) => sum + count, ofRuns)
+    const told = (): ToldEvent[] => [...new Map(receiver.accepted.map((received) => [received.headers['webhook-id'], eventOf(received)])).values()]
+    const isCounted = (event: ToldEvent): boolean => event.detail['action-type'] !== 'PUSH' || repositories.some((repository) => repository === event.detail['repository-name'])
+    await expect.poll(() => told().filter(isCounted).length, { timeout: 60_000 }).toBeGreaterThanOrEqual(all)
+    const toldOf = (type: string, action?: string): ToldEvent[] =>
+      told().filter(({ 'detail-type': name, detail }) => name === type && (action === undefined || detail['action-type'] === action) && repositories.some((repository) => repository === detail['repository-name']))
+    expect(expected.pushes).toBeGreaterThanOrEqual(ledger.count('push'))
+    expect(expected.deletions).toBeGreaterThanOrEqual(ledger.count('delete'))
     // A change of a request that was cut before its line was written is a record by itself a minute later.
-    expect(isTold.PUSH.size + isTold.DELETE.size).toBeLessThanOrEqual(pushes + deletions + ledger.cut)
+    for (const [found, least] of [
+      [toldOf('ECR Image Action', 'PUSH'), expected.pushes],
+      [toldOf('ECR Image Action', 'DELETE'), expected.deletions],
+      [toldOf('Stowage Policy Change'), expected.policies],
+    ] as const) {
+      expect(found.length).toBeGreaterThanOrEqual(least)
+      expect(found.length).toBeLessThanOrEqual(least + ledger.cut)
+    }
+    // Pulls are told from the trail, each that it has and in its order.
+    for (const repository of repositories) {
+      const isOfIt = (name: unknown): boolean => name === repository
+      expect(toldOf('Stowage Image Pull').filter(({ detail }) => isOfIt(detail['repository-name'])).map(({ detail }) => [detail['image-tag'], detail['client-kind']])).toEqual(
+        pulled.filter((body) => isOfIt(body.repository)).map(({ parameters, client }) => [parameters?.['imageTag'], client]),
+      )
+    }
+    for (const run of runs) run.check(bodies, told())
   })
 })
 
-/** Repositories with an image each, and a rule that sends all events of ECR. */
+interface ToldEvent {
+  readonly 'detail-type': string
+  readonly detail: Readonly<Record<string, unknown>>
+}
+
+function eventOf({ body }: Received): ToldEvent {
+  return JSON.parse(body) as ToldEvent
+}
+
+/** Since the start of that server. */
+async function counterOf({ url }: Stowage, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text()
+  return Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.slice(name.length))
+}
+
+/** Repositories with an image each, and rules that send all that happens to them. */
 async function prepare(stowage: Stowage, hookUrl: string, image: Image): Promise<void> {
   const exchange = new Exchange(stowage.url)
   const call = async (service: 'events' | 'stowage' | 'ecr', target: string, input: object): Promise<void> => {
@@ -248,8 +306,11 @@ async function prepare(stowage: Stowage, hookUrl: string, image: Image): Promise
     expect(status, body).toBe(200)
   }
   await call('stowage', 'Stowage_V1.CreateEventDestination', { destinationName: 'hook', url: hookUrl })
-  await call('events', 'AWSEvents.PutRule', { Name: 'all', EventPattern: '{"source":["aws.ecr"]}' })
-  await call('events', 'AWSEvents.PutTargets', { Rule: 'all', Targets: [{ Id: '1', Arn: 'arn:aws:events:us-east-1:000000000000:api-destination/hook' }] })
+  // Pulls are told to rules alone that name them.
+  for (const [Name, EventPattern] of [['all', '{"source":["aws.ecr","stowage"]}'], ['pulls', '{"detail-type":["Stowage Image Pull"]}']] as const) {
+    await call('events', 'AWSEvents.PutRule', { Name, EventPattern })
+    await call('events', 'AWSEvents.PutTargets', { Rule: Name, Targets: [{ Id: '1', Arn: 'arn:aws:events:us-east-1:000000000000:api-destination/hook' }] })
+  }
   for (const repositoryName of repositories) {
     await call('ecr', 'AmazonEC2ContainerRegistry_V20150921.CreateRepository', { repositoryName })
     await pushImage({ url: stowage.url, repository: repositoryName, auth: stowage.credentials }, image, 'base')

@@ -8,6 +8,7 @@ import type { Session } from '../../storage/metadata/session.ts'
 import { recordEvent, toldTagChanges, type TagChange } from '../../storage/metadata/stores/change-log.ts'
 import {
   claimEvaluation,
+  endEvaluationLeases,
   finishEvaluation,
   giveEvaluationBack,
   planEvaluation,
@@ -43,6 +44,13 @@ export const releaseLifecycle = defineCommand({
   name: 'release-lifecycle',
   durability: 'process',
   run: (tx, input: { repositoryId: number; owner: string; dueAt: number }): Promise<void> => giveEvaluationBack(tx, input),
+})
+
+/** At the start of the only server of a database: whoever evaluated is gone. */
+export const freeLifecycle = defineCommand({
+  name: 'free-lifecycle',
+  durability: 'process',
+  run: (tx: Session): Promise<void> => endEvaluationLeases(tx),
 })
 
 export const finishLifecycle = defineCommand({

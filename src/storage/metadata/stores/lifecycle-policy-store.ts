@@ -249,6 +249,13 @@ export async function renewEvaluation(tx: Session, lease: { repositoryId: number
   return (await tx.change(renew, lease)) > 0
 }
 
+const endLeases = statement()((db) => db.updateTable('lifecycle_state').set({ leased_by: null, leased_until: null }).where('leased_by', 'is not', null))
+
+/** Takes every evaluation from whoever has it. */
+export async function endEvaluationLeases(tx: Session): Promise<void> {
+  await tx.change(endLeases, {})
+}
+
 const finish = statement<{
   repositoryId: number
   owner: string
