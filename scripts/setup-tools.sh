@@ -5,7 +5,7 @@
 #   scripts/setup-tools.sh [docker] [skopeo] [buildah] [postgres] [nginx] [docker-registry]
 #                          [openssl] [curl] [wrk] [strace] [faketime] [gcc] [promtool]
 #                          [docker-credential-ecr-login] [aws-2]
-#                          [python-with-aiosmtpd]  (no argument: all of them)
+#                          [python-with-aiosmtpd] [rsyslogd]  (no argument: all of them)
 set -eu
 
 present() {
@@ -28,12 +28,13 @@ package_of() {
     docker-credential-ecr-login) echo amazon-ecr-credential-helper ;;
     aws-2) echo awscli ;;
     python-with-aiosmtpd) echo python3-aiosmtpd ;;
+    rsyslogd) echo rsyslog ;;
     skopeo | buildah | docker-registry | openssl | curl | wrk | strace | faketime) echo "$1" ;;
     *) echo "setup-tools.sh: no tool is called '$1'" >&2; return 1 ;;
   esac
 }
 
-[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc promtool docker-credential-ecr-login aws-2 python-with-aiosmtpd
+[ $# -gt 0 ] || set -- docker skopeo buildah postgres nginx docker-registry openssl curl wrk strace faketime gcc promtool docker-credential-ecr-login aws-2 python-with-aiosmtpd rsyslogd
 packages=
 for tool in "$@"; do
   package=$(package_of "$tool")

@@ -16,17 +16,17 @@ function parsePlace(text: string): AuditExportPlace | undefined {
 }
 
 export interface SyslogAddress {
-  readonly transport: 'tcp' | 'tls'
+  readonly transport: 'tcp' | 'tls' | 'udp'
   readonly host: string
   readonly port: number
 }
 
-/** RFC 5425, and what is usual for octet counting without TLS. */
-const defaultPorts = { tcp: 601, tls: 6514 } as const
+/** RFC 5425 and 5426, and what is usual for octet counting without TLS. */
+const defaultPorts = { tcp: 601, tls: 6514, udp: 514 } as const
 
 function parseSyslog(text: string): SyslogAddress | undefined {
-  const [, transport, host, port] = /^(tcp|tls):\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?\/?$/iu.exec(text) ?? []
-  if (host === undefined || (transport !== 'tcp' && transport !== 'tls')) return undefined
+  const [, transport, host, port] = /^(tcp|tls|udp):\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?\/?$/iu.exec(text) ?? []
+  if (host === undefined || (transport !== 'tcp' && transport !== 'tls' && transport !== 'udp')) return undefined
   const number = port === undefined ? defaultPorts[transport] : Number(port)
   return number >= 1 && number <= 65_535 ? { transport, host: host.replaceAll(/[[\]]/gu, ''), port: number } : undefined
 }
@@ -81,11 +81,11 @@ export const auditOutletSettings = {
     unset: 'none: a bucket needs it',
     secret: true,
   }),
-  auditSyslog: parsed(parseSyslog, 'write tcp:// or tls://, a host and a port, such as tls://logs.example.com:6514').optional().register(settingNotes, {
+  auditSyslog: parsed(parseSyslog, 'write tls://, tcp:// or udp://, a host and a port, such as tls://logs.example.com:6514').optional().register(settingNotes, {
     env: 'STOWAGE_AUDIT_SYSLOG',
     group: 'Operation',
-    form: '`tls://host:port` or `tcp://host:port`',
-    description: 'A syslog server that records are [sent to as they are sealed](../operations/audit.md#forwarding), as messages of RFC 5424 with their length before them.',
+    form: '`tls://host:port`, `tcp://host:port` or `udp://host:port`',
+    description: 'A syslog server that records are [sent to as they are sealed](../operations/audit.md#forwarding), as messages of RFC 5424: over TLS and TCP with their length before them, over UDP one a datagram, of which what gets lost is lost.',
     unset: 'none',
   }),
   auditOtlpEndpoint: parsed(parseEndpoint, 'write a URL without user, query and fragment, such as http://collector.example.com:4318').optional().register(settingNotes, {

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -28,6 +28,9 @@ import { openObserveStore, observeTarget, prepareObserveStore, type ObserveStore
 import { createCertificate } from '../support/certificates.ts'
 import { createDatabase } from '../support/postgres.ts'
 import { databases } from '../support/registry.ts'
+import { baseEnv } from '../support/run.ts'
+import { freePort, startServerProcess } from '../support/server-process.ts'
+import { ensureTool } from '../support/tools.ts'
 
 const begin = Date.UTC(2027, 2, 1, 12, 34)
 
@@ -214,6 +217,53 @@ describe.each(['tcp', 'tls'] as const)('syslog over %s', (transport) => {
     const told = JSON.parse(second!.slice(second!.indexOf('] ') + 2)) as Record<string, unknown>
     expect(told).toMatchObject({ eventID: records[1]!.id, errorCode: 'AccessDenied', errorMessage: 'nö 🙂' })
     expect(hanging.progress).toMatchObject({ sent: 0 })
+  })
+})
+
+describe.each(['tcp', 'udp'] as const)('rsyslog over %s', (transport) => {
+  beforeEach(() => start('sqlite'))
+
+  it('reads every message as it was meant, also those of a time when it was not there', async () => {
+    const port = await freePort()
+    const file = join(dir, 'received')
+    const module = transport === 'tcp' ? 'imtcp' : 'imudp'
+    const properties = ['syslogfacility', 'syslogseverity', 'timestamp:::date-rfc3339', 'hostname', 'app-name', 'procid', 'msgid', 'structured-data', 'msg'].map((name) => `%${name}%`)
+    writeFileSync(join(dir, 'rsyslog.conf'), `
+      global(workDirectory="${dir}" maxMessageSize="64k")
+      module(load="${module}")
+      input(type="${module}" address="127.0.0.1" port="${port}")
+      template(name="line" type="string" string="${properties.join('|')}\n")
+      action(type="omfile" file="${file}" template="line")`)
+    const follower = follow(syslogOutlet({ transport, host: '127.0.0.1', port, trusted: new TrustedAuthorities(undefined), hostName: 'registry host', processId: 7 }))
+    await settled(() => new DatabaseSync(join(dir, 'observe.db'), { readOnly: true }).prepare('select count(*) as n from audit_cursor').get()!['n'] === 1)
+    const long = { values: 'x'.repeat(6000), more: 'y'.repeat(6000) }
+    const records = [record(1), record(2, { name: 'PutImage', error: 'AccessDenied', message: 'nö 🙂', status: 403 }), record(3, { answered: long, message: 'long' }), ...Array.from({ length: 300 }, (_, n) => record(n + 4))]
+    await seal(records)
+    await settled(() => follower.progress.failures > 0)
+    const server = await startServerProcess({
+      name: 'rsyslogd',
+      command: ensureTool('rsyslogd'),
+      args: ['-n', '-f', join(dir, 'rsyslog.conf'), '-i', join(dir, 'rsyslog.pid')],
+      env: baseEnv(),
+      ready: () => Promise.resolve(existsSync(join(dir, 'rsyslog.pid'))),
+    })
+    try {
+      const lines = (): string[] => (existsSync(file) ? readFileSync(file, 'utf8').trimEnd().split('\n') : [])
+      // What was not taken at first is sent again, the first of it twice.
+      await settled(() => new Set(lines()).size === records.length && follower.progress.waiting === 0)
+      const read = [...new Set(lines())].map((line) => {
+        const [facility, severity, time, host, app, process, messageId, data, ...text] = line.split('|')
+        return { facility, severity, time, host, app, process, messageId, data, told: JSON.parse(text.join('|')) as Record<string, unknown>, sizeBytes: line.length }
+      })
+      expect(read.map(({ told }) => told['eventID'])).toEqual(records.map(({ id }) => id))
+      const common = { facility: '13', host: 'registry_host', app: 'stowage', process: '7' }
+      expect(read[0]).toMatchObject({ ...common, severity: '5', time: '2027-03-01T12:34:00.001Z', messageId: 'BatchGetImage', data: '[meta sequenceId="1"]' })
+      expect(read[1]).toMatchObject({ ...common, severity: '4', messageId: 'PutImage', told: { errorMessage: 'nö 🙂' } })
+      expect(read[2]).toMatchObject({ told: { errorMessage: 'long', responseElements: transport === 'tcp' ? long : { omitted: true, reason: 'too long for a datagram' } } })
+      if (transport === 'udp') expect(Math.max(...read.map(({ sizeBytes }) => sizeBytes))).toBeLessThanOrEqual(8192)
+    } finally {
+      await server.stop()
+    }
   })
 })
 

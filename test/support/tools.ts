@@ -36,6 +36,7 @@ export type Tool =
   | 'aws-2'
   /** Debian's Python, with the mail server of tests. */
   | 'python-with-aiosmtpd'
+  | 'rsyslogd'
   | 'python'
 
 /**

@@ -4,13 +4,13 @@ import { exportOutlet, putInFolder } from './export-outlet.ts'
 import { otlpOutlet } from './otlp-outlet.ts'
 import type { Outlet } from './outlet.ts'
 import { putInBucket, type BucketSettings } from './s3-bucket.ts'
-import { syslogOutlet } from './syslog-outlet.ts'
+import { syslogOutlet, type SyslogTransport } from './syslog-outlet.ts'
 import { webhookOutlet } from './webhook-outlet.ts'
 
 /** Where the trail goes beside its store: plain data, for the thread that brings it there. */
 export interface OutletSettings {
   readonly exports: { readonly to: { readonly folder: string } | Omit<BucketSettings, 'trusted'>; readonly intervalMs: number } | undefined
-  readonly syslog: { readonly transport: 'tcp' | 'tls'; readonly host: string; readonly port: number } | undefined
+  readonly syslog: { readonly transport: SyslogTransport; readonly host: string; readonly port: number } | undefined
   readonly otlp: { readonly endpoint: string; readonly headers: Readonly<Record<string, string>> } | undefined
   readonly webhook: { readonly url: string; readonly secret: string } | undefined
   /** Authorities for all of them. */

@@ -1,5 +1,8 @@
+import { createSocket } from 'node:dgram'
+import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
 import type { TrustedAuthorities } from '../../internal/outbound/trusted-authorities.ts'
 import { cloudTrailRecord, eventNameOf, isChangeBody, type TrailBody } from '../trail-record.ts'
@@ -11,8 +14,17 @@ const maxBytes = 1024 * 1024
 const timeoutMs = 10_000
 const closeTimeoutMs = 3_000
 
+/** Of a turn, and between two pauses: more at once than a receiver's buffer has room for is lost without a word. */
+const maxDatagrams = 200
+const datagramsAtOnce = 10
+const pauseMs = 2
+/** For the answer of a machine where nobody listens. */
+const refusalMs = 200
+
+export type SyslogTransport = 'tcp' | 'tls' | 'udp'
+
 export interface SyslogSettings {
-  readonly transport: 'tcp' | 'tls'
+  readonly transport: SyslogTransport
   readonly host: string
   readonly port: number
   readonly trusted: TrustedAuthorities
@@ -21,8 +33,20 @@ export interface SyslogSettings {
   readonly processId: number
 }
 
-/** Sends records as messages of RFC 5424 over TCP or TLS, each with its length before it (RFC 6587, "Octet Counting"; RFC 5425). */
+/**
+ * Sends records as messages of RFC 5424: over TCP or TLS each with its length before it (RFC 6587, "Octet Counting"; RFC 5425), over UDP
+ * each as a datagram (RFC 5426).
+ */
 export function syslogOutlet(settings: SyslogSettings): Outlet {
+  if (settings.transport === 'udp') {
+    return {
+      ...sendsOn,
+      name: 'syslog',
+      maxRecords: maxDatagrams,
+      maxBytes,
+      send: (rows, signal) => sendDatagrams(settings, rows.map((row) => shortMessage(JSON.parse(row.body) as TrailBody, row.seq, settings)), signal),
+    }
+  }
   return {
     ...sendsOn,
     name: 'syslog',
@@ -41,15 +65,37 @@ export function syslogOutlet(settings: SyslogSettings): Outlet {
 /** "log audit": RFC 5424, "PRI". */
 const facility = 13
 const severities = { notice: 5, warning: 4 } as const
+type Sender = Pick<SyslogSettings, 'hostName' | 'processId'>
+
 const maxSequence = 2_147_483_647
 
 /** A record as a message: its text is the record in CloudTrail's form, as JSON in ASCII. */
-export function syslogMessage(body: TrailBody, seq: number, { hostName, processId }: Pick<SyslogSettings, 'hostName' | 'processId'>): string {
+export function syslogMessage(body: TrailBody, seq: number, { hostName, processId }: Sender, record = cloudTrailRecord(body)): string {
   const isRefused = !isChangeBody(body) && body.error !== undefined
   const priority = facility * 8 + (isRefused ? severities.warning : severities.notice)
   const header = [`<${priority}>1`, new Date(body.at).toISOString(), printable(hostName, 255), 'stowage', String(processId), printable(eventNameOf(body), 32)].join(' ')
   // "meta" is the RFC's own; numbers begin anew behind the largest.
-  return `${header} [meta sequenceId="${((seq - 1) % maxSequence) + 1}"] ${ascii(JSON.stringify(cloudTrailRecord(body)))}`
+  return `${header} [meta sequenceId="${((seq - 1) % maxSequence) + 1}"] ${ascii(JSON.stringify(record))}`
+}
+
+/**
+ * What usual receivers take of a message (rsyslog's own limit), in several packets where it has to be. What of a record is too long is
+ * left out, the longest kinds of it first, and says so; beyond that the message is cut.
+ */
+const maxDatagramBytes = 8192
+const omitted = { omitted: true, reason: 'too long for a datagram' }
+
+function shortMessage(body: TrailBody, seq: number, sender: Sender): string {
+  const record = cloudTrailRecord(body)
+  let message = syslogMessage(body, seq, sender, record)
+  const more = record['additionalEventData'] as Record<string, unknown> | undefined
+  for (const [within, name] of [[more, 'changes'], [record, 'serviceEventDetails'], [record, 'responseElements'], [record, 'requestParameters']] as const) {
+    if (message.length <= maxDatagramBytes) return message
+    if (within?.[name] === undefined || within[name] === null) continue
+    within[name] = omitted
+    message = syslogMessage(body, seq, sender, record)
+  }
+  return message.slice(0, maxDatagramBytes)
 }
 
 function printable(text: string, maxLength: number): string {
@@ -88,5 +134,28 @@ async function sendAll(settings: SyslogSettings, bytes: Buffer, signal: AbortSig
   } finally {
     late.removeEventListener('abort', onAbort)
     socket.destroy()
+  }
+}
+
+/**
+ * Nothing tells whether a datagram came. A machine where nobody listens says so mostly, and then all are sent again; what the network
+ * or the receiver's buffer lost is lost.
+ */
+async function sendDatagrams({ host, port }: SyslogSettings, messages: readonly string[], signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  const { address, family } = await lookup(host)
+  const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
+  try {
+    const refused = new Promise<never>((_, reject) => socket.once('error', reject))
+    refused.catch(() => undefined)
+    await Promise.race([new Promise<void>((resolve) => socket.connect(port, address, resolve)), refused])
+    for (const [index, message] of messages.entries()) {
+      const sent = new Promise<void>((resolve, reject) => socket.send(message, (error) => (error === null ? resolve() : reject(error))))
+      await Promise.race([sent, refused])
+      if (index % datagramsAtOnce === datagramsAtOnce - 1) await Promise.race([delay(pauseMs, undefined, { signal }), refused])
+    }
+    await Promise.race([delay(refusalMs, undefined, { signal }), refused])
+  } finally {
+    socket.close()
   }
 }
