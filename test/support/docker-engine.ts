@@ -11,6 +11,8 @@ import { ensureTool } from './tools.ts'
 export interface DockerEngine {
   /** For DOCKER_HOST. */
   readonly host: string
+  /** The socket of its containerd, for `ctr`. */
+  readonly containerd: string
   /** What stands in the place of /etc/docker/certs.d for this engine: `<registry host>/ca.crt` is trusted at once. */
   readonly certsDir: string
   /** What the engine signs with where it writes the logs of containers to AWS: keys that a server has to be given. */
@@ -27,6 +29,8 @@ export interface DockerClient {
   remove(): void
 }
 
+/** Where the engine has its containerd. */
+const containerdFolder = 'exec/containerd'
 const startTimeoutMs = 60_000
 const stopTimeoutMs = 30_000
 
@@ -86,7 +90,7 @@ export async function stopDockerEngine(runDir: string): Promise<void> {
   if (!existsSync(paths.dir)) return
   await endProcess(paths.pid, paths.dir)
   // The engine ends its containerd itself, unless it was killed.
-  await endProcess(join(paths.dir, 'exec/containerd/containerd.pid'), paths.dir)
+  await endProcess(join(paths.dir, containerdFolder, 'containerd.pid'), paths.dir)
   unmountBelow(paths.dir)
   rmSync(paths.dir, { recursive: true, force: true, maxRetries: 5 })
 }
@@ -195,7 +199,13 @@ async function startedByAnotherFile(paths: EnginePaths): Promise<DockerEngine> {
 function engineAt(paths: EnginePaths): DockerEngine {
   const certsDir = join(paths.settings, 'certs.d')
   const awsKeys = JSON.parse(readFileSync(paths.awsKeys, 'utf8')) as DockerEngine['awsKeys']
-  return { host: `unix://${paths.socket}`, certsDir, awsKeys, logs: () => readFileSync(paths.log, 'utf8') }
+  return { host: `unix://${paths.socket}`, containerd: containerdOf(paths), certsDir, awsKeys, logs: () => readFileSync(paths.log, 'utf8') }
+}
+
+/** An engine starts one of its own, unless the machine has one already. */
+function containerdOf({ dir }: EnginePaths): string {
+  const own = join(dir, containerdFolder, 'containerd.sock')
+  return [own, '/run/containerd/containerd.sock'].find((path) => existsSync(path)) ?? own
 }
 
 /** Whole or not at all, for readers that poll. */

@@ -15,6 +15,8 @@ export function programScript(): string {
 export type Tool =
   | 'docker'
   | 'dockerd'
+  /** containerd's, which comes with docker. */
+  | 'ctr'
   | 'skopeo'
   | 'buildah'
   | 'postgres'
@@ -53,7 +55,7 @@ export function ensureTool(tool: Tool): string {
   }
   const present = findTool(tool)
   if (present !== undefined) return present
-  runSetup('setup-tools.sh', [tool === 'dockerd' ? 'docker' : isOfPostgres(tool) ? 'postgres' : tool])
+  runSetup('setup-tools.sh', [tool === 'dockerd' || tool === 'ctr' ? 'docker' : isOfPostgres(tool) ? 'postgres' : tool])
   const installed = findTool(tool)
   if (installed === undefined) throw new Error(`${tool} is still missing after scripts/setup-tools.sh`)
   return installed
