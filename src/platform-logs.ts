@@ -58,7 +58,7 @@ export async function startLogs(config: Config, deps: LogsDependencies, releases
     open,
     clock,
     context: systemContext,
-    quotas: { groups: config.logsMaxGroups, streamsPerGroup: config.logsMaxStreams, bytes: config.logsMaxMebibytes === undefined ? undefined : config.logsMaxMebibytes * mebibyte },
+    quotas: { groups: config.logsMaxGroups, streamsPerGroup: config.logsMaxStreams, bytes: config.logsMaxMebibytes * mebibyte },
     beginRegistry: (context) => database.execute(beginRegistry, {}, commandContext(context)),
     onRemoved: () => void sweeper.wake(),
   })

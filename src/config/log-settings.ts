@@ -17,10 +17,10 @@ export const logSettings = {
     form: 'number',
     description: 'Streams of a log group.',
   }),
-  logsMaxMebibytes: wholeNumber(1, most, 'MiB').optional().register(settingNotes, {
+  logsMaxMebibytes: wholeNumber(1, most, 'MiB').prefault('10240').register(settingNotes, {
     env: 'STOWAGE_QUOTA_LOGS_MIB',
     group: 'Quotas',
     form: 'MiB',
-    description: 'Size of all lines in the log groups of an account in a region, each with 26 bytes of its own. Not bounded by default. Lines beyond it are refused.',
+    description: 'Size of all lines in the log groups of an account in a region, each with 26 bytes of its own. Lines beyond it are refused.',
   }),
 }

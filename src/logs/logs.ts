@@ -25,8 +25,8 @@ export interface LogQuotas {
   /** Of an account in a region. */
   readonly groups: number
   readonly streamsPerGroup: number
-  /** Of the lines of an account in a region; undefined: any number. */
-  readonly bytes: number | undefined
+  /** Of the lines of an account in a region. */
+  readonly bytes: number
 }
 
 export interface LogsDependencies {
@@ -283,7 +283,7 @@ export class Logs {
       case 'log-stream-unknown':
         throw streamUnknown()
       case 'log-limit-exceeded':
-        throw logsError('log-limit-exceeded', `Resource limit exceeded: the log groups have ${this.#deps.quotas.bytes} bytes.`)
+        throw logsError('log-limit-exceeded', `Resource limit exceeded: the log groups of an account in a region may have ${this.#deps.quotas.bytes} bytes.`)
     }
   }
 

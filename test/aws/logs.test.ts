@@ -254,7 +254,7 @@ describe.each(databases)('logs on %s', (database) => {
     const bytes = logGroups!.reduce((sum, { storedBytes }) => sum + storedBytes!, 0)
     expect(kept).toBeLessThan(9)
     expect([bytes <= 8 * 1024 * 1024, bytes > 7 * 1024 * 1024]).toEqual([true, true])
-    expect(results.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { name: 'LimitExceededException' } })
+    expect(results.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { name: 'LimitExceededException', message: 'Resource limit exceeded: the log groups of an account in a region may have 8388608 bytes.' } })
     // Deleting makes room at once.
     await logs.deleteLogGroup({ logGroupName: 'full' })
     await logs.createLogGroup({ logGroupName: 'full' })

@@ -26,8 +26,8 @@ export type AppendResult =
 
 interface AppendInput {
   readonly batches: readonly LineBatch[]
-  /** Of an account in a region; undefined: any number. */
-  readonly mostBytes: number | undefined
+  /** Of an account in a region. */
+  readonly mostBytes: number
 }
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -54,7 +54,7 @@ export const appendLines = defineCommand({
 })
 
 /** The batches are all for one group. */
-async function appendToGroup(tx: Session, batches: readonly LineBatch[], mostBytes: number | undefined, now: number): Promise<AppendResult[]> {
+async function appendToGroup(tx: Session, batches: readonly LineBatch[], mostBytes: number, now: number): Promise<AppendResult[]> {
   const { place, group: groupName } = batches[0]!
   const group = await lockLogGroup(tx, place, groupName)
   if (group === undefined) return batches.map(() => ({ kind: 'refused', code: 'log-group-unknown' }))
@@ -62,7 +62,7 @@ async function appendToGroup(tx: Session, batches: readonly LineBatch[], mostByt
   const streams = new Map<string, LogStreamRow>()
   let { nextLine } = group
   let bytes = 0
-  let roomBytes = mostBytes === undefined ? Number.POSITIVE_INFINITY : mostBytes - (await storedBytesOf(tx, place))
+  let roomBytes = mostBytes - (await storedBytesOf(tx, place))
   for (const batch of batches) {
     const stream = streams.get(batch.stream) ?? (await findLogStream(tx, group.id, batch.stream)) ?? (batch.isOwn === true ? await makeStream(tx, group.id, batch.stream, now) : undefined)
     if (stream === undefined) {
