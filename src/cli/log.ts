@@ -1,4 +1,4 @@
-import { pino, type DestinationStream, type Logger } from 'pino'
+import { levels, pino, symbols, type DestinationStream, type Logger } from 'pino'
 import type { Config } from '../config/index.ts'
 
 /** What never appears in a line, whoever logs it: a net under the rule that nobody does. */
@@ -15,17 +15,23 @@ const redactedPaths = [
   'config',
 ]
 
+interface LogOutput {
+  readonly isTTY?: boolean
+  write(text: string): unknown
+}
+
+/**
+ * When lines are written. `each`: at once. `by-turn`: those of one turn of the event loop together, at its end; warnings and worse at
+ * once, with what came before them. Whoever chooses that calls `flush` of the logger when the process ends.
+ */
+export type LogWrites = 'each' | 'by-turn'
+
 /** The program's logger: one JSON object a line, or lines for people. */
-export function createLogger(
-  config: Pick<Config, 'logLevel' | 'logFormat'>,
-  output: { readonly isTTY?: boolean; write(text: string): unknown },
-): Logger {
-  const text = config.logFormat === 'text' || (config.logFormat === 'auto' && output.isTTY === true)
-  const destination: DestinationStream = {
-    write(line) {
-      output.write(text ? readableLine(line) : escapedLine(line))
-    },
-  }
+export function createLogger(config: Pick<Config, 'logLevel' | 'logFormat'>, output: LogOutput, writes: LogWrites = 'each'): Logger {
+  const isText = config.logFormat === 'text' || (config.logFormat === 'auto' && output.isTTY === true)
+  const lineOf = isText ? readableLine : escapedLine
+  const destination: DestinationStream =
+    writes === 'by-turn' ? new LinesByTurn(output, lineOf) : { write: (line) => void output.write(lineOf(line)) }
   return pino(
     {
       level: config.logLevel,
@@ -36,6 +42,42 @@ export function createLogger(
     },
     destination,
   )
+}
+
+/** As much as a pipe takes at once where nobody has changed it (pipe(7)). */
+const maxHeldChars = 64 * 1024
+
+/**
+ * A write to a pipe wakes whoever reads it, which costs a busy server more than all else about a line: 32 clients pull some ten
+ * manifests in a turn.
+ */
+class LinesByTurn implements DestinationStream {
+  /** Has the logger set `lastLevel` before each line. */
+  readonly [symbols.needsMetadataGsym] = true
+  lastLevel = 0
+  readonly #output: LogOutput
+  readonly #lineOf: (line: string) => string
+  #held = ''
+  #flushing: NodeJS.Immediate | undefined
+
+  constructor(output: LogOutput, lineOf: (line: string) => string) {
+    this.#output = output
+    this.#lineOf = lineOf
+  }
+
+  write(line: string): void {
+    this.#held += this.#lineOf(line)
+    if (this.lastLevel >= levels.values['warn']! || this.#held.length > maxHeldChars) this.flush()
+    else this.#flushing ??= setImmediate(() => this.flush())
+  }
+
+  flush(): void {
+    clearImmediate(this.#flushing)
+    this.#flushing = undefined
+    const text = this.#held
+    this.#held = ''
+    if (text !== '') this.#output.write(text)
+  }
 }
 
 /** What JSON leaves as it is, and what a terminal or a reader of lines may take for more than text. */

@@ -218,6 +218,26 @@ describe('the log', () => {
     return text
   }
 
+  it('has the lines of a turn of the event loop together, and warnings at once with what came before them', async () => {
+    const written: string[][] = []
+    const write = (chunk: string): number => written.push(chunk.trimEnd().split('\n').map((line) => (JSON.parse(line) as { msg: string }).msg))
+    const logger = createLogger({ logLevel: 'info', logFormat: 'json' }, { write }, 'by-turn')
+    logger.info('one')
+    logger.info('two')
+    expect(written).toEqual([])
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(written).toEqual([['one', 'two']])
+    logger.info('three')
+    logger.warn('four')
+    expect(written).toEqual([['one', 'two'], ['three', 'four']])
+    logger.info('x'.repeat(70_000))
+    expect(written).toHaveLength(3)
+    // As at the end of the process.
+    logger.info('five')
+    logger.flush()
+    expect(written.at(-1)).toEqual(['five'])
+  })
+
   it('cannot be forged by what clients send: no line, no field, no control character', () => {
     const hostile = 'a\nINFO b\r\u001b[31m\u0085\u009b2J\u2028c" status=200 x'
     for (const logFormat of ['json', 'text'] as const) {

@@ -24,7 +24,8 @@ const platform: ServedPlatform = {
 
 try {
   const config = loadConfig()
-  const logger = createLogger(config, process.stdout)
+  const logger = createLogger(config, process.stdout, 'by-turn')
+  process.once('exit', () => logger.flush())
   process.exitCode = await runServer(config, { logger, buildPlatform: async (_config, { onFatal }) => {
       process.once('SIGUSR2', () => onFatal(new Error('the disk is gone')))
       return platform

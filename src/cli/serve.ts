@@ -13,7 +13,8 @@ import { boundYoungGeneration } from './young-generation.ts'
 export async function serve(io: CommandIo, options: { readonly quiet: boolean; readonly showSecret: boolean }): Promise<number> {
   boundYoungGeneration()
   const config = loadConfig()
-  const logger = createLogger(config, io.stdout)
+  const logger = createLogger(config, io.stdout, 'by-turn')
+  process.once('exit', () => logger.flush())
   for (const variable of unknownSettings()) logger.warn({ variable }, 'unknown setting: is it misspelt?')
 
   const atTerminal = io.stderr.isTTY === true
