@@ -71,28 +71,26 @@ export interface JournalLine {
   readonly text: string
 }
 
-export interface ReadLines {
-  readonly lines: readonly JournalLine[]
-  /** Lines that are not what was written: of a process killed in the middle of one, or of a disk that failed. */
-  readonly damaged: number
-}
-
-/** Reads the lines of a segment. Never throws. */
-export function decodeLines(bytes: Buffer): ReadLines {
-  const lines: JournalLine[] = []
-  let damaged = 0
-  for (const line of bytes.toString('utf8').split('\n')) {
-    if (line === '') continue
-    const decoded = decodeLine(line)
-    if (decoded === undefined) damaged += 1
-    else lines.push(decoded)
+/**
+ * Reads the lines of a segment, one after another: they are many, and none needs to be held longer than it is used. Undefined: one that
+ * is not what was written, of a process killed in the middle of it or of a disk that failed. Never throws.
+ */
+export function* linesOf(bytes: Buffer): Generator<JournalLine | undefined, void, undefined> {
+  for (let at = 0; at < bytes.length; ) {
+    const found = bytes.indexOf(lineFeed, at)
+    const end = found === -1 ? bytes.length : found
+    if (end > at) yield decodeLine(bytes.subarray(at, end))
+    at = end + 1
   }
-  return { lines, damaged }
 }
 
-function decodeLine(line: string): JournalLine | undefined {
-  const text = line.slice(checksumLength + 1)
-  if (line[checksumLength] !== ' ' || line.slice(0, checksumLength) !== checksumOf(text)) return undefined
+const lineFeed = 0x0a
+const space = 0x20
+
+function decodeLine(line: Buffer): JournalLine | undefined {
+  const json = line.subarray(checksumLength + 1)
+  if (line[checksumLength] !== space || line.toString('latin1', 0, checksumLength) !== checksumOf(json)) return undefined
+  const text = json.toString('utf8')
   try {
     return { record: JSON.parse(text) as JournalRecord, text }
   } catch {
@@ -100,6 +98,6 @@ function decodeLine(line: string): JournalLine | undefined {
   }
 }
 
-function checksumOf(text: string): string {
+function checksumOf(text: string | Buffer): string {
   return crc32(text).toString(16).padStart(checksumLength, '0')
 }

@@ -171,18 +171,44 @@ export class RollUp {
     this.#remembered.forget()
   }
 
-  async add(tx: Session, bodies: readonly TrailBody[]): Promise<void> {
-    const tallies = new Map<string, Tally>()
-    for (const body of bodies) {
-      if (isChangeBody(body)) continue
-      const registry = body.actor === undefined ? this.#home : registryOfMetrics(body.account, body.region)
-      const at = body.at - (body.at % minuteMs)
-      const key = `${at} ${registry}`
-      let tally = tallies.get(key)
-      if (tally === undefined) tallies.set(key, (tally = new Tally(registry, at)))
-      tally.add(body)
-    }
-    await addPoints(tx, this.#remembered, [...tallies.values()].flatMap((tally) => tally.additions()), this.#now())
+  /** Counts records one after another; `add` then adds what was counted. */
+  begin(): RecordCount {
+    return new RecordCount(this.#home)
+  }
+
+  async add(tx: Session, count: RecordCount): Promise<void> {
+    await addPoints(tx, this.#remembered, count.additions(), this.#now())
+  }
+}
+
+/** What was counted of some records, by minute and registry. */
+export class RecordCount {
+  readonly #home: string
+  readonly #tallies = new Map<string, Tally>()
+  /** Records come by time, and most are of the registry of the one before. */
+  #last: Tally | undefined
+
+  constructor(home: string) {
+    this.#home = home
+  }
+
+  count(body: TrailBody): void {
+    if (isChangeBody(body)) return
+    const registry = body.actor === undefined ? this.#home : registryOfMetrics(body.account, body.region)
+    const at = body.at - (body.at % minuteMs)
+    if (this.#last?.at !== at || this.#last.registry !== registry) this.#last = this.#tallyOf(registry, at)
+    this.#last.add(body)
+  }
+
+  #tallyOf(registry: string, at: number): Tally {
+    const key = `${at} ${registry}`
+    let tally = this.#tallies.get(key)
+    if (tally === undefined) this.#tallies.set(key, (tally = new Tally(registry, at)))
+    return tally
+  }
+
+  additions(): Addition[] {
+    return [...this.#tallies.values()].flatMap((tally) => tally.additions())
   }
 }
 

@@ -6,7 +6,7 @@ import { findBodies, insertEvents, lockHead, setHead, type NewEvent, type Rememb
 import { insertTagMoves, type TagMove } from '../storage/metadata/observe/tag-move-store.ts'
 import type { ObserveStore } from '../storage/metadata/observe/store.ts'
 import { closedSuffix, openSuffix } from './journal.ts'
-import { decodeLines, type JournalLine } from './journal-record.ts'
+import { linesOf, type JournalLine } from './journal-record.ts'
 import type { RollUp } from './roll-up.ts'
 import { tagMovesOf } from './tag-moves.ts'
 import { chainHash, changeRecordId, indexOf, isChangeBody, sourceOfResource, uuidBytes, type ChangeBody, type RecordedChange, type TrailBody } from './trail-record.ts'
@@ -30,8 +30,10 @@ export interface SealerDependencies {
   readonly onDamage: (damage: { readonly file: string; readonly lines: number }) => void
 }
 
-/** In one transaction. */
-const maxRecordsAtOnce = 2_000
+/** In one transaction: each is flushed. */
+const maxRecordsAtOnce = 4_000
+/** Read, hashed and written before the next are read: what lives longer is copied by the collector of garbage. */
+const maxRecordsInMemory = 200
 const maxChangesAtOnce = 500
 
 /**
@@ -74,7 +76,9 @@ export class Sealer {
       if (rows.length === 0) return
       const requests = [...new Set(rows.filter(isOfRequest).map(({ requestId }) => requestId))]
       const sealed = includedIn(await findBodies(this.#deps.store.reader, requests.map(uuidBytes)))
-      await this.#seal(rows.filter(({ id }) => !sealed.has(id)).map((row) => newEntry(changeBody(row))))
+      await this.#inChain(async (add) => {
+        await add(rows.filter(({ id }) => !sealed.has(id)).map((row) => newEntry(changeBody(row))))
+      })
       await forget(rows.map(({ id }) => id))
     }
   }
@@ -95,72 +99,117 @@ export class Sealer {
     const path = join(this.#deps.folder, name)
     const bytes = await readFile(path).catch(ifGone)
     if (bytes === undefined) return
-    const { lines, damaged } = decodeLines(bytes)
-    for (let at = 0; at < lines.length; at += maxRecordsAtOnce) {
+    const reading = new SegmentReading(bytes)
+    while (!reading.isAtEnd) {
       if (signal?.aborted === true) return
-      await this.#sealRequests(lines.slice(at, at + maxRecordsAtOnce))
+      await this.#sealRequests(reading)
     }
-    if (damaged > 0) {
+    if (reading.damaged > 0) {
       const kept = `${path}${damagedSuffix}`
       await rename(path, kept).catch(ifGone)
-      this.#deps.onDamage({ file: kept, lines: damaged })
+      this.#deps.onDamage({ file: kept, lines: reading.damaged })
     } else {
       await unlink(path).catch(ifGone)
     }
   }
 
-  async #sealRequests(lines: readonly JournalLine[]): Promise<void> {
-    const writes = lines.filter(({ record }) => record.reads !== true).map(({ record }) => record.id)
-    // A change is committed before its request is answered, and so before the line of the journal.
-    const rows = await findChangesOf(this.#deps.metadata, writes)
-    const ofRequest = Map.groupBy(rows, ({ requestId }) => requestId)
-    const entries = lines.map(({ record, text }): Entry => {
-      const changes = ofRequest.get(record.id)
-      return changes === undefined ? { body: record, text } : newEntry({ ...record, changes: changes.map(recordedChange) })
+  async #sealRequests(reading: SegmentReading): Promise<void> {
+    const done: number[] = []
+    await this.#inChain(async (add) => {
+      for (let left = maxRecordsAtOnce; left > 0 && !reading.isAtEnd; left -= maxRecordsInMemory) {
+        const lines = reading.take(maxRecordsInMemory)
+        const writes = lines.filter(({ record }) => record.reads !== true).map(({ record }) => record.id)
+        // A change is committed before its request is answered, and so before the line of the journal.
+        const rows = await findChangesOf(this.#deps.metadata, writes)
+        const ofRequest = Map.groupBy(rows, ({ requestId }) => requestId)
+        const entries = lines.map(({ record, text }): Entry => {
+          const changes = ofRequest.get(record.id)
+          return changes === undefined ? { body: record, text } : newEntry({ ...record, changes: changes.map(recordedChange) })
+        })
+        const before = await add(entries)
+        if (rows.length === 0) continue
+        // Of one that was sealed before, what came later is left to be a record by itself.
+        const sealed = includedIn(before)
+        done.push(...rows.filter(({ id, requestId }) => !before.has(uuidBytes(requestId).toString('hex')) || sealed.has(id)).map(({ id }) => id))
+      }
     })
-    const before = await this.#seal(entries)
-    // Of one that was sealed before, what came later is left to be a record by itself.
-    const sealed = includedIn(before)
-    const done = rows.filter(({ id, requestId }) => !before.has(uuidBytes(requestId).toString('hex')) || sealed.has(id))
-    if (done.length > 0) await this.#deps.forget(done.map(({ id }) => id))
+    if (done.length > 0) await this.#deps.forget(done)
   }
 
-  /** Adds those to the chain that are not in it; answers the bodies of those that were, by their ids in hexadecimal. */
-  async #seal(entries: readonly Entry[]): Promise<Map<string, string>> {
-    if (entries.length === 0) return new Map()
+  /**
+   * Does work in a transaction that has the chain's end for itself. `add` adds those to the chain that are not in it, and answers
+   * the bodies of those that were, by their ids in hexadecimal.
+   */
+  async #inChain(work: (add: (entries: readonly Entry[]) => Promise<ReadonlyMap<string, string>>) => Promise<void>): Promise<void> {
+    const { store, rollUp } = this.#deps
     try {
-      return await this.#deps.store.transaction(async (tx) => {
+      await store.transaction(async (tx) => {
         const head = await lockHead(tx)
-        const eventIds = entries.map(({ body }) => uuidBytes(body.id))
-        const before = await findBodies(tx, eventIds)
-        const added = new Set<string>()
-        const events: NewEvent[] = []
-        const fresh: TrailBody[] = []
-        const moves: TagMove[] = []
+        const count = rollUp?.begin()
         let { seq, hash } = head
-        for (const [n, { body, text }] of entries.entries()) {
-          const eventId = eventIds[n]!
-          if (added.has(body.id) || (before.size > 0 && before.has(eventId.toString('hex')))) continue
-          added.add(body.id)
-          fresh.push(body)
-          seq += 1
-          hash = chainHash(hash, seq, text)
-          events.push({ seq, eventId, occurredAt: body.at, body: text, hash, index: indexOf(body) })
-          moves.push(...tagMovesOf(seq, body))
-        }
-        if (events.length > 0) {
+        await work(async (entries) => {
+          const eventIds = entries.map(({ body }) => uuidBytes(body.id))
+          const before = await findBodies(tx, eventIds)
+          const added = new Set<string>()
+          const events: NewEvent[] = []
+          const moves: TagMove[] = []
+          for (const [n, { body, text }] of entries.entries()) {
+            const eventId = eventIds[n]!
+            if (added.has(body.id) || (before.size > 0 && before.has(eventId.toString('hex')))) continue
+            added.add(body.id)
+            seq += 1
+            hash = chainHash(hash, seq, text)
+            events.push({ seq, eventId, occurredAt: body.at, body: text, hash, index: indexOf(body) })
+            moves.push(...tagMovesOf(seq, body))
+            count?.count(body)
+          }
           await insertEvents(tx, this.#terms, events)
           await insertTagMoves(tx, this.#terms, moves)
-          await setHead(tx, seq, hash)
-          await this.#deps.rollUp?.add(tx, fresh)
-        }
-        return before
+          return before
+        })
+        if (seq === head.seq) return
+        await setHead(tx, seq, hash)
+        if (count !== undefined) await rollUp?.add(tx, count)
       })
     } catch (error) {
       // Names that were made in what was rolled back are not there.
       this.#terms.clear()
-      this.#deps.rollUp?.forget()
+      rollUp?.forget()
       throw error
+    }
+  }
+}
+
+/** A segment's lines, read as they are needed. */
+class SegmentReading {
+  readonly #lines: Iterator<JournalLine | undefined, void, undefined>
+  #next: JournalLine | undefined
+  damaged = 0
+
+  constructor(bytes: Buffer) {
+    this.#lines = linesOf(bytes)
+    this.#advance()
+  }
+
+  get isAtEnd(): boolean {
+    return this.#next === undefined
+  }
+
+  take(count: number): JournalLine[] {
+    const lines: JournalLine[] = []
+    while (lines.length < count && this.#next !== undefined) {
+      lines.push(this.#next)
+      this.#advance()
+    }
+    return lines
+  }
+
+  #advance(): void {
+    for (;;) {
+      const { done, value } = this.#lines.next()
+      this.#next = value === undefined ? undefined : value
+      if (done === true || value !== undefined) return
+      this.damaged += 1
     }
   }
 }

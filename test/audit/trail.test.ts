@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { forgetSealedChanges } from '../../src/audit/commands/sealed-changes.ts'
 import { AuditTrail, Journal, type JournalRecord } from '../../src/audit/index.ts'
-import { decodeLines, encodeLine } from '../../src/audit/journal-record.ts'
+import { encodeLine, linesOf } from '../../src/audit/journal-record.ts'
 import { removeOldEvents } from '../../src/audit/retention.ts'
 import { Sealer } from '../../src/audit/sealer.ts'
 import type { TrailQuery } from '../../src/audit/trail.ts'
@@ -274,8 +274,8 @@ describe('the journal', () => {
     const written = [record(1), record(2, { message: 'v1.key.' + 'a'.repeat(43) })]
     for (const each of written) journal.note(each)
     const [name = ''] = readdirSync(dir)
-    const { lines, damaged } = decodeLines(readFileSync(join(dir, name)))
-    expect([lines.map(({ record: { id } }) => id), damaged]).toEqual([written.map(({ id }) => id), 0])
+    const lines = [...linesOf(readFileSync(join(dir, name)))]
+    expect(lines.map((line) => line?.record.id)).toEqual(written.map(({ id }) => id))
     // What opens a door is in no line.
     expect(lines[1]?.record.message).toBe('REDACTED')
     await journal.flush()
@@ -290,7 +290,7 @@ describe('the journal', () => {
     await expect.poll(() => journal.mustRefuse, { timeout: 5_000 }).toBe(false)
     await journal.stop()
     const [file = ''] = readdirSync(dir)
-    expect(decodeLines(readFileSync(join(dir, file))).lines.map(({ record: { id } }) => id)).toEqual([late.id])
+    expect([...linesOf(readFileSync(join(dir, file)))].map((line) => line?.record.id)).toEqual([late.id])
     expect(told).toEqual(['segment', 'failure', 'recovery 0', 'segment'])
   })
 })
