@@ -1,5 +1,18 @@
 import { setImmediate } from 'node:timers/promises'
-import { dimensionsOf, dimensionsText, findSeries, listSeries, readBuckets, type Bucket, type Dimension, type ListedSeries, type SeriesFilter } from '../storage/metadata/observe/metric-store.ts'
+import {
+  dimensionsOf,
+  dimensionsText,
+  findSeries,
+  findSeriesOfAll,
+  listSeries,
+  readBuckets,
+  readBucketsOfAll,
+  type Bucket,
+  type Dimension,
+  type ListedSeries,
+  type MetricName,
+  type SeriesFilter,
+} from '../storage/metadata/observe/metric-store.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import { registryOfMetrics } from './metric-names.ts'
 
@@ -85,10 +98,10 @@ export class MetricReader {
   }
 
   /** What there is of a metric, by unit; nothing of one that there is not. */
-  async buckets({ account, region, metric, unit, periodMs, from, to }: BucketRequest): Promise<UnitBuckets[]> {
-    const name = { registry: registryOfMetrics(account, region), namespace: metric.namespace, name: metric.name, dimensions: dimensionsText(metric.dimensions) }
+  async buckets(request: BucketRequest): Promise<UnitBuckets[]> {
+    const { unit, periodMs, from, to } = request
     const found: UnitBuckets[] = []
-    for (const series of await findSeries(this.#session, name)) {
+    for (const series of await findSeries(this.#session, nameOf(request))) {
       if (unit !== undefined && series.unit !== unit) continue
       const buckets: Bucket[] = []
       for (let start = from; start < to; start += bucketsAtOnce * periodMs) {
@@ -104,14 +117,79 @@ export class MetricReader {
    * The values of a statistic, oldest first, over all units: periods without points are left out. `from` has to be the beginning
    * of a minute.
    */
-  async readSeries(request: BucketRequest & { readonly statistic: StatisticName }): Promise<SeriesValue[]> {
-    const merged = new Map<number, Bucket>()
-    for (const { buckets } of await this.buckets(request)) {
-      for (const bucket of buckets) {
-        const other = merged.get(bucket.at)
-        merged.set(bucket.at, other === undefined ? bucket : { at: bucket.at, samples: bucket.samples + other.samples, total: bucket.total + other.total, low: Math.min(bucket.low, other.low), high: Math.max(bucket.high, other.high) })
-      }
-    }
-    return [...merged.values()].sort((a, b) => a.at - b.at).map((bucket) => ({ at: bucket.at, value: valueOf(bucket, request.statistic) }))
+  async readSeries(request: SeriesRequest): Promise<SeriesValue[]> {
+    return valuesOf((await this.buckets(request)).map(({ buckets }) => buckets), request.statistic)
   }
+
+  /** For series that are asked for one after another. */
+  readAhead(requests: readonly SeriesRequest[]): SeriesReadAhead {
+    return new SeriesReadAhead(this, requests)
+  }
+
+  /** As `readSeries`, of several that are of one registry and have the same periods, in few statements. */
+  async readSeriesTogether(requests: readonly SeriesRequest[]): Promise<SeriesValue[][]> {
+    const [first] = requests
+    if (first === undefined) return []
+    const names = requests.map(nameOf)
+    const seriesOf = await findSeriesOfAll(this.#session, names)
+    const wanted = requests.map(({ unit }, n) => seriesOf(names[n]!).flatMap((series) => (unit === undefined || series.unit === unit ? [series.id] : [])))
+    const buckets = await readBucketsOfAll(this.#session, { ids: [...new Set(wanted.flat())], periodMs: first.periodMs, from: first.from, to: first.to })
+    return requests.map(({ statistic }, n) => valuesOf(wanted[n]!.map((id) => buckets.get(id) ?? []), statistic))
+  }
+}
+
+export interface SeriesRequest extends BucketRequest {
+  readonly statistic: StatisticName
+}
+
+/**
+ * Series of one registry and span that are asked for one after another, each once: with one come those behind it that have the same
+ * period, as many as are read at once.
+ */
+class SeriesReadAhead {
+  readonly #reader: MetricReader
+  readonly #left: Set<SeriesRequest>
+  readonly #read = new Map<SeriesRequest, SeriesValue[]>()
+
+  constructor(reader: MetricReader, requests: readonly SeriesRequest[]) {
+    this.#reader = reader
+    this.#left = new Set(requests)
+  }
+
+  /** Of one of the requests. */
+  async of(request: SeriesRequest): Promise<SeriesValue[]> {
+    if (!this.#read.has(request)) await this.#readFrom(request)
+    const values = this.#read.get(request)!
+    this.#read.delete(request)
+    return values
+  }
+
+  async #readFrom(request: SeriesRequest): Promise<void> {
+    const periods = Math.ceil((request.to - request.from) / request.periodMs)
+    const together = [request]
+    let isBehind = false
+    for (const other of this.#left) {
+      if ((together.length + 1) * periods > bucketsAtOnce) break
+      if (other === request) isBehind = true
+      else if (isBehind && other.periodMs === request.periodMs) together.push(other)
+    }
+    for (const each of together) this.#left.delete(each)
+    // Others have their turns between two readings.
+    await setImmediate()
+    const found = periods > bucketsAtOnce ? [await this.#reader.readSeries(request)] : await this.#reader.readSeriesTogether(together)
+    for (const [n, each] of together.entries()) this.#read.set(each, found[n]!)
+  }
+}
+
+function nameOf({ account, region, metric }: BucketRequest): MetricName {
+  return { registry: registryOfMetrics(account, region), namespace: metric.namespace, name: metric.name, dimensions: dimensionsText(metric.dimensions) }
+}
+
+function valuesOf(byUnit: readonly (readonly Bucket[])[], statistic: StatisticName): SeriesValue[] {
+  const merged = new Map<number, Bucket>()
+  for (const bucket of byUnit.flat()) {
+    const other = merged.get(bucket.at)
+    merged.set(bucket.at, other === undefined ? bucket : { at: bucket.at, samples: bucket.samples + other.samples, total: bucket.total + other.total, low: Math.min(bucket.low, other.low), high: Math.max(bucket.high, other.high) })
+  }
+  return [...merged.values()].sort((a, b) => a.at - b.at).map((bucket) => ({ at: bucket.at, value: valueOf(bucket, statistic) }))
 }

@@ -17,6 +17,7 @@ import { commandContext } from '../../src/registry/index.ts'
 import { derivedLimits, putLimits } from '../../src/metrics/series-limits.ts'
 import { addPoints, rememberSeries } from '../../src/storage/metadata/observe/metric-store.ts'
 import { openObserveStore, observeTarget, prepareObserveStore, type ObserveStore } from '../../src/storage/metadata/observe/store.ts'
+import { registryOfMetrics } from '../../src/metrics/metric-names.ts'
 import { parseRepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 
@@ -180,6 +181,31 @@ describe.each(databases)('metrics on %s', (kind) => {
     expect(await sums(...name, 60)).toEqual([[0, 5], [60, 1], [120, 1]])
     expect(roundedStart(start + 90_000, start)).toBe(start + minuteMs)
     expect(roundedStart(start + 90_000, start + 16 * 24 * 60 * minuteMs)).toBe(start)
+  })
+
+  it('reads many series together as it reads each by itself', async () => {
+    const names = Array.from({ length: 40 }, (_, n) => `m${n}`)
+    const additions = [0, 1, 2, 7, 130].flatMap((minute) =>
+      names.flatMap((name, n) =>
+        (n % 5 === 0 ? ['Bytes', 'Count'] : ['Count']).map((unit) => ({ registry: registryOfMetrics(account, there), namespace: 'App', name, dimensions: '[]', unit, at: start + minute * minuteMs, set: { samples: 2, total: n + minute, low: -n, high: minute } })),
+      ),
+    )
+    await store.transaction((tx) => addPoints(tx, rememberSeries({ perMetric: 1_000, total: 1_000_000 }), additions, start))
+    const requests = [...names, 'none'].flatMap((name, n) =>
+      (['Sum', 'Maximum'] as const).map((statistic) => ({
+        account, region: there, statistic, periodMs: [1, 5, 7, 60][n % 4]! * minuteMs, from: start, to: start + 12 * 60 * minuteMs,
+        metric: { namespace: 'App', name, dimensions: [] }, unit: n % 10 === 0 ? 'Bytes' : undefined,
+      })),
+    )
+    const reading = reader.readAhead(requests)
+    let values = 0
+    // Also where what is asked for is not the next one.
+    for (const request of [...requests.slice(30), ...requests.slice(0, 30)]) {
+      const found = await reading.of(request)
+      expect(found).toEqual(await reader.readSeries(request))
+      values += found.length
+    }
+    expect(values).toBeGreaterThan(200)
   })
 
   it('lists metrics in pages, by names and dimensions', async () => {

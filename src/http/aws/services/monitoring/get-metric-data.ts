@@ -53,9 +53,15 @@ export function getMetricData({ reader, keyring }: { readonly reader: MetricRead
       const identity: ListIdentity = ['GetMetricData', registry.accountId, registry.region, JSON.stringify([queries, StartTime, EndTime, ScanBy])]
       let { query: at, line, offset } = positionOf(readToken(tokens, identity, input.NextToken))
       const from = roundedStart(StartTime.getTime(), clock.now())
-      const lines = new GraphLines(queries, { from, to: EndTime.getTime() }, ({ Metric, Period, Stat, Unit }) =>
-        reader.readSeries({ account: registry.accountId, region: registry.region, metric: metricOf(Metric), unit: Unit, statistic: Stat as StatisticName, periodMs: Period * 1000, from, to: EndTime.getTime() }),
+      const requests = new Map(
+        queries.flatMap(({ MetricStat: stat }) => {
+          if (stat === undefined) return []
+          const { Metric, Period, Stat, Unit } = stat
+          return [[stat, { account: registry.accountId, region: registry.region, metric: metricOf(Metric), unit: Unit, statistic: Stat as StatisticName, periodMs: Period * 1000, from, to: EndTime.getTime() }]]
+        }),
       )
+      const reading = reader.readAhead([...requests.values()])
+      const lines = new GraphLines(queries, { from, to: EndTime.getTime() }, (stat) => reading.of(requests.get(stat)!))
       let room = MaxDatapoints
       const results: { Id: string; Label: string; Timestamps: Date[]; Values: number[]; StatusCode: 'Complete' | 'PartialData' }[] = []
       let next: string | undefined
