@@ -166,6 +166,8 @@ export async function startAudit(config: Config, deps: AuditDependencies, releas
         return journal.mustRefuse
       },
       note: (answered) => journal.note(journalRecord(answered, home, clientKinds)),
+      write: () => journal.write(),
+      whenWritten: (done) => journal.whenWritten(done),
     },
   }
 }

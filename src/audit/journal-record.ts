@@ -59,10 +59,10 @@ const checksumLength = 8
 const sealedText = /v1\.[a-z0-9]{1,32}\.[\w-]{43,}/gu
 
 /** A record as a line: a checksum of eight digits, a space, JSON, a line feed. */
-export function encodeLine(record: JournalRecord): Buffer {
+export function encodeLine(record: JournalRecord): string {
   const text = JSON.stringify(record)
   const shown = text.includes('v1.') ? text.replace(sealedText, 'REDACTED') : text
-  return Buffer.from(`${checksumOf(shown)} ${shown}\n`)
+  return `${checksumOf(shown)} ${shown}\n`
 }
 
 /** A record as it was read, and its text: what nothing is added to need not be written anew. */

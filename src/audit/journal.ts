@@ -16,6 +16,9 @@ const maxSegmentBytes = 8 * 1024 * 1024
 const maxKeptBytes = 8 * 1024 * 1024
 const retryMs = 1_000
 
+/** Lines of one turn: a few dozen requests usually. */
+const maxNotedChars = 256 * 1024
+
 /** Names of segments that are written to, and of those that are whole. */
 export const openSuffix = '.open'
 export const closedSuffix = '.lines'
@@ -54,9 +57,16 @@ interface Segment {
   sizeBytes: number
 }
 
+/** Lines that are written at once. */
+interface Chunk {
+  readonly bytes: Buffer
+  readonly lines: number
+}
+
 /**
- * The journal of requests: files that one process appends to. A line is with the kernel when `note` returns, so that the end of
- * the process takes none; a power cut may take those of the last second.
+ * The journal of requests: files that one process appends to. The lines of a turn of the event loop are written together, at its end
+ * or with `write`. What is written is with the kernel, so that the end of the process takes none of it; a power cut may take what is of the
+ * last second.
  */
 export class Journal {
   readonly #options: JournalOptions
@@ -64,7 +74,12 @@ export class Journal {
   #segments = 0
   #timer: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
-  #kept: Buffer[] = []
+  /** What was noted and not written yet. */
+  #noted = ''
+  #notedLines = 0
+  #waiting: (() => void)[] = []
+  #writing: NodeJS.Immediate | undefined
+  readonly #kept: Chunk[] = []
   #keptBytes = 0
   #lost = 0
   readonly #closing = new Set<Promise<void>>()
@@ -80,35 +95,60 @@ export class Journal {
     return this.#retry !== undefined && this.#options.isRequired
   }
 
-  /** Writes a line. Never throws: where it cannot be written it is kept, and written later. */
+  /** Adds a line to those of this turn. */
   note(record: JournalRecord): void {
-    const line = encodeLine(record)
-    if (this.#retry !== undefined) this.#keep(line)
-    else if (!this.#append(line)) this.#fail(line)
+    this.#noted += encodeLine(record)
+    this.#notedLines += 1
+    if (this.#noted.length > maxNotedChars) this.write()
+    else this.#writing ??= setImmediate(() => this.write())
+  }
+
+  /** Calls back when everything is written that was noted before: at the end of this turn. */
+  whenWritten(done: () => void): void {
+    if (this.#notedLines === 0) done()
+    else this.#waiting.push(done)
+  }
+
+  /** Writes what was noted. Never throws: what cannot be written is kept, and written later. */
+  write(): void {
+    clearImmediate(this.#writing)
+    this.#writing = undefined
+    if (this.#notedLines > 0) {
+      const chunk = { bytes: Buffer.from(this.#noted), lines: this.#notedLines }
+      this.#noted = ''
+      this.#notedLines = 0
+      if (this.#retry !== undefined) this.#keep(chunk)
+      else if (!this.#append(chunk)) this.#fail(chunk)
+    }
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const done of waiting) done()
   }
 
   /** Closes the segment that is written to, and waits until all are flushed. */
   async flush(): Promise<void> {
+    this.write()
     this.#rotate()
     await Promise.all(this.#closing)
   }
 
   async stop(): Promise<void> {
+    this.write()
     if (this.#retry !== undefined) this.#tryAgain()
     clearInterval(this.#retry)
     await this.flush()
   }
 
-  #append(line: Buffer): boolean {
+  #append({ bytes }: Chunk): boolean {
     try {
       const segment = (this.#segment ??= this.#open())
-      for (let written = 0; written < line.length; ) written += writeSync(segment.fd, line, written)
-      segment.sizeBytes += line.length
+      for (let written = 0; written < bytes.length; ) written += writeSync(segment.fd, bytes, written)
+      segment.sizeBytes += bytes.length
       if (segment.sizeBytes > maxSegmentBytes) this.#rotate()
       return true
     } catch (error) {
       if (this.#retry === undefined) this.#options.onFailure(error)
-      // It may end with half a line, which whoever reads it recognises: all of the line goes into another.
+      // It may end with half a line, which whoever reads it recognises: all of the chunk goes into another, and no line counts twice.
       this.#rotate()
       return false
     }
@@ -148,25 +188,25 @@ export class Journal {
     }
   }
 
-  #fail(line: Buffer): void {
+  #fail(chunk: Chunk): void {
     this.#retry = setInterval(() => this.#tryAgain(), retryMs)
     this.#retry.unref()
-    this.#keep(line)
+    this.#keep(chunk)
   }
 
-  #keep(line: Buffer): void {
-    if (this.#keptBytes + line.length > maxKeptBytes) {
-      this.#lost += 1
+  #keep(chunk: Chunk): void {
+    if (this.#keptBytes + chunk.bytes.length > maxKeptBytes) {
+      this.#lost += chunk.lines
       return
     }
-    this.#kept.push(line)
-    this.#keptBytes += line.length
+    this.#kept.push(chunk)
+    this.#keptBytes += chunk.bytes.length
   }
 
   #tryAgain(): void {
     while (this.#kept[0] !== undefined) {
       if (!this.#append(this.#kept[0])) return
-      this.#keptBytes -= this.#kept.shift()!.length
+      this.#keptBytes -= this.#kept.shift()!.bytes.length
     }
     clearInterval(this.#retry)
     this.#retry = undefined

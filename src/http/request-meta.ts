@@ -63,19 +63,45 @@ export class EdgeRequest extends IncomingMessage {
   }
 }
 
+/** What is written down of an answer before its client has all of it. */
+export interface NotedBeforeLastByte {
+  note(): void
+  /** Writes what was noted. */
+  write(): void
+  /** Calls back when it is written, at the end of this turn of the event loop at the latest. */
+  whenWritten(done: () => void): void
+}
+
 /**
  * A response whose client may be waiting for "100 Continue". Where the body is never accepted, Node closes the
  * connection after the answer: the client may then send the body or leave it out, and nobody can tell which.
  */
 export class EdgeResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   #awaitsContinue = false
-  #beforeLastByte: (() => void) | undefined
+  #beforeLastByte: NotedBeforeLastByte | undefined
+  /** Ends the answer: it was declared, and waits for what is to be written before. */
+  #heldEnd: (() => void) | undefined
   /** What is still to come of a body of known length. */
   #restBytes: number | undefined
 
-  /** `tell` is called once, before the last byte of the answer is handed to the connection; never where the answer is cut off. */
-  beforeLastByte(tell: () => void): void {
-    this.#beforeLastByte = tell
+  /**
+   * `note` is called once, before the last byte of the answer is handed to the connection, which then waits until that is written;
+   * never where the answer is cut off.
+   */
+  beforeLastByte(noted: NotedBeforeLastByte): void {
+    this.#beforeLastByte = noted
+  }
+
+  /** True from the moment on where the end was declared, also while it waits. */
+  get isEnded(): boolean {
+    return this.writableEnded || this.#heldEnd !== undefined
+  }
+
+  /** Hands over what waits, with what it waits for. */
+  sendHeld(): void {
+    const end = this.#heldEnd
+    this.#heldEnd = undefined
+    end?.()
   }
 
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- of the forms that Node's own method takes
@@ -86,8 +112,25 @@ export class EdgeResponse<Request extends IncomingMessage = IncomingMessage> ext
 
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- likewise
   override end(...sent: any[]): this {
-    this.#tell()
-    return super.end(...(sent as Parameters<ServerResponse['end']>))
+    if (this.#heldEnd !== undefined) return this
+    const noted = this.#beforeLastByte
+    this.#beforeLastByte = undefined
+    const end = (): unknown => super.end(...(sent as Parameters<ServerResponse['end']>))
+    if (noted === undefined) {
+      end()
+      return this
+    }
+    noted.note()
+    this.#heldEnd = () => {
+      noted.write()
+      end()
+    }
+    noted.whenWritten(() => {
+      if (this.#heldEnd === undefined) return
+      this.#heldEnd = undefined
+      end()
+    })
+    return this
   }
 
   /** Sends all of an answer without a body. */
@@ -104,9 +147,10 @@ export class EdgeResponse<Request extends IncomingMessage = IncomingMessage> ext
   }
 
   #tell(): void {
-    const tell = this.#beforeLastByte
+    const noted = this.#beforeLastByte
     this.#beforeLastByte = undefined
-    tell?.()
+    noted?.note()
+    noted?.write()
   }
 
   /** True while the client holds its body back until it is asked for. */

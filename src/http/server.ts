@@ -53,6 +53,10 @@ export interface RequestAudit {
   /** True while nothing may be served, since nothing can be written down. */
   readonly mustRefuse: boolean
   note(answered: AnsweredRequest): void
+  /** Writes what was noted. */
+  write(): void
+  /** Calls back when everything is written that was noted before. */
+  whenWritten(done: () => void): void
 }
 
 export interface HttpServer {
@@ -210,7 +214,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       const durationMs = Math.round((performance.now() - startedAtMs) * 10) / 10
       audit?.note({ meta, request, response, durationMs, bytesIn: request.bodyBytesReceived, bytesOut: bodyBytes(response, socket.bytesWritten - socket.writableLength - connection.sentBytes) })
     }
-    if (audit !== undefined) response.beforeLastByte(note)
+    if (audit !== undefined) response.beforeLastByte({ note, write: () => audit.write(), whenWritten: (done) => audit.whenWritten(done) })
 
     response.once('close', () => {
       // One that was cut off.
@@ -263,7 +267,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const handled = trace === undefined ? handle() : trace.run(handle)
     handled.then(
       () => {
-        if (!response.writableEnded && !response.destroyed) answerBug(response, meta, new Error('the handler ended without an answer'))
+        if (!response.isEnded && !response.destroyed) answerBug(response, meta, new Error('the handler ended without an answer'))
       },
       (error: unknown) => answerBug(response, meta, error),
     )
@@ -271,7 +275,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
   const answerBug = (response: EdgeResponse, meta: RequestMeta, error: unknown): void => {
     // After the client has gone, or was told to, a handler's failure to talk to it is no news.
-    if (response.writableEnded || response.destroyed) return
+    if (response.isEnded || response.destroyed) return
     logger.error({ err: error, requestId: meta.requestId, protocol: meta.protocol, operation: meta.operation }, 'a request failed unexpectedly')
     if (response.headersSent) response.destroy()
     else refuse(response, 500, `internal error; the log has it under request ${meta.requestId}`)
@@ -295,6 +299,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     const { request, response } = exchange
     logger.info({ bytesIn: request.bodyBytesReceived }, 'a request body stood still and was ended')
     if (response.headersSent) {
+      response.sendHeld()
       request.destroy()
       return
     }
@@ -306,6 +311,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   /** Nobody can tell where a request with a broken body ends, so that it is the connection's last. */
   const endBroken = ({ request, response, socket }: Exchange): void => {
     if (response.headersSent) {
+      response.sendHeld()
       // What was written may be all of an answer that only waits for the body's rest.
       socket.destroySoon()
       return

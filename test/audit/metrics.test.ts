@@ -80,7 +80,7 @@ describe.each(databases)('metrics on %s', (kind) => {
   }
 
   function segment(name: string, records: readonly JournalRecord[]): void {
-    writeFileSync(join(folder, `${name}.lines`), Buffer.concat(records.map((record) => encodeLine({ ...record, region: there }))))
+    writeFileSync(join(folder, `${name}.lines`), records.map((record) => encodeLine({ ...record, region: there })).join(''))
   }
 
   async function series(statistic: StatisticName, namespace: string, name: string, dimensions: Readonly<Record<string, string>> = {}, periodMinutes = 1): Promise<(readonly [minute: number, value: number])[]> {

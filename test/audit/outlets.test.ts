@@ -56,7 +56,7 @@ async function start(kind: (typeof databases)[number]): Promise<void> {
   const sealer = new Sealer({ store, metadata: metadata.reader, folder, serverId: 'this', leftBehind: new Set(), now: Date.now, forget: () => Promise.resolve(), onDamage: () => undefined })
   let segments = 0
   seal = async (records) => {
-    writeFileSync(join(folder, `${(segments += 1)}.lines`), Buffer.concat(records.map(encodeLine)))
+    writeFileSync(join(folder, `${(segments += 1)}.lines`), records.map(encodeLine).join(''))
     await sealer.sealSegments()
   }
 }

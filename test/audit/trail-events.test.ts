@@ -48,7 +48,7 @@ describe.each(databases)('pulls in the trail on %s', (kind) => {
           ...{ id: systemIds.uuid(), at: clock.now() + n, account: '000000000000', region: 'us-east-1', protocol: 'oci', source: 'ecr.amazonaws.com', name: 'BatchGetImage', reads: true },
           ...{ ip: '127.0.0.1', status: 200, ms: 1, repository: name, pulls: 1, parameters: { imageTag: `v${(pulls += 1)}` } },
         }))
-        writeFileSync(join(folder, `${pulls}.lines`), Buffer.concat(records.map(encodeLine)))
+        writeFileSync(join(folder, `${pulls}.lines`), records.map(encodeLine).join(''))
         const sealer = new Sealer({ store, metadata: database.reader, folder, serverId: 'this', leftBehind: new Set(), now: () => clock.now(), forget: (ids) => database.execute(forgetSealedChanges, { ids }, commandContext(context)), onDamage: () => undefined })
         await sealer.sealSegments()
       }

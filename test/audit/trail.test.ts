@@ -29,7 +29,7 @@ function record(n: number, more: Partial<JournalRecord> = {}): JournalRecord {
 }
 
 function segment(name: string, records: readonly JournalRecord[], tail = ''): void {
-  writeFileSync(join(folder, name), Buffer.concat([...records.map(encodeLine), Buffer.from(tail)]))
+  writeFileSync(join(folder, name), [...records.map(encodeLine), tail].join(''))
 }
 
 function newSealer(more: Partial<ConstructorParameters<typeof Sealer>[0]> = {}): Sealer {
@@ -122,7 +122,7 @@ describe.each(databases)('sealing on %s', (kind) => {
     segment('this.1.open', [own])
     segment('other.1.open', [others])
     segment('gone.1.open', [left])
-    segment('gone.2.open', [torn], encodeLine(record(5)).subarray(0, 90).toString())
+    segment('gone.2.open', [torn], encodeLine(record(5)).slice(0, 90))
     const damage: { file: string; lines: number }[] = []
     await newSealer({ now: Date.now, leftBehind: new Set(['gone.1.open', 'gone.2.open']), onDamage: (found) => damage.push(found) }).sealSegments()
 
@@ -273,6 +273,12 @@ describe('the journal', () => {
     const journal = new Journal({ folder: dir, serverId: 'this', isRequired: true, onSegment: () => told.push('segment'), onFailure: () => told.push('failure'), onRecovery: (lost) => told.push(`recovery ${lost}`) })
     const written = [record(1), record(2, { message: 'v1.key.' + 'a'.repeat(43) })]
     for (const each of written) journal.note(each)
+    // Who waits for a line goes on with the line on the file.
+    const atWrite: boolean[] = []
+    journal.whenWritten(() => atWrite.push(readdirSync(dir).length > 0))
+    expect(atWrite).toEqual([])
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(atWrite).toEqual([true])
     const [name = ''] = readdirSync(dir)
     const lines = [...linesOf(readFileSync(join(dir, name)))]
     expect(lines.map((line) => line?.record.id)).toEqual(written.map(({ id }) => id))
@@ -284,6 +290,7 @@ describe('the journal', () => {
     rmSync(dir, { recursive: true })
     const late = record(3)
     journal.note(late)
+    journal.write()
     expect(journal.mustRefuse).toBe(true)
     const { mkdirSync } = await import('node:fs')
     mkdirSync(dir)

@@ -89,6 +89,7 @@ function isWanted(wanted: RequestLog, { status, aborted }: ExchangeRecord): bool
 export function logExchange(logger: Logger, wanted: RequestLog, record: ExchangeRecord): void {
   if (!isWanted(wanted, record)) return
   const { meta } = record
+  // What is undefined is left out.
   const line = {
     requestId: meta.requestId,
     method: record.method,
@@ -98,14 +99,14 @@ export function logExchange(logger: Logger, wanted: RequestLog, record: Exchange
     bytesOut: record.bytesOut,
     durationMs: record.durationMs,
     sourceIp: meta.sourceIp,
-    ...(record.userAgent === undefined ? {} : { userAgent: bounded(record.userAgent, maxUserAgentLength) }),
-    ...(meta.actorArn === undefined ? {} : { actorArn: meta.actorArn }),
-    ...(meta.protocol === undefined ? {} : { protocol: meta.protocol }),
-    ...(meta.operation === undefined ? {} : { operation: meta.operation }),
-    ...(meta.repository === undefined ? {} : { repository: bounded(meta.repository, maxRepositoryLength) }),
-    ...(meta.errorCode === undefined ? {} : { errorCode: meta.errorCode }),
-    ...(meta.traceId === undefined ? {} : { traceId: meta.traceId }),
-    ...(record.aborted ? { aborted: true } : {}),
+    userAgent: record.userAgent === undefined ? undefined : bounded(record.userAgent, maxUserAgentLength),
+    actorArn: meta.actorArn,
+    protocol: meta.protocol,
+    operation: meta.operation,
+    repository: meta.repository === undefined ? undefined : bounded(meta.repository, maxRepositoryLength),
+    errorCode: meta.errorCode,
+    traceId: meta.traceId,
+    aborted: record.aborted ? true : undefined,
   }
   if (isQuietProbe(record)) logger.debug(line, 'request')
   else logger.info(line, 'request')
