@@ -3,13 +3,13 @@ import { Agent, request as httpRequest, type IncomingHttpHeaders, type RequestOp
 import { connect, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadConfig, type Environment } from '../config/index.ts'
 import { systemClock } from '../internal/clock.ts'
 import { systemIds } from '../internal/ids.ts'
 import { createOperations, type Operations } from './ops/operations.ts'
 import { acceptBody, type EdgeHandler } from './request-meta.ts'
-import { createHttpServer, type HttpServer } from './server.ts'
+import { createHttpServer, type HttpServer, type RequestAudit } from './server.ts'
 
 interface Running {
   readonly server: HttpServer
@@ -39,7 +39,7 @@ function named(name: string): EdgeHandler {
   }
 }
 
-async function start(handlers: Handlers = {}, environment: Environment = {}): Promise<Running> {
+async function start(handlers: Handlers = {}, environment: Environment = {}, audit?: RequestAudit): Promise<Running> {
   const lines: Record<string, unknown>[] = []
   const logger = pino({ level: 'debug' }, { write: (line: string) => lines.push(JSON.parse(line)) })
   const config = loadConfig(environment)
@@ -57,6 +57,7 @@ async function start(handlers: Handlers = {}, environment: Environment = {}): Pr
     logger,
     ids: systemIds,
     clock: systemClock,
+    audit,
   })
   const address: AddressInfo = await server.listen({ host: '127.0.0.1', port: 0 })
   const started = { server, operations, port: address.port, lines }
@@ -266,6 +267,61 @@ describe('the access log', () => {
     await waitFor(() => requestLines(started).length === 2)
 
     expect(requestLines(started).map((line) => line['level'])).toEqual([20, 30])
+  })
+})
+
+describe('what is noted of requests', () => {
+  const told: string[] = []
+  const waiting: (() => void)[] = []
+  const audit: RequestAudit = {
+    mustRefuse: false,
+    note: ({ response }) => told.push(`noted ${response.statusCode}`),
+    write: () => told.push('written'),
+    whenWritten: (done) => waiting.push(done),
+  }
+
+  beforeEach(() => {
+    told.length = 0
+    waiting.length = 0
+  })
+
+  it('is written before an answer is sent, which waits for it and counts as given', async () => {
+    const { port, lines } = await start({}, {}, audit)
+    const socket = await raw(port, 'GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+    let text = ''
+    socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
+    await waitFor(() => waiting.length === 1)
+    await sleep(50)
+    expect([text, told]).toEqual(['', ['noted 200']])
+    waiting[0]!()
+    await once(socket, 'close')
+    expect(text).toMatch(/^HTTP\/1\.1 200 .*distribution/su)
+    expect(lines.filter(({ msg }) => msg !== 'request')).toEqual([])
+  })
+
+  it('is written at once where the last byte of a body is handed over before the end is declared', async () => {
+    const handler: EdgeHandler = async (_request, response) => {
+      response.writeHead(200, { 'Content-Length': 4 })
+      response.write('ab')
+      told.push('half')
+      response.write('cd')
+      told.push('whole')
+      response.end()
+    }
+    const { port } = await start({ distribution: handler }, {}, audit)
+    expect((await send(port, { path: '/v2/' })).text).toBe('abcd')
+    expect(told).toEqual(['half', 'noted 200', 'written', 'whole'])
+    expect(waiting).toEqual([])
+  })
+
+  it('holds back no answer of a connection that ends with something unreadable', async () => {
+    const { port } = await start({ distribution: async (_request, response) => void response.writeHead(200, { 'Content-Length': 2 }).end('ok') }, {}, audit)
+    const socket = await raw(port, 'POST /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+    await waitFor(() => waiting.length === 1)
+    const text = received(socket)
+    socket.write('no chunk\r\n')
+    expect(await text).toMatch(/^HTTP\/1\.1 200 .*ok$/su)
+    expect(told).toEqual(['noted 200', 'written'])
   })
 })
 
