@@ -247,8 +247,10 @@ describe.each(databases)('logs on %s', (database) => {
     const refused = (await Promise.allSettled(more)).filter(({ status }) => status === 'rejected')
     expect(refused).toMatchObject([{ reason: { name: 'LimitExceededException' } }])
     await makeStream('full', 's')
+    await makeStream('full-too', 's')
     const big = { logGroupName: 'full', logStreamName: 's', logEvents: [{ timestamp: clock.now(), message: 'x'.repeat(1_000_000) }] }
-    const results = await Promise.allSettled(Array.from({ length: 9 }, () => logs.putLogEvents(big)))
+    // Calls for several groups share a commit, and the room that is left.
+    const results = await Promise.allSettled(Array.from({ length: 9 }, (_, n) => logs.putLogEvents({ ...big, logGroupName: n % 2 === 0 ? 'full' : 'full-too' })))
     const kept = results.filter(({ status }) => status === 'fulfilled').length
     const { logGroups } = await logs.describeLogGroups({})
     const bytes = logGroups!.reduce((sum, { storedBytes }) => sum + storedBytes!, 0)

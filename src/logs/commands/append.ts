@@ -39,13 +39,14 @@ export const appendLines = defineCommand({
   async run(tx, { batches, mostBytes }: AppendInput, { nowMs }): Promise<AppendResult[]> {
     const results: AppendResult[] = batches.map(() => ({ kind: 'refused', code: 'log-group-unknown' }))
     const order = [...batches.keys()].toSorted((a, b) => compare(groupKey(batches[a]!), groupKey(batches[b]!)) || a - b)
+    const rooms = new Map<string, number>()
     let at = 0
     while (at < order.length) {
       const key = groupKey(batches[order[at]!]!)
       let end = at + 1
       while (end < order.length && groupKey(batches[order[end]!]!) === key) end += 1
       const indexes = order.slice(at, end)
-      const outcomes = await appendToGroup(tx, indexes.map((index) => batches[index]!), mostBytes, nowMs)
+      const outcomes = await appendToGroup(tx, indexes.map((index) => batches[index]!), { mostBytes, rooms, now: nowMs })
       for (const [n, index] of indexes.entries()) results[index] = outcomes[n]!
       at = end
     }
@@ -53,8 +54,15 @@ export const appendLines = defineCommand({
   },
 })
 
+interface Bounds {
+  readonly mostBytes: number
+  /** What there is room for, by account and region: an account may have very many groups to be summed up. */
+  readonly rooms: Map<string, number>
+  readonly now: number
+}
+
 /** The batches are all for one group. */
-async function appendToGroup(tx: Session, batches: readonly LineBatch[], mostBytes: number, now: number): Promise<AppendResult[]> {
+async function appendToGroup(tx: Session, batches: readonly LineBatch[], { mostBytes, rooms, now }: Bounds): Promise<AppendResult[]> {
   const { place, group: groupName } = batches[0]!
   const group = await lockLogGroup(tx, place, groupName)
   if (group === undefined) return batches.map(() => ({ kind: 'refused', code: 'log-group-unknown' }))
@@ -62,7 +70,8 @@ async function appendToGroup(tx: Session, batches: readonly LineBatch[], mostByt
   const streams = new Map<string, LogStreamRow>()
   let { nextLine } = group
   let bytes = 0
-  let roomBytes = mostBytes - (await storedBytesOf(tx, place))
+  const placeKey = `${place.accountId} ${place.region}`
+  let roomBytes = rooms.get(placeKey) ?? mostBytes - (await storedBytesOf(tx, place))
   for (const batch of batches) {
     const stream = streams.get(batch.stream) ?? (await findLogStream(tx, group.id, batch.stream)) ?? (batch.isOwn === true ? await makeStream(tx, group.id, batch.stream, now) : undefined)
     if (stream === undefined) {
@@ -86,6 +95,7 @@ async function appendToGroup(tx: Session, batches: readonly LineBatch[], mostByt
     results.push({ kind: 'taken', expiredCount, lastNumber: nextLine - 1 })
   }
   for (const { id, firstLineAt, lastLineAt } of streams.values()) await noteLines(tx, { id, firstAt: firstLineAt, lastAt: lastLineAt, now })
+  rooms.set(placeKey, roomBytes)
   if (bytes > 0) await growLogGroup(tx, { id: group.id, bytes, nextLine })
   return results
 }
