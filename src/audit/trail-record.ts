@@ -48,7 +48,7 @@ export function changeRecordId(requestId: string, changeId: number): string {
 }
 
 /** What of AWS is served: the names of its services in ARNs, which are those of the protocols too. */
-const awsServices: ReadonlySet<string | undefined> = new Set(['ecr', 'iam', 'sts', 'cloudtrail', 'events', 'monitoring'])
+const awsServices: ReadonlySet<string | undefined> = new Set(['ecr', 'iam', 'sts', 'cloudtrail', 'events', 'monitoring', 'logs'])
 
 /** A service as records name it. What AWS has not is Stowage's own. */
 export function eventSourceOf(service: string | undefined): string {

@@ -105,6 +105,9 @@ test('every attribute finds what it should, in pages, the newest first', async (
   for (const [key, value] of [['Username', 'root'], ['ResourceType', 'AWS::ECR::Repository'], ['EventSource', 'ecr.amazonaws.com'], ['AccessKeyId', stowage.keys.accessKeyId]] as const) {
     expect((await lookUp(key, value)).map(({ EventId }) => EventId)).toContain(ids['pulled'])
   }
+  // The logs' calls and their changes have the name that CloudTrail gives the service.
+  await aws.json('logs', 'create-log-group', '--log-group-name', 'trail')
+  expect((await lookUp('EventSource', 'logs.amazonaws.com')).map(({ EventName }) => EventName)).toEqual(['CreateLogGroup'])
   // The command goes on from page to page by itself.
   const paged = await lookUp('ResourceName', repository, '--page-size', '2')
   expect(paged.map(({ EventId }) => EventId)).toEqual(every.map(({ EventId }) => EventId))
