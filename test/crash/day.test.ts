@@ -4,14 +4,18 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 import { isChangeBody, type RecordedChange, type RequestBody } from '../../src/audit/trail-record.ts'
+import { verifyTrail } from '../../src/audit/verify-trail.ts'
+import type { MetadataTarget } from '../../src/storage/metadata/migrate.ts'
+import { readChain, readHead } from '../../src/storage/metadata/observe/audit-store.ts'
 import { openObserveStore, observeTarget } from '../../src/storage/metadata/observe/store.ts'
+import type { Session } from '../../src/storage/metadata/session.ts'
 import { signedBy } from '../authorization/control-plane.ts'
 import { Exchange, type Answer, type Login } from '../authorization/exchange.ts'
 import { readWholeTrail } from '../support/audit-trail.ts'
 import { createDistributionClient, type ClientResponse } from '../support/distribution-client.ts'
 import { buildImage, digestOf, pushImage, type Image } from '../support/images.ts'
 import { createDatabase } from '../support/postgres.ts'
-import { databases } from '../support/registry.ts'
+import { databases, tamper } from '../support/registry.ts'
 import { freePort } from '../support/server-process.ts'
 import { startStowage, type Stowage } from '../support/start-stowage.ts'
 import { createTempDir } from '../support/temp-dir.ts'
@@ -280,8 +284,28 @@ describe.each(databases)('a day on %s', (database) => {
       )
     }
     for (const run of runs) run.check(bodies, told())
+    await findTampering(store.reader, databaseUrl === undefined ? { file: join(dir.path, 'observe.db') } : { url: databaseUrl })
   })
 })
+
+/** A record in the middle of the day that is changed, changes its place with another or is removed is found where it was. */
+async function findTampering(reader: Session, target: MetadataTarget): Promise<void> {
+  const table = 'file' in target ? 'audit_event' : 'stowage_observe.audit_event'
+  const middle = Math.floor((await readHead(reader)).seq / 2)
+  const [{ body: first } = { body: '' }, { body: second } = { body: '' }] = await readChain(reader, middle - 1, 2)
+  const write = (seq: number, body: string): Promise<void> => tamper(target, `update ${table} set body = ? where seq = ?`, body, seq)
+  const found = async (): Promise<string[]> => (await verifyTrail(reader)).findings.filter(({ kind }) => kind !== 'index').map(({ seq, kind }) => `${seq} ${kind}`)
+  await write(middle, first.replace('"at":1', '"at":2'))
+  expect(await found()).toEqual([`${middle} changed`])
+  await write(middle, second)
+  await write(middle + 1, first)
+  expect(await found()).toEqual([`${middle} changed`, `${middle + 1} changed`])
+  await write(middle, first)
+  await write(middle + 1, second)
+  expect(await found()).toEqual([])
+  await tamper(target, `delete from ${table} where seq = ?`, middle)
+  expect(await found()).toEqual([`${middle} missing`])
+}
 
 interface ToldEvent {
   readonly 'detail-type': string
