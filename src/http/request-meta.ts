@@ -133,6 +133,12 @@ export class EdgeResponse<Request extends IncomingMessage = IncomingMessage> ext
     return this
   }
 
+  /** An answer that was declared whole is handed over before, as it would have been if it had not waited. */
+  override destroy(error?: Error): this {
+    this.sendHeld()
+    return super.destroy(error)
+  }
+
   /** Sends all of an answer without a body. */
   override flushHeaders(): void {
     if (this.req.method === 'HEAD' || this.getHeader('content-length') === 0) this.#tell()

@@ -314,6 +314,26 @@ describe('what is noted of requests', () => {
     expect(waiting).toEqual([])
   })
 
+  it.each([
+    ['a request', 'GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n', 200],
+    ['something unreadable', 'POST /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n', 400],
+  ])('holds back no answer of a client that has ended its side behind %s', async (_what, text, status) => {
+    const { port } = await start({ distribution: async (_request, response) => void response.end('ok') }, {}, audit)
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    socket.end(text)
+    expect(await received(socket)).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `, 'u'))
+  })
+
+  it('holds back no answer of a handler that fails behind it', async () => {
+    const handler: EdgeHandler = async (_request, response) => {
+      response.writeHead(200, { 'Content-Length': 2 }).end('ok')
+      response.destroy()
+    }
+    const { port } = await start({ distribution: handler }, {}, audit)
+    expect(await received(await raw(port, 'GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n'))).toMatch(/^HTTP\/1\.1 200 .*ok$/su)
+    expect(told).toEqual(['noted 200', 'written'])
+  })
+
   it('holds back no answer of a connection that ends with something unreadable', async () => {
     const { port } = await start({ distribution: async (_request, response) => void response.writeHead(200, { 'Content-Length': 2 }).end('ok') }, {}, audit)
     const socket = await raw(port, 'POST /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')

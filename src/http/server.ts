@@ -154,6 +154,11 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     if (connection === undefined) {
       connection = { open: new Set(), sentBytes: socket.bytesWritten, endsAfterAnswers: false, readBytes: socket.bytesRead }
       connections.set(socket, connection)
+      const { open } = connection
+      // Before Node's own listener, which ends the other side when the client has ended its own.
+      socket.prependListener('end', () => {
+        for (const { response } of open) response.sendHeld()
+      })
       socket.once('close', () => {
         connections.delete(socket)
         if (connections.size === 0) allClosed?.()
@@ -306,6 +311,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     response.shouldKeepAlive = false
     response.writeHead(408, { 'Content-Length': 0 })
     response.end(() => request.destroy())
+    response.sendHeld()
   }
 
   /** Nobody can tell where a request with a broken body ends, so that it is the connection's last. */
@@ -322,6 +328,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       request.destroy()
       socket.destroySoon()
     })
+    // The client may have ended its side too, after which Node ends the other.
+    response.sendHeld()
   }
 
   const limits = { bodyIdleTimeoutMs: config.uploadIdleTimeoutMs, lingerMs }
