@@ -1,7 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { signedBy } from '../authorization/control-plane.ts'
-import { Exchange } from '../authorization/exchange.ts'
 import { createAwsClient, type AwsAnswer, type AwsClient } from '../support/aws.ts'
 import { createDistributionClient } from '../support/distribution-client.ts'
 import { buildImage, pushImage } from '../support/images.ts'
@@ -120,14 +118,6 @@ test('what cannot be looked up is refused in CloudTrail\'s words', async () => {
   expect(await aws.failure(...lookup, '--lookup-attributes', 'AttributeKey=EventName,AttributeValue=PutImage', 'AttributeKey=ReadOnly,AttributeValue=true')).toContain('InvalidLookupAttributesException')
   expect(await aws.failure(...lookup, '--start-time', '2026-02-01', '--end-time', '2026-01-01')).toContain('InvalidTimeRangeException')
   expect(await aws.failure(...lookup, '--no-paginate', '--next-token', 'of-somebody-else')).toContain('InvalidNextTokenException')
-})
-
-test('the service is known by the name that the SDKs for JavaScript and Go give it, too', async () => {
-  const exchange = new Exchange(stowage.url)
-  const { status, body } = await exchange.send({ protocol: 'json', service: 'cloudtrail', target: 'CloudTrail_20131101.LookupEvents', input: { MaxResults: 1 } }, signedBy(stowage.keys))
-  exchange.close()
-  expect(status, body).toBe(200)
-  expect((JSON.parse(body) as { Events: unknown[] }).Events).toHaveLength(1)
 })
 
 test('an account sees its own trail', async () => {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import * as cloudtrail from '@aws-sdk/client-cloudtrail'
 import * as cloudwatch from '@aws-sdk/client-cloudwatch'
 import * as logs from '@aws-sdk/client-cloudwatch-logs'
 import * as ecr from '@aws-sdk/client-ecr'
@@ -17,7 +18,7 @@ interface Sdk {
   readonly [name: string]: unknown
 }
 
-const sdks: Readonly<Partial<Record<Service, Sdk>>> = { cloudwatch, ecr, events, iam, logs, sts }
+const sdks: Readonly<Record<Service, Sdk>> = { cloudtrail, cloudwatch, ecr, events, iam, logs, sts }
 const clientNames: Readonly<Record<Service, string>> = {
   cloudtrail: 'CloudTrailClient',
   cloudwatch: 'CloudWatchClient',
@@ -30,7 +31,7 @@ const clientNames: Readonly<Record<Service, string>> = {
 
 /** Something that a module of the SDK exports under this name. @throws where it exports none. */
 function exported<Kind>(service: Service, name: string): Kind {
-  const found = sdks[service]?.[name]
+  const found = sdks[service][name]
   if (found === undefined) throw new Error(`the SDK for ${service} has no ${name}`)
   return found as Kind
 }
