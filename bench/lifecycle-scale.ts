@@ -3,7 +3,6 @@
 //   scripts/with-node.sh node bench/lifecycle-scale.ts [images] [repositories]
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
-import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -16,6 +15,7 @@ import { buildRandomImage, pushImage } from '../test/support/images.ts'
 import { startStowage, type Stowage } from '../test/support/start-stowage.ts'
 import { forgetPeakMemory, peakMemoryBytes, stolenSeconds } from './processes.ts'
 import { percentileOf } from './statistics.ts'
+import { SteadyPullsProcess } from './steady-pulls-process.ts'
 
 const imageCount = Number(process.argv[2] ?? 1_000_000)
 const repositoryCount = Number(process.argv[3] ?? 100_000)
@@ -48,8 +48,8 @@ try {
   const dataDir = join(home, 'data')
   const hot = await prepare(dataDir)
   fill(join(dataDir, 'stowage.db'))
-  // Collection as an installation has it, not every second as in tests.
-  const stowage = await startStowage({ dataDir, env: { STOWAGE_GC_INTERVAL_MS: '60000' } })
+  // Collection as an installation has it, not every second as in tests; a scrub would report every image, whose bytes are missing.
+  const stowage = await startStowage({ dataDir, env: { STOWAGE_GC_INTERVAL_MS: '60000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
   try {
     await measure(stowage, hot)
   } finally {
@@ -101,19 +101,21 @@ function fill(file: string): void {
 
 async function measure(stowage: Stowage, path: string): Promise<void> {
   const ecr = clientOf(stowage)
-  await pull(stowage, path, delay(2000))
+  const origin = { host: '127.0.0.1', port: stowage.port, authorization: basicAuth(stowage.credentials) }
+  const puller = new SteadyPullsProcess({ origin, path, perSecond: pullsPerSecond })
+  await pull(puller, delay(2000))
   const alone: Pulls[] = []
   const beside: Pulls[] = []
   const during: Pulls[] = []
   for (let round = 1; round <= rounds; round += 1) {
-    alone.push(await pull(stowage, path, delay(10_000)))
-    beside.push(await pullBesideBusyProcess(stowage, path))
+    alone.push(await pull(puller, delay(10_000)))
+    beside.push(await pullBesideBusyProcess(puller))
     forgetPeakMemory(stowage.pid)
     const memoryBefore = peakMemoryBytes(stowage.pid)
 
     const startedAt = performance.now()
     await ecr.send(new StartLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', lifecyclePolicyText: policy }))
-    during.push(await pull(stowage, path, previewed(ecr)))
+    during.push(await pull(puller, previewed(ecr)))
     console.log(`a preview of ${imageCount} images: complete after ${seconds(startedAt)}`)
     const pageAt = performance.now()
     const { previewResults = [], summary } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 100 }))
@@ -124,6 +126,7 @@ async function measure(stowage: Stowage, path: string): Promise<void> {
     tell('  during the preview', during.at(-1)!)
   }
   console.log(`p99 during a preview, median of ${rounds}: ${ratio(during, alone)} times that alone, ${ratio(during, beside)} times that beside a process that only counts`)
+  puller.stop()
   ecr.destroy()
 }
 
@@ -131,10 +134,10 @@ async function measure(stowage: Stowage, path: string): Promise<void> {
  * What a pull costs while something that has nothing to do with the server keeps a processor busy for as long: how much of a
  * difference is the machine's own. On two processors, one of them shared with the client, this is most of it.
  */
-async function pullBesideBusyProcess(stowage: Stowage, path: string): Promise<Pulls> {
+async function pullBesideBusyProcess(puller: SteadyPullsProcess): Promise<Pulls> {
   const busy = spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' })
   try {
-    return await pull(stowage, path, delay(10_000))
+    return await pull(puller, delay(10_000))
   } finally {
     busy.kill('SIGKILL')
   }
@@ -155,7 +158,8 @@ async function previewed(ecr: ECRClient): Promise<void> {
     const { status } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 1 }))
     if (status === 'FAILED') throw new Error('the preview failed')
     if (status === 'COMPLETE') return
-    await delay(100)
+    // A call of the SDK takes milliseconds of a processor that the pulls would wait for.
+    await delay(500)
   }
 }
 
@@ -166,36 +170,11 @@ interface Pulls {
   readonly stolenShare: number
 }
 
-/** Pulls one manifest over and over until then; how long each took since it was due to begin, in milliseconds. */
-async function pull(stowage: Stowage, path: string, end: Promise<unknown>): Promise<Pulls> {
+/** Pulls one manifest over and over until then. */
+async function pull(puller: SteadyPullsProcess, end: Promise<unknown>): Promise<Pulls> {
   const stolenBefore = stolenSeconds()
-  let isOver = false
-  void end.finally(() => (isOver = true))
-  const agent = new Agent({ keepAlive: true, maxSockets: 64 })
-  const headers = { authorization: basicAuth(stowage.credentials) }
-  const times: number[] = []
-  const underWay: Promise<void>[] = []
   const startedAt = performance.now()
-  for (let count = 0; !isOver; count += 1) {
-    const dueAt = startedAt + (count * 1000) / pullsPerSecond
-    const untilDueMs = dueAt - performance.now()
-    if (untilDueMs > 0) await delay(untilDueMs)
-    const pulled = new Promise<void>((resolve, reject) => {
-      request(`${stowage.url}${path}`, { agent, headers }, (response) => {
-        if (response.statusCode !== 200) reject(new Error(`a manifest was answered with ${response.statusCode}`))
-        response.resume().once('end', () => {
-          times.push(performance.now() - dueAt)
-          resolve()
-        })
-      })
-        .once('error', reject)
-        .end()
-    })
-    underWay.push(pulled)
-  }
-  await Promise.all(underWay)
-  agent.destroy()
-  await end
+  const times = await puller.until(end)
   return { times, stolenShare: (stolenSeconds() - stolenBefore) / ((performance.now() - startedAt) / 1000) }
 }
 
