@@ -13,7 +13,7 @@ import { dueRepositories } from '../src/storage/metadata/stores/lifecycle-policy
 import { basicAuth } from '../test/support/distribution-client.ts'
 import { buildRandomImage, pushImage } from '../test/support/images.ts'
 import { startStowage, type Stowage } from '../test/support/start-stowage.ts'
-import { forgetPeakMemory, peakMemoryBytes, stolenSeconds } from './processes.ts'
+import { childrenOf, forgetPeakMemory, ownMemoryBytes, peakMemoryBytes, stolenSeconds } from './processes.ts'
 import { percentileOf } from './statistics.ts'
 import { SteadyPullsProcess } from './steady-pulls-process.ts'
 
@@ -51,7 +51,7 @@ try {
   // Collection as an installation has it, not every second as in tests; a scrub would report every image, whose bytes are missing.
   const stowage = await startStowage({ dataDir, env: { STOWAGE_GC_INTERVAL_MS: '60000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
   try {
-    await measure(stowage, hot)
+    await measure(stowage, hot, join(dataDir, 'stowage.db'))
   } finally {
     await stowage.stop()
   }
@@ -99,7 +99,7 @@ function fill(file: string): void {
   console.log(`made ${imageCount} images and ${repositoryCount} repositories with policies in ${seconds(startedAt)}`)
 }
 
-async function measure(stowage: Stowage, path: string): Promise<void> {
+async function measure(stowage: Stowage, path: string, file: string): Promise<void> {
   const ecr = clientOf(stowage)
   const origin = { host: '127.0.0.1', port: stowage.port, authorization: basicAuth(stowage.credentials) }
   const puller = new SteadyPullsProcess({ origin, path, perSecond: pullsPerSecond })
@@ -115,12 +115,15 @@ async function measure(stowage: Stowage, path: string): Promise<void> {
 
     const startedAt = performance.now()
     await ecr.send(new StartLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', lifecyclePolicyText: policy }))
-    during.push(await pull(puller, previewed(ecr)))
+    const evaluating = peakOfChildren(stowage.pid)
+    during.push(await pull(puller, previewed(file)))
     console.log(`a preview of ${imageCount} images: complete after ${seconds(startedAt)}`)
     const pageAt = performance.now()
     const { previewResults = [], summary } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 100 }))
     console.log(`  its first page: ${previewResults.length} of ${summary?.expiringImageTotalCount} after ${seconds(pageAt)}`)
-    console.log(`  memory: ${megabytes(peakMemoryBytes(stowage.pid) - memoryBefore)} more than before`)
+    const ofChild = evaluating.stop()
+    const ofServer = peakMemoryBytes(stowage.pid) - memoryBefore
+    console.log(`  memory: ${megabytes(ofServer + ofChild)} more than before, ${megabytes(ofChild)} of it the process that evaluates`)
     tell('  GET of a manifest alone', alone.at(-1)!)
     tell('  beside a process that only counts', beside.at(-1)!)
     tell('  during the preview', during.at(-1)!)
@@ -143,6 +146,20 @@ async function pullBesideBusyProcess(puller: SteadyPullsProcess): Promise<Pulls>
   }
 }
 
+/** The most memory that a child of a process holds, from now until it is asked, but for files that others have as well. */
+function peakOfChildren(parent: number): { stop(): number } {
+  let peakBytes = 0
+  const look = setInterval(() => {
+    for (const pid of childrenOf(parent)) peakBytes = Math.max(peakBytes, ownMemoryBytes(pid))
+  }, 250)
+  return {
+    stop() {
+      clearInterval(look)
+      return peakBytes
+    },
+  }
+}
+
 /** What a server does once a minute where nothing is due. */
 async function lookThrough(file: string): Promise<void> {
   const database = await openMetadataReader({ file }, { onConnectionLost: () => undefined })
@@ -153,13 +170,19 @@ async function lookThrough(file: string): Promise<void> {
   await database.close()
 }
 
-async function previewed(ecr: ECRClient): Promise<void> {
-  for (;;) {
-    const { status } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 1 }))
-    if (status === 'FAILED') throw new Error('the preview failed')
-    if (status === 'COMPLETE') return
-    // A call of the SDK takes milliseconds of a processor that the pulls would wait for.
-    await delay(500)
+/** Asks the database itself: a call of the SDK takes ten milliseconds of a processor, which pulls would wait for. */
+async function previewed(file: string): Promise<void> {
+  const database = new DatabaseSync(file, { readOnly: true })
+  try {
+    const preview = database.prepare("select status from lifecycle_preview where repository_id = (select id from repository where name = 'scale/large')")
+    for (;;) {
+      const { status } = preview.get() as { status: string }
+      if (status === 'FAILED') throw new Error('the preview failed')
+      if (status === 'COMPLETE') return
+      await delay(100)
+    }
+  } finally {
+    database.close()
   }
 }
 

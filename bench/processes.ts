@@ -43,9 +43,23 @@ export function proportionalMemoryBytes(pid: number): number {
   return Number(kibibytes) * 1024
 }
 
+/** What a process holds now, without files (proc(5), status: RssAnon); 0 when it has ended. Cheap: nothing is counted for it. */
+export function ownMemoryBytes(pid: number): number {
+  try {
+    return Number(/^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+  } catch {
+    return 0
+  }
+}
+
 /** What a process has made the kernel write to the disk so far, or will (proc(5), io: write_bytes). */
 export function writtenBytes(pid: number): number {
   return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1])
+}
+
+/** The processes that a process has started and that have not ended (proc(5), task/[tid]/children: of its first thread). */
+export function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
 }
 
 /** utime, stime, cutime and cstime of proc(5). */

@@ -8,7 +8,7 @@ import { findPause } from './gc/pause.ts'
 import { findRate } from './gc/rate.ts'
 import type { Clock } from './internal/clock.ts'
 import type { IdSource } from './internal/ids.ts'
-import { EvaluationThread, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
+import { SeparateEvaluator, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, previewPolicy, readImageLabels, RetentionPolicies, type OpenConfig } from './lifecycle/index.ts'
 import { freeLifecycle } from './lifecycle/commands/runs.ts'
 import { RetirementSteps } from './lifecycle/retirement-steps.ts'
 import { archiveFolder } from './config/data-paths.ts'
@@ -108,7 +108,7 @@ export async function endOfLife(config: Config, deps: EndOfLifeDependencies, rel
   const lifecyclePolicies = new LifecyclePolicies(database, { strict, intervalMs, minimumArchiveDays: archiveMinimumDays })
   const retention = new RetentionPolicies(database, { intervalMs: config.lifecycleIntervalMs })
   const processId = ids.uuid()
-  const evaluator = new EvaluationThread(target, (repositoryId, signal) => readImageLabels({ database, openConfig, systemContext, logger }, repositoryId, signal))
+  const evaluator = new SeparateEvaluator(target, (repositoryId, signal) => readImageLabels({ database, openConfig, systemContext, logger }, repositoryId, signal))
   releases.push(() => evaluator.stop())
   const lifecyclePreviews = new LifecyclePreviews({ database, evaluator, policies: lifecyclePolicies, systemContext, logger, owner: processId, clock })
   releases.push(() => lifecyclePreviews.stop())

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { collectUnits } from '../registry/image-unit.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import { tagsOf } from '../storage/metadata/stores/image-kin.ts'
@@ -6,6 +5,8 @@ import { imageSummaries } from '../storage/metadata/stores/lifecycle-preview-sto
 import { findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
 import { sharesOfManifests } from '../storage/metadata/stores/storage-use-store.ts'
 import { digestFromBytes, type Digest, type Tag } from '../values/index.ts'
+import type { EvaluationConditions } from './evaluate-repository.ts'
+import { nextTurn } from './pace.ts'
 import type { Decision, Decisions } from './policy/index.ts'
 
 /** Images, and what their manifests say they take; layers that they share are in each of them. */
@@ -73,7 +74,7 @@ type PossiblyLater = Decision & { readonly isAfterNotice?: boolean }
 export async function comparePolicies(
   session: Session,
   { repositoryId, before, after, limit }: { readonly repositoryId: number; readonly before: Decisions; readonly after: Decisions; readonly limit: number },
-  signal?: AbortSignal,
+  { signal, pace = nextTurn }: EvaluationConditions = {},
 ): Promise<PolicyComparison> {
   const going: Record<'before' | 'after', number[]> = { before: [], after: [] }
   const amounts = { before: new Amount(), after: new Amount(), deleted: new Amount(), spared: new Amount() }
@@ -103,7 +104,7 @@ export async function comparePolicies(
       const names = (tags.get(id) ?? []).map(({ tag }) => tag as Tag).sort()
       changes.push({ digest: digestFromBytes(digest), tags: names, pushedAt, sizeBytes, change: is ? 'deleted' : 'spared', policy, rule, isAfterNotice })
     }
-    await nextTurn()
+    await pace()
   }
   for (const fate of side(before.deletions(), after.deletions())) {
     waiting.push(fate)

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Session } from '../storage/metadata/session.ts'
 import {
   childrenOfIndexes,
@@ -16,6 +15,7 @@ import { digestFromBytes, type Digest } from '../values/index.ts'
 import { artifactClassOf, Evaluation, type Action, type CompiledPolicy, type DecidedParts, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
 import { Column, uint32 } from './policy/columns.ts'
 import { fingerprintOf } from './fingerprint.ts'
+import { nextTurn, type Pace } from './pace.ts'
 
 /** Images read in one step: a millisecond or two, after which other evaluations of the thread have their turn. */
 const windowSize = 400
@@ -35,8 +35,21 @@ export interface CompiledRequest {
   readonly nowMs: number
   /** Images of which `why` will be asked. */
   readonly watch?: ReadonlySet<number>
+  readonly conditions?: EvaluationConditions
+}
+
+/** How an evaluation goes about it; nothing of it changes what it comes to. */
+export interface EvaluationConditions {
   /** Ends the reading; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
+  /** Awaited between steps of a millisecond or two; other evaluations of the thread have their turn meanwhile. */
+  readonly pace?: Pace | undefined
+  /** Where the repository has more, the promise rejects with `TooManyImages`. */
+  readonly maxImages?: number | undefined
+}
+
+export class TooManyImages extends Error {
+  override readonly name = 'TooManyImages'
 }
 
 /**
@@ -44,10 +57,11 @@ export interface CompiledRequest {
  * what changes meanwhile may or may not be seen, which is why whoever acts on it looks at each image again.
  */
 export async function evaluateRepository(session: Session, request: CompiledRequest): Promise<EvaluationParts> {
-  const { repositoryId, policies, nowMs, watch, signal } = request
+  const { repositoryId, policies, nowMs, watch, conditions = {} } = request
+  const { signal, pace = nextTurn, maxImages = Infinity } = conditions
   const needs = needsOf(policies)
   const evaluation = new Evaluation(policies, nowMs, watch === undefined ? {} : { watch })
-  const indexes = await readIndexes(session, repositoryId, needs, signal)
+  const indexes = await readIndexes(session, repositoryId, needs, signal, pace)
   // What was told by rules that are gone is to be taken back.
   const hasNotices = policies.some(({ rules }) => rules.some(({ notice }) => notice !== undefined)) || (await hasNoticesByRule(session, repositoryId))
   const fingerprints = new Column(uint32)
@@ -64,8 +78,9 @@ export async function evaluateRepository(session: Session, request: CompiledRequ
       fingerprints.values[count] = fingerprintOf(facts)
       count += 1
     }
+    if (count > maxImages) throw new TooManyImages(`the repository has more than ${maxImages} images`)
     after = rows.at(-1)!.id
-    await nextTurn()
+    await pace()
   }
   return { decided: evaluation.decide().parts, fingerprints: fingerprints.values.subarray(0, count), surprising: undefined }
 }
@@ -100,7 +115,7 @@ interface IndexFacts {
   readonly ofBlobs: ReadonlySet<number>
 }
 
-async function readIndexes(session: Session, repositoryId: number, needs: Needs, signal: AbortSignal | undefined): Promise<IndexFacts> {
+async function readIndexes(session: Session, repositoryId: number, needs: Needs, signal: AbortSignal | undefined, pace: Pace): Promise<IndexFacts> {
   const listed = new Set<number>()
   const listedInUse = new Set<number>()
   const pulls = new Map<number, number>()
@@ -121,7 +136,7 @@ async function readIndexes(session: Session, repositoryId: number, needs: Needs,
     }
     if (needs.classes) for (const { indexId } of page.children) if (!withManifests.has(indexId)) ofBlobs.add(indexId)
     after = page.lastId
-    await nextTurn()
+    await pace()
   }
 }
 

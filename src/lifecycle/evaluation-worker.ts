@@ -1,18 +1,19 @@
+import { execFile } from 'node:child_process'
+import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { isPlatformError } from '../internal/platform-error.ts'
 import { openMetadataReader } from '../storage/metadata/open.ts'
 import type { Session } from '../storage/metadata/session.ts'
-import type { EvaluationWorkerData, JobAnswer, JobMessage, SentFailure } from './evaluation-thread.ts'
-import { compareOn, evaluateParts, previewOn, type EvaluationRequest } from './evaluator.ts'
+import { TooManyImages, type EvaluationConditions, type EvaluationParts } from './evaluate-repository.ts'
+import type { ColumnName, JobAnswer, JobMessage, PlaceData, SentFailure } from './evaluation-messages.ts'
+import { compareOn, evaluateParts, previewOn } from './evaluator.ts'
+import { unhurried } from './pace.ts'
 import type { PreviewPage } from './preview-pages.ts'
 
 /*
- * The thread in which policies are evaluated, with a reading connection of its own, so that requests wait neither for
- * statements over a million images nor for the sorting of what they answer. Started by evaluation-thread.ts.
+ * The thread or process in which policies are evaluated, with a reading connection of its own, so that requests wait neither for
+ * statements over a million images nor for the sorting of what they answer. Started by evaluation-place.ts.
  */
-
-const port = parentPort
-if (port === null) throw new Error('evaluation-worker.ts is the program of a thread')
 
 interface Running {
   readonly stop: AbortController
@@ -20,12 +21,39 @@ interface Running {
   taken: (() => void) | undefined
 }
 
-const { target } = workerData as EvaluationWorkerData
+/** Bytes of a column in one message of a process: the server copies them in some tenths of a millisecond. */
+const columnPartBytes = 256 * 1024
+
+const port = parentPort
+/** What a process is told before that waits. */
+const hasBegun = Promise.withResolvers<undefined>()
+const { target, maxImages } = port === null ? await becomeProcess() : (workerData as PlaceData)
+const pace = port === null ? unhurried() : undefined
 // A connection that was lost is made again by the next statement, which says so if it cannot.
 const opening = openMetadataReader(target, { onConnectionLost: () => undefined })
 const running = new Map<number, Running>()
 
-port.on('message', (message: JobMessage) => {
+if (port !== null) port.on('message', onMessage)
+hasBegun.resolve(undefined)
+
+/** Only has what processors have to spare, and ends with the server, which alone is told by whoever stops it. */
+async function becomeProcess(): Promise<PlaceData> {
+  if (process.send === undefined) throw new Error('evaluation-worker.ts is the program of a thread or a process that the server starts')
+  process.once('disconnect', () => process.exit())
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  setPriority(19)
+  // Node has no call for it. Niceness alone does not let others in before a slice of some milliseconds is over (sched(7),
+  // SCHED_IDLE); where there is no chrt it has to do.
+  if (process.platform === 'linux') execFile('chrt', ['--all-tasks', '--idle', '--pid', '0', String(process.pid)], () => undefined)
+  const data = Promise.withResolvers<PlaceData>()
+  process.once('message', (message) => {
+    process.on('message', (job) => void hasBegun.promise.then(() => onMessage(job as JobMessage)))
+    data.resolve(message as PlaceData)
+  })
+  return data.promise
+}
+
+function onMessage(message: JobMessage): void {
   switch (message.kind) {
     case 'evaluate':
     case 'preview':
@@ -43,7 +71,7 @@ port.on('message', (message: JobMessage) => {
       void close()
       break
   }
-})
+}
 
 async function work(job: Exclude<JobMessage, { readonly kind: 'taken' | 'stop' | 'close' }>): Promise<void> {
   const { id } = job
@@ -51,32 +79,51 @@ async function work(job: Exclude<JobMessage, { readonly kind: 'taken' | 'stop' |
   running.set(id, state)
   try {
     const { reader } = await opening
-    const { signal } = state.stop
-    if (job.kind === 'evaluate') await evaluate(id, reader, job.request, signal)
-    else if (job.kind === 'compare') answer({ kind: 'compared', id, comparison: await compareOn(reader, job.request, signal) })
-    else answer({ kind: 'previewed', id, summary: await previewOn(reader, job.request, (page) => send(id, page, state), signal) })
+    const conditions = { signal: state.stop.signal, pace, maxImages }
+    if (job.kind === 'evaluate') await sendParts(id, await evaluateParts(reader, job.request, conditions))
+    else if (job.kind === 'compare') await answer({ kind: 'compared', id, comparison: await compareOn(reader, job.request, conditions) })
+    else await preview(id, reader, job.request, state, conditions)
   } catch (error) {
-    answer({ kind: 'failed', id, failure: failureOf(error) })
+    await answer(error instanceof TooManyImages ? { kind: 'too-large', id } : { kind: 'failed', id, failure: failureOf(error) })
   } finally {
     running.delete(id)
   }
 }
 
-async function evaluate(id: number, reader: Session, request: EvaluationRequest, signal: AbortSignal): Promise<void> {
-  const parts = await evaluateParts(reader, request, signal)
-  const { ids, flags, expiredBy, transitionedBy, keptBy, announcedBy, announcements } = parts.decided.columns
-  const buffers = [ids, flags, expiredBy, transitionedBy, keptBy, announcedBy, announcements, parts.fingerprints].map(({ buffer }) => buffer as ArrayBuffer)
-  port!.postMessage({ kind: 'evaluated', id, parts } satisfies JobAnswer, buffers)
+async function preview(id: number, reader: Session, request: Parameters<typeof previewOn>[1], state: Running, conditions: EvaluationConditions): Promise<void> {
+  const summary = await previewOn(reader, request, (page) => sendPage(id, page, state), conditions)
+  await answer({ kind: 'previewed', id, summary })
 }
 
-async function send(id: number, page: PreviewPage, state: Running): Promise<void> {
+async function sendPage(id: number, page: PreviewPage, state: Running): Promise<void> {
   const taken = new Promise<void>((resolve) => (state.taken = resolve))
-  answer({ kind: 'page', id, page })
+  await answer({ kind: 'page', id, page }, [page.results.buffer as ArrayBuffer])
   await taken
 }
 
-function answer(message: JobAnswer): void {
-  port!.postMessage(message)
+async function sendParts(id: number, parts: EvaluationParts): Promise<void> {
+  const { size, ...decided } = parts.decided.columns
+  const columns = Object.entries({ ...decided, fingerprints: parts.fingerprints }) as [ColumnName, NodeJS.TypedArray][]
+  if (port !== null) return answer({ kind: 'evaluated', id, parts }, columns.map(([, { buffer }]) => buffer as ArrayBuffer))
+  for (const [name, { buffer, byteOffset, byteLength }] of columns) {
+    for (let offset = 0; offset < byteLength; offset += columnPartBytes) {
+      const bytes = new Uint8Array(buffer, byteOffset + offset, Math.min(columnPartBytes, byteLength - offset))
+      await answer({ kind: 'column', id, name, sizeBytes: byteLength, offset, bytes })
+    }
+  }
+  const none = Object.fromEntries(Object.keys(decided).map((name) => [name, undefined]))
+  const rest = { ...parts, fingerprints: undefined, decided: { ...parts.decided, columns: { size, ...none } } }
+  await answer({ kind: 'evaluated', id, parts: rest as unknown as EvaluationParts })
+}
+
+/** Resolves when more can be sent. */
+async function answer(message: JobAnswer, transfer: readonly ArrayBuffer[] = []): Promise<void> {
+  if (port !== null) {
+    port.postMessage(message, transfer)
+    return
+  }
+  // Without the server there is nobody to tell that it failed.
+  await new Promise<void>((resolve) => process.send!(message, undefined, undefined, () => resolve()))
 }
 
 function failureOf(error: unknown): SentFailure {
@@ -84,12 +131,13 @@ function failureOf(error: unknown): SentFailure {
   return isPlatformError(error) ? { code: error.code, message, stack, detail: error.detail } : { code: undefined, message, stack, detail: undefined }
 }
 
-/** Lets go of the database before the thread ends. */
+/** Lets go of the database before it ends. */
 async function close(): Promise<void> {
   for (const { stop, taken } of running.values()) {
     stop.abort(new Error('the server stops'))
     taken?.()
   }
   await (await opening.catch(() => undefined))?.close()
-  port!.close()
+  if (port === null) process.disconnect()
+  else port.close()
 }

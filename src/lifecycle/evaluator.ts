@@ -1,6 +1,6 @@
 import type { Session } from '../storage/metadata/session.ts'
 import { comparePolicies, countSurprises, type PolicyComparison } from './compare-policies.ts'
-import { evaluateRepository, type EvaluationParts } from './evaluate-repository.ts'
+import { evaluateRepository, type EvaluationConditions, type EvaluationParts } from './evaluate-repository.ts'
 import { readStored } from './policies.ts'
 import { Decisions, type CompiledPolicy } from './policy/index.ts'
 import { readPreview, type PreviewPage, type PreviewSummary } from './preview-pages.ts'
@@ -53,10 +53,10 @@ export interface Evaluator {
   compare(request: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison>
 }
 
-export async function evaluateParts(session: Session, request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluationParts> {
+export async function evaluateParts(session: Session, request: EvaluationRequest, conditions: EvaluationConditions = {}): Promise<EvaluationParts> {
   const { repositoryId, nowMs, watch, before } = request
   const evaluate = (policies: readonly PolicyText[]): Promise<EvaluationParts> =>
-    evaluateRepository(session, { repositoryId, policies: compiled({ policies }), nowMs, watch: new Set(watch), signal })
+    evaluateRepository(session, { repositoryId, policies: compiled({ policies }), nowMs, watch: new Set(watch), conditions })
   const parts = await evaluate(request.policies)
   if (before === undefined) return parts
   const decisionsBefore = assemble({ ...request, policies: before }, await evaluate(before)).decisions
@@ -67,17 +67,17 @@ export async function previewOn(
   session: Session,
   request: EvaluationRequest,
   onPage: (page: PreviewPage) => Promise<void>,
-  signal?: AbortSignal,
+  conditions: EvaluationConditions = {},
 ): Promise<PreviewSummary> {
-  return readPreview(session, assemble(request, await evaluateParts(session, request, signal)).decisions, onPage, signal)
+  return readPreview(session, assemble(request, await evaluateParts(session, request, conditions)).decisions, onPage, conditions)
 }
 
-export async function compareOn(session: Session, { before, after, limit, ...repository }: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison> {
+export async function compareOn(session: Session, { before, after, limit, ...repository }: ComparisonRequest, conditions: EvaluationConditions = {}): Promise<PolicyComparison> {
   const decided = async (policies: readonly PolicyText[]): Promise<Decisions> => {
     const request = { ...repository, policies }
-    return assemble(request, await evaluateParts(session, request, signal)).decisions
+    return assemble(request, await evaluateParts(session, request, conditions)).decisions
   }
-  return comparePolicies(session, { repositoryId: repository.repositoryId, before: await decided(before), after: await decided(after), limit }, signal)
+  return comparePolicies(session, { repositoryId: repository.repositoryId, before: await decided(before), after: await decided(after), limit }, conditions)
 }
 
 /** Policies are functions, which no thread can send: they are read again. */

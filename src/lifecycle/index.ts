@@ -1,5 +1,5 @@
 export { type LifecycleErrorCode } from './errors.ts'
-export { EvaluationThread } from './evaluation-thread.ts'
+export { SeparateEvaluator } from './separate-evaluator.ts'
 export { type Evaluator } from './evaluator.ts'
 export { previewPolicy, type PolicyCandidate, type PolicyPreview } from './policy-preview.ts'
 export { readImageLabels, type OpenConfig } from './image-labels.ts'

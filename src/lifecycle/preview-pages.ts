@@ -1,8 +1,9 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Session } from '../storage/metadata/session.ts'
 import { tagsOf } from '../storage/metadata/stores/image-kin.ts'
 import { imageSummaries } from '../storage/metadata/stores/lifecycle-preview-store.ts'
 import { digestFromBytes } from '../values/index.ts'
+import type { EvaluationConditions } from './evaluate-repository.ts'
+import { nextTurn } from './pace.ts'
 import type { Decision, Decisions } from './policy/index.ts'
 
 /** Results kept together: a page of the API is at most a tenth. */
@@ -35,14 +36,14 @@ export async function readPreview(
   session: Session,
   decisions: Decisions,
   onPage: (page: PreviewPage) => Promise<void>,
-  signal?: AbortSignal,
+  { signal, pace = nextTurn }: EvaluationConditions = {},
 ): Promise<PreviewSummary> {
   let waiting: Decision[] = []
   const flush = async (): Promise<void> => {
     signal?.throwIfAborted()
     if (waiting.length > 0) await onPage(await storedPage(session, waiting))
     waiting = []
-    await nextTurn()
+    await pace()
   }
   for (const decision of decisions) {
     if (decision.policy !== 0) continue

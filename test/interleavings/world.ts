@@ -148,9 +148,9 @@ export class World {
     const retentionPolicies = new RetentionPolicies(database, { intervalMs: lifecycleIntervalMs })
     // By turns as everything else, and so not in a thread of its own.
     const evaluator: Evaluator = {
-      evaluate: async (request, signal) => assemble(request, await evaluateParts(reader, request, signal)),
-      preview: (request, onPage, signal) => previewOn(reader, request, onPage, signal),
-      compare: (request, signal) => compareOn(reader, request, signal),
+      evaluate: async (request, signal) => assemble(request, await evaluateParts(reader, request, { signal })),
+      preview: (request, onPage, signal) => previewOn(reader, request, onPage, { signal }),
+      compare: (request, signal) => compareOn(reader, request, { signal }),
     }
     const runner = new LifecycleRunner(
       { database, evaluator, ids: systemIds, clock: fixture.clock, logger, owner: randomUUID(), contextOf: system },

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { commandContext } from '../../src/registry/index.ts'
 import { systemIds } from '../../src/internal/ids.ts'
-import { EvaluationThread, readImageLabels, type OpenConfig, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type Evaluator, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
+import { SeparateEvaluator, readImageLabels, type OpenConfig, explainImage, LifecyclePolicies, LifecyclePreviews, LifecycleRunner, RetentionPolicies, type Evaluator, type ImageExplanation, type Preview } from '../../src/lifecycle/index.ts'
 import { findRepositoryRowById } from '../../src/storage/metadata/stores/repository-store.ts'
 import { parseRepositoryName, parseTag, type Digest, type RepositoryName } from '../../src/values/index.ts'
 import { catalogueOf, withChildren, type KnownImage } from '../interleavings/images.ts'
@@ -122,15 +122,15 @@ export async function startLifecycle(kind: DatabaseKind, settings: WorldSettings
 }
 
 /** The evaluations of the server, each followed by what a test wants to happen then. */
-class PausedAfterwards extends EvaluationThread {
+class PausedAfterwards extends SeparateEvaluator {
   readonly #afterwards: (repositoryId: number) => Promise<void>
 
-  constructor(target: ConstructorParameters<typeof EvaluationThread>[0], prepare: ConstructorParameters<typeof EvaluationThread>[1], afterwards: (repositoryId: number) => Promise<void>) {
+  constructor(target: ConstructorParameters<typeof SeparateEvaluator>[0], prepare: ConstructorParameters<typeof SeparateEvaluator>[1], afterwards: (repositoryId: number) => Promise<void>) {
     super(target, prepare)
     this.#afterwards = afterwards
   }
 
-  override async evaluate(...request: Parameters<EvaluationThread['evaluate']>): ReturnType<EvaluationThread['evaluate']> {
+  override async evaluate(...request: Parameters<SeparateEvaluator['evaluate']>): ReturnType<SeparateEvaluator['evaluate']> {
     const evaluated = await super.evaluate(...request)
     await this.#afterwards(request[0].repositoryId)
     return evaluated

@@ -1,6 +1,6 @@
 export { artifactClassOf, type ArtifactFacts } from './artifact-class.ts'
 export type { CompiledPolicy, CompiledRule, ParsedPolicy, RuleAction } from './compiled.ts'
-export { Decisions, type Action, type DecidedParts, type Decision, type RuleCount } from './decisions.ts'
+export { Decisions, type Action, type DecidedColumns, type DecidedParts, type Decision, type RuleCount } from './decisions.ts'
 export { readEcrDocument, type EcrRule } from './ecr-document.ts'
 export { ecrMinimumArchiveDays, parseEcrPolicy, type EcrPolicyOptions } from './ecr-grammar.ts'
 export { Evaluation, type EvaluationOptions } from './evaluation.ts'

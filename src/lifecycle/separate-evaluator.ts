@@ -1,44 +1,17 @@
-import { Worker } from 'node:worker_threads'
 import { FairTurns } from '../internal/fair-turns.ts'
-import { PlatformError, type ErrorDetail } from '../internal/platform-error.ts'
+import { PlatformError } from '../internal/platform-error.ts'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
 import type { PolicyComparison } from './compare-policies.ts'
 import type { EvaluationParts } from './evaluate-repository.ts'
+import type { JobAnswer, JobMessage, SentFailure } from './evaluation-messages.ts'
+import { startProcess, startThread, type EvaluationPlace, type PlaceEvents } from './evaluation-place.ts'
 import { assemble, type ComparisonRequest, type EvaluatedRepository, type EvaluationRequest, type Evaluator, type PolicyText } from './evaluator.ts'
 import { lifecycleError } from './errors.ts'
 import { readStored } from './policies.ts'
 import type { PreviewPage, PreviewSummary } from './preview-pages.ts'
 
-export interface EvaluationWorkerData {
-  readonly target: MetadataTarget
-}
-
-/** What the thread is told. */
-export type JobMessage =
-  | { readonly kind: 'evaluate' | 'preview'; readonly id: number; readonly request: EvaluationRequest }
-  | { readonly kind: 'compare'; readonly id: number; readonly request: ComparisonRequest }
-  /** The last page has been taken. */
-  | { readonly kind: 'taken'; readonly id: number }
-  | { readonly kind: 'stop'; readonly id: number }
-  | { readonly kind: 'close' }
-
-/** What it says. */
-export type JobAnswer =
-  | { readonly kind: 'evaluated'; readonly id: number; readonly parts: EvaluationParts }
-  | { readonly kind: 'page'; readonly id: number; readonly page: PreviewPage }
-  | { readonly kind: 'previewed'; readonly id: number; readonly summary: PreviewSummary }
-  | { readonly kind: 'compared'; readonly id: number; readonly comparison: PolicyComparison }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: SentFailure }
-
-export interface SentFailure {
-  readonly code: string | undefined
-  readonly message: string
-  readonly stack: string | undefined
-  readonly detail: ErrorDetail | undefined
-}
-
 /**
- * At once; others wait their turn. On SQLite they share the thread's time, and each holds some 30 bytes for every image of its
+ * At once; others wait their turn. On SQLite they share a thread's time, and each holds some 30 bytes for every image of its
  * repository. One account has fewer, so that another never waits for more than one of them to end.
  */
 const maxJobs = 4
@@ -49,7 +22,14 @@ const maxWaitingOfOne = 100
 
 type Outcome = EvaluationParts | PreviewSummary | PolicyComparison
 
+/** Where a job is done: in a thread, or where that finds that the repository is too large for it, in a process. */
+type PlaceName = 'thread' | 'process'
+
 interface Job {
+  place: PlaceName
+  readonly message: JobMessage
+  /** Nobody waits for it any more. */
+  isDropped?: true
   readonly onPage: ((page: PreviewPage) => Promise<void>) | undefined
   readonly result: PromiseWithResolvers<Outcome>
   /** Gives its turn to the next. */
@@ -59,19 +39,25 @@ interface Job {
 /** Sees to it that the labels and annotations of a repository's images can be read from the database. */
 export type Prepare = (repositoryId: number, signal: AbortSignal | undefined) => Promise<void>
 
-/** Evaluates in a thread of its own, which begins with the first evaluation. */
-export class EvaluationThread implements Evaluator {
+/**
+ * Evaluates in a thread of its own, which begins with the first evaluation, and very large repositories in a process of their own,
+ * which ends with them.
+ */
+export class SeparateEvaluator implements Evaluator {
   readonly #target: MetadataTarget
   readonly #prepare: Prepare
-  #worker: Worker | undefined
+  readonly #maxImagesInThread: number | undefined
+  readonly #places = new Map<PlaceName, EvaluationPlace>()
   readonly #turns = new FairTurns({ limit: maxJobs, limitOfOne: maxJobsOfOne })
   readonly #running = new Map<number, Job>()
   readonly #stop = new AbortController()
   #nextId = 1
 
-  constructor(target: MetadataTarget, prepare: Prepare) {
+  /** @param maxImagesInThread as evaluation-place.ts has it, unless it is given */
+  constructor(target: MetadataTarget, prepare: Prepare, maxImagesInThread?: number) {
     this.#target = target
     this.#prepare = prepare
+    this.#maxImagesInThread = maxImagesInThread
   }
 
   async evaluate(request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluatedRepository> {
@@ -93,12 +79,10 @@ export class EvaluationThread implements Evaluator {
   /** What runs is rejected, and what waits. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the server stops'))
-    const worker = this.#worker
-    this.#lose(this.#stop.signal.reason)
-    if (worker === undefined) return
-    const ended = new Promise((resolve) => worker.once('exit', resolve))
-    this.#tell(worker, { kind: 'close' })
-    await ended
+    const places = [...this.#places]
+    for (const [name] of places) this.#lose(name, this.#stop.signal.reason)
+    for (const [, place] of places) place.tell({ kind: 'close' })
+    await Promise.all(places.map(([, { ended }]) => ended))
   }
 
   async #do(
@@ -122,17 +106,15 @@ export class EvaluationThread implements Evaluator {
       end()
       throw error
     }
-    return this.#run({ onPage, result: Promise.withResolvers(), end }, message, signal)
+    const id = this.#nextId++
+    return this.#run(id, { place: 'thread', message: message(id), onPage, result: Promise.withResolvers(), end }, signal)
   }
 
-  async #run(job: Job, message: (id: number) => JobMessage, signal: AbortSignal): Promise<Outcome> {
-    const id = this.#nextId++
+  async #run(id: number, job: Job, signal: AbortSignal): Promise<Outcome> {
     const stop = (): void => this.#drop(id, signal.reason)
     signal.addEventListener('abort', stop)
     this.#running.set(id, job)
-    this.#worker ??= this.#startWorker()
-    this.#worker.ref()
-    this.#tell(this.#worker, message(id))
+    this.#give(job)
     try {
       return await job.result.promise
     } finally {
@@ -140,57 +122,77 @@ export class EvaluationThread implements Evaluator {
     }
   }
 
-  #startWorker(): Worker {
-    const workerData: EvaluationWorkerData = { target: this.#target }
-    const worker = new Worker(new URL('./evaluation-worker.ts', import.meta.url), { name: 'lifecycle', workerData, execArgv: [] })
-    worker.on('message', (answer: JobAnswer) => void this.#onAnswer(worker, answer))
-    worker.on('error', (error) => this.#onGone(worker, error))
-    worker.on('exit', () => this.#onGone(worker, new Error('the thread that evaluates lifecycle policies ended')))
-    return worker
+  #give(job: Job): void {
+    const place = this.#places.get(job.place) ?? this.#start(job.place)
+    place.hold()
+    place.tell(job.message)
   }
 
-  async #onAnswer(worker: Worker, answer: JobAnswer): Promise<void> {
+  #start(name: PlaceName): EvaluationPlace {
+    const events: PlaceEvents = {
+      onAnswer: (answer) => void this.#onAnswer(place, answer),
+      onGone: (cause) => {
+        if (this.#places.get(name) === place) this.#lose(name, cause)
+      },
+    }
+    const place = name === 'thread' ? startThread(this.#target, events, this.#maxImagesInThread) : startProcess(this.#target, events)
+    this.#places.set(name, place)
+    return place
+  }
+
+  async #onAnswer(place: EvaluationPlace, answer: Parameters<PlaceEvents['onAnswer']>[0]): Promise<void> {
     const { id } = answer
     const job = this.#running.get(id)
     if (answer.kind === 'page') {
       try {
         await job?.onPage?.(answer.page)
-        this.#tell(worker, { kind: 'taken', id })
+        place.tell({ kind: 'taken', id })
       } catch (error) {
         this.#drop(id, error)
       }
       return
     }
+    if (answer.kind === 'too-large' && job !== undefined && !job.isDropped) {
+      job.place = 'process'
+      this.#give(job)
+      this.#rest('thread')
+      return
+    }
     this.#running.delete(id)
-    if (this.#running.size === 0) worker.unref()
+    if (job !== undefined) this.#rest(job.place)
     job?.end()
     if (answer.kind === 'failed') job?.result.reject(revive(answer.failure))
-    else job?.result.resolve(outcomeOf(answer))
+    else if (answer.kind !== 'too-large') job?.result.resolve(outcomeOf(answer))
   }
 
-  /** It keeps its turn until the thread has let go of it. */
+  /** A thread that has nothing to do waits for more; a process ends, with the memory that it took. */
+  #rest(name: PlaceName): void {
+    const place = this.#places.get(name)
+    if (place === undefined || [...this.#running.values()].some((job) => job.place === name)) return
+    place.release()
+    if (name === 'thread') return
+    this.#places.delete(name)
+    place.tell({ kind: 'close' })
+  }
+
+  /** It keeps its turn until whoever does it has let go of it. */
   #drop(id: number, reason: unknown): void {
-    if (this.#worker !== undefined) this.#tell(this.#worker, { kind: 'stop', id })
-    this.#running.get(id)?.result.reject(reason)
+    const job = this.#running.get(id)
+    if (job === undefined) return
+    job.isDropped = true
+    this.#places.get(job.place)?.tell({ kind: 'stop', id })
+    job.result.reject(reason)
   }
 
-  #onGone(worker: Worker, cause: unknown): void {
-    if (this.#worker === worker) this.#lose(cause)
-  }
-
-  /** Whoever comes next has a new thread. */
-  #lose(cause: unknown): void {
-    this.#worker = undefined
-    const lost = [...this.#running.values()]
-    this.#running.clear()
-    for (const { result, end } of lost) {
-      result.reject(cause)
-      end()
+  /** Whoever comes next has a new one. */
+  #lose(name: PlaceName, cause: unknown): void {
+    this.#places.delete(name)
+    for (const [id, job] of this.#running) {
+      if (job.place !== name) continue
+      this.#running.delete(id)
+      job.result.reject(cause)
+      job.end()
     }
-  }
-
-  #tell(worker: Worker, message: JobMessage): void {
-    worker.postMessage(message)
   }
 }
 
@@ -203,7 +205,7 @@ function plainPolicies(policies: readonly PolicyText[]): PolicyText[] {
   return policies.map(({ grammar, document }) => ({ grammar, document }))
 }
 
-function outcomeOf(answer: Exclude<JobAnswer, { readonly kind: 'page' | 'failed' }>): Outcome {
+function outcomeOf(answer: Exclude<JobAnswer, { readonly kind: 'page' | 'failed' | 'column' | 'too-large' }>): Outcome {
   switch (answer.kind) {
     case 'evaluated':
       return answer.parts
