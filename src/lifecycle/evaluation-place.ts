@@ -45,7 +45,7 @@ export function startProcess(target: MetadataTarget, events: PlaceEvents): Evalu
   const child = fork(fileURLToPath(new URL('./evaluation-worker.ts', import.meta.url)), {
     serialization: 'advanced',
     // Room for new objects, of which few live long: with V8's own start of 1 MB it collects thousands of times.
-    execArgv: ['--single-threaded', '--min-semi-space-size=16'],
+    execArgv: ['--single-threaded', '--min-semi-space-size=16', '--max-semi-space-size=16'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   const columns = new ColumnsUnderWay()

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readdirSync, readFileSync } from 'node:fs'
 import { assemble, evaluateParts } from '../../src/lifecycle/evaluator.ts'
 import { SeparateEvaluator } from '../../src/lifecycle/index.ts'
+import { readResults } from '../../src/lifecycle/preview-pages.ts'
 import { readRepository } from '../../src/registry/change.ts'
 import { parseRepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
@@ -89,7 +90,7 @@ describe.each(databases.flatMap((kind) => [['thread', kind] as const, ['process'
       isBusy = true
       await new Promise((resolve) => setImmediate(resolve))
       isBusy = false
-      counts.push((JSON.parse(Buffer.from(results).toString()) as unknown[]).length)
+      counts.push(readResults(results).length)
     })
     expect([summary, counts]).toEqual([{ expire: imageCount - 100, transition: 0 }, [1000, 1000, 400]])
   })
