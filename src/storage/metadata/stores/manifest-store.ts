@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 import { digestFromBytes, digestToBytes, type Digest } from '../../../values/digest.ts'
 import type { Schema } from '../schema.ts'
 import type { Session } from '../session.ts'
@@ -20,6 +20,12 @@ interface ByDigest {
 
 const headColumns = ['manifest.id', 'manifest.digest', 'manifest.media_type', 'manifest.size_bytes', 'manifest.retirement'] as const
 
+/**
+ * A part of the statement, and no parameter: SQLite prepares a statement anew each time it is run where a partial index is of the
+ * column that a parameter is compared with (https://sqlite.org/c3ref/prepare.html), which took four fifths of its time.
+ */
+const active = sql.lit('active')
+
 /** The manifest a tag points at; archived and trashed images are not there for a pull. */
 const taggedManifest = (db: QueryBuilder, p: ByTag) =>
   db
@@ -31,7 +37,7 @@ const taggedManifest = (db: QueryBuilder, p: ByTag) =>
     .where('repository.trashed_at', 'is', null)
     .where('tag.name', '=', p.tag)
     .where('manifest.trashed_at', 'is', null)
-    .where('manifest.storage_class', '=', 'active')
+    .where('manifest.storage_class', '=', active)
 
 const namedManifest = (db: QueryBuilder, p: ByDigest) =>
   db
@@ -42,7 +48,7 @@ const namedManifest = (db: QueryBuilder, p: ByDigest) =>
     .where('repository.trashed_at', 'is', null)
     .where('manifest.digest', '=', p.digest)
     .where('manifest.trashed_at', 'is', null)
-    .where('manifest.storage_class', '=', 'active')
+    .where('manifest.storage_class', '=', active)
 
 /** What a pull needs, in one statement. */
 const payloadByTag = statement<ByTag>()((db, p) =>
