@@ -38,8 +38,7 @@ export function startThread(target: MetadataTarget, events: PlaceEvents, maxImag
 
 /**
  * A million images keep a processor busy for seconds, and the threads that collect V8's garbage with it, which a process has in
- * common: requests waited for them. So a process without such threads, that only has what processors have to spare
- * (evaluation-worker.ts sees to that).
+ * common: requests waited for them. So a process without such threads, of a lower priority (evaluation-worker.ts sees to that).
  */
 export function startProcess(target: MetadataTarget, events: PlaceEvents): EvaluationPlace {
   const child = fork(fileURLToPath(new URL('./evaluation-worker.ts', import.meta.url)), {

@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process'
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { isPlatformError } from '../internal/platform-error.ts'
@@ -36,15 +35,13 @@ const running = new Map<number, Running>()
 if (port !== null) port.on('message', onMessage)
 hasBegun.resolve(undefined)
 
-/** Only has what processors have to spare, and ends with the server, which alone is told by whoever stops it. */
+/** Gives way to the server, and ends with it, which alone is told by whoever stops both. */
 async function becomeProcess(): Promise<PlaceData> {
   if (process.send === undefined) throw new Error('evaluation-worker.ts is the program of a thread or a process that the server starts')
   process.once('disconnect', () => process.exit())
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-  setPriority(19)
-  // Node has no call for it. Niceness alone does not let others in before a slice of some milliseconds is over (sched(7),
-  // SCHED_IDLE); where there is no chrt it has to do.
-  if (process.platform === 'linux') execFile('chrt', ['--all-tasks', '--idle', '--pid', '0', String(process.pid)], () => undefined)
+  // A tenth of what others get who want a processor: less, or SCHED_IDLE, and it never ends where all are busy.
+  setPriority(10)
   const data = Promise.withResolvers<PlaceData>()
   process.once('message', (message) => {
     process.on('message', (job) => void hasBegun.promise.then(() => onMessage(job as JobMessage)))

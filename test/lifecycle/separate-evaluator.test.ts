@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { readdirSync, readFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { assemble, evaluateParts } from '../../src/lifecycle/evaluator.ts'
 import { SeparateEvaluator } from '../../src/lifecycle/index.ts'
 import { readResults } from '../../src/lifecycle/preview-pages.ts'
@@ -61,25 +62,25 @@ describe.each(databases.flatMap((kind) => [['thread', kind] as const, ['process'
   })
 
   if (place === 'process') it('end with their process, and the next has a new one', async () => {
-    expect(childrenOf(process.pid)).toEqual([])
-    let pid: number | undefined
+    // That of the evaluation before takes its time to end.
+    await expect.poll(() => childrenOf(process.pid), { timeout: 60_000 }).toEqual([])
     const cut = separate.preview(request(), () => {
-      pid = childrenOf(process.pid)[0]
-      process.kill(pid!, 'SIGKILL')
+      process.kill(childrenOf(process.pid)[0]!, 'SIGKILL')
       return Promise.resolve()
     })
     await expect(cut).rejects.toThrow('the process that evaluates lifecycle policies ended')
     expect((await separate.evaluate(request())).decisions.imageCount).toBe(imageCount)
-    await expect.poll(() => childrenOf(process.pid)).toEqual([])
+    await expect.poll(() => childrenOf(process.pid), { timeout: 60_000 }).toEqual([])
   })
 
   if (place === 'process') it('give way to everything else', async () => {
-    const priorities: string[] = []
-    await separate.preview(request(), async () => {
-      await expect.poll(() => schedulingOf(childrenOf(process.pid)[0]!)).toEqual({ policy: 5, nice: 19 })
-      priorities.push('seen')
+    let pages = 0
+    await separate.preview(request(), () => {
+      pages += 1
+      expect(getPriority(childrenOf(process.pid)[0])).toBe(10)
+      return Promise.resolve()
     })
-    expect(priorities).not.toEqual([])
+    expect(pages).toBeGreaterThan(0)
   })
 
   it('give the pages of a preview one after the other', async () => {
@@ -142,12 +143,6 @@ function childrenOf(parent: number): number[] {
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter((pid) => statOf(pid)?.[1] === String(parent) && commandOf(pid).includes('evaluation-worker'))
-}
-
-/** proc(5), stat: 40 is the policy (5: SCHED_IDLE), 19 the niceness; here without the first two fields. */
-function schedulingOf(pid: number): { policy: number; nice: number } {
-  const fields = statOf(pid)!
-  return { policy: Number(fields[38]), nice: Number(fields[16]) }
 }
 
 function statOf(pid: number): string[] | undefined {
