@@ -49,7 +49,7 @@ export async function startEvents(config: Config, deps: EventsDependencies, rele
   const delivery = new EventDelivery({
     database,
     https: createGuardedHttps(outgoing, guard),
-    mail: { guard, trusted: new TrustedAuthorities(config.eventsCaFile) },
+    mail: { guard, trusted: new TrustedAuthorities(config.eventsCaFile, ['default']) },
     keyring,
     putLogLine: (place, group, stream, line) => logs.putOwn(place, group, stream, line),
     clock,

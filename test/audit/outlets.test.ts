@@ -201,8 +201,8 @@ describe.each(['tcp', 'tls'] as const)('syslog over %s', (transport) => {
     const { port } = receiver.address() as AddressInfo
     await new Promise<void>((resolve) => receiver.close(() => resolve()))
     const silent = await listen(() => undefined)
-    const hanging = follow(otlpOutlet({ endpoint: silent, headers: {}, trusted: new TrustedAuthorities(undefined), version: '1', now: Date.now, onRejected: () => undefined }))
-    const follower = follow(syslogOutlet({ transport, host: 'localhost', port, trusted: new TrustedAuthorities(certFile), hostName: 'registry host', processId: 7 }))
+    const hanging = follow(otlpOutlet({ endpoint: silent, headers: {}, trusted: new TrustedAuthorities(undefined, ['default', 'system']), version: '1', now: Date.now, onRejected: () => undefined }))
+    const follower = follow(syslogOutlet({ transport, host: 'localhost', port, trusted: new TrustedAuthorities(certFile, ['default', 'system']), hostName: 'registry host', processId: 7 }))
     await seal([record(0)])
     await new Promise((resolve) => setTimeout(resolve, 50))
     const records = [record(1), record(2, { name: 'PutImage', error: 'AccessDenied', message: 'nö 🙂', status: 403 })]
@@ -234,7 +234,7 @@ describe.each(['tcp', 'udp'] as const)('rsyslog over %s', (transport) => {
       input(type="${module}" address="127.0.0.1" port="${port}")
       template(name="line" type="string" string="${properties.join('|')}\n")
       action(type="omfile" file="${file}" template="line")`)
-    const follower = follow(syslogOutlet({ transport, host: '127.0.0.1', port, trusted: new TrustedAuthorities(undefined), hostName: 'registry host', processId: 7 }))
+    const follower = follow(syslogOutlet({ transport, host: '127.0.0.1', port, trusted: new TrustedAuthorities(undefined, ['default', 'system']), hostName: 'registry host', processId: 7 }))
     await settled(() => new DatabaseSync(join(dir, 'observe.db'), { readOnly: true }).prepare('select count(*) as n from audit_cursor').get()!['n'] === 1)
     const long = { values: 'x'.repeat(6000), more: 'y'.repeat(6000) }
     const records = [record(1), record(2, { name: 'PutImage', error: 'AccessDenied', message: 'nö 🙂', status: 403 }), record(3, { answered: long, message: 'long' }), ...Array.from({ length: 300 }, (_, n) => record(n + 4))]
@@ -278,7 +278,7 @@ describe('forwarding over HTTP', () => {
       response.writeHead(received.length === 1 ? 503 : 200, { 'content-type': 'application/json' })
       response.end(received.length === 1 ? '' : '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"too long"}}')
     })
-    const follower = follow(otlpOutlet({ endpoint, headers: { 'api-key': 'abc' }, trusted: new TrustedAuthorities(undefined), version: '1.2.3', now: () => begin + 5_000, onRejected: (records, reason) => rejected.push(records, reason) }))
+    const follower = follow(otlpOutlet({ endpoint, headers: { 'api-key': 'abc' }, trusted: new TrustedAuthorities(undefined, ['default', 'system']), version: '1.2.3', now: () => begin + 5_000, onRejected: (records, reason) => rejected.push(records, reason) }))
     await settled(() => new DatabaseSync(join(dir, 'observe.db'), { readOnly: true }).prepare('select count(*) as n from audit_cursor').get()!['n'] === 1)
     await seal([record(1, { repository: 'team/app', actor: { arn: 'arn:aws:iam::000000000000:user/ci', account: '000000000000', kind: 'user', userId: 'AIDA', keyId: 'AKIA' } })])
     await settled(() => follower.progress.sent === 1)
@@ -312,7 +312,7 @@ describe('forwarding over HTTP', () => {
       ids.push(...records.map(({ eventID }) => eventID))
       response.writeHead(204).end()
     })
-    const follower = follow(webhookOutlet({ url, key, trusted: new TrustedAuthorities(undefined), now: Date.now }))
+    const follower = follow(webhookOutlet({ url, key, trusted: new TrustedAuthorities(undefined, ['default', 'system']), now: Date.now }))
     await settled(() => new DatabaseSync(join(dir, 'observe.db'), { readOnly: true }).prepare('select count(*) as n from audit_cursor').get()!['n'] === 1)
     const records = Array.from({ length: 450 }, (_, n) => record(n))
     await seal(records)

@@ -27,7 +27,7 @@ export function hasOutlets({ exports, syslog, otlp, webhook }: OutletSettings): 
 export function outletsOf(settings: OutletSettings, deps: { readonly now: () => number; readonly onRejected: (records: number, reason: string) => void }): Outlet[] {
   const { exports, syslog, otlp, webhook, caFile, version, hostName, processId } = settings
   const { now, onRejected } = deps
-  const trusted = new TrustedAuthorities(caFile)
+  const trusted = new TrustedAuthorities(caFile, ['default', 'system'])
   return [
     ...(exports === undefined ? [] : [exportOutlet('folder' in exports.to ? putInFolder(exports.to.folder) : putInBucket({ ...exports.to, trusted }), exports.intervalMs)]),
     ...(syslog === undefined ? [] : [syslogOutlet({ ...syslog, trusted, hostName, processId })]),

@@ -23,7 +23,7 @@ it('leaves no connection behind to a server that does not stop talking', async (
     {
       // Nobody listens at the first.
       guard: () => Promise.resolve([{ address: '127.0.0.2', family: 4 }, { address: '127.0.0.1', family: 4 }]),
-      trusted: new TrustedAuthorities(undefined),
+      trusted: new TrustedAuthorities(undefined, ['default']),
     },
     {
       address: { host: 'mail.example.com', port: (server.address() as AddressInfo).port, encryption: 'if-offered', user: undefined, from: 'a@example.com', to: ['b@example.com'] },

@@ -31,7 +31,7 @@ export type GuardedHttps = (url: string, request: GuardedRequest) => Promise<Inc
  * at, without following redirects. Rejects with `UnusableAddress`, or what the system says of a connection.
  */
 export function createGuardedHttps(options: GuardedHttpsOptions, guard = createAddressGuard(options)): GuardedHttps {
-  const trusted = new TrustedAuthorities(options.caFile)
+  const trusted = new TrustedAuthorities(options.caFile, ['default'])
   return async (text, { askedBy, ...outgoing }) => {
     const url = URL.parse(text)
     if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '') {

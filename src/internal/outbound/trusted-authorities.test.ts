@@ -9,7 +9,7 @@ it('reads hundreds of certificates once for a text, and again as soon as the fil
   const folder = mkdtempSync(join(tmpdir(), 'authorities-'))
   try {
     const file = join(folder, 'ca.pem')
-    const trusted = new TrustedAuthorities(file)
+    const trusted = new TrustedAuthorities(file, ['default'])
     await expect(trusted.context()).rejects.toMatchObject({ code: 'ENOENT' })
     writeFileSync(file, rootCertificates[0]!)
     const first = await trusted.context()
@@ -22,5 +22,5 @@ it('reads hundreds of certificates once for a text, and again as soon as the fil
   } finally {
     rmSync(folder, { recursive: true })
   }
-  expect(await new TrustedAuthorities(undefined).context()).toBeUndefined()
+  expect(await new TrustedAuthorities(undefined, ['default']).context()).toBeUndefined()
 })
