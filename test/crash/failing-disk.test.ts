@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Fault } from '../support/fault-disk/fault-disk.ts'
 import type { Stowage } from '../support/start-stowage.ts'
 import { openAfterCrash } from './facts.ts'
-import { createBench, kill, type Bench } from './recorded-server.ts'
+import { createBench, type Bench } from './recorded-server.ts'
 import { newStory, runOnePush, runScenario, type Story } from './scenario.ts'
 
 /*
@@ -67,7 +67,7 @@ describe('a server whose disk fails for a moment', () => {
     if (fault.action === 'short') expect(refused).toBe(0)
     else expect(refused).toBeGreaterThan(0)
 
-    await kill(stowage)
+    await bench.kill(stowage)
     await expectKept(bench, stories)
     stowage = await bench.start()
   })
@@ -114,7 +114,7 @@ describe('a server whose database cannot be written', () => {
 
     const next = await bench.start()
     await runOnePush(next, newStory('bob'))
-    await kill(next)
+    await bench.kill(next)
     const { facts, violations } = await openAfterCrash(bench.dataDir)
     expect(violations).toEqual([])
     // The commit that failed may have reached the disk or not; those before it have.

@@ -33,6 +33,7 @@ describe('in the recording', () => {
     const stowage = await bench.start()
     const story = newStory('alice')
     await runScenario(stowage, story)
+    await bench.kill(stowage)
     const events = bench.recording()
 
     const links = events.flatMap((event, index) => (event.operation === 'link' && event.newPath.includes('/sha256/') ? [{ event, index }] : []))
@@ -56,6 +57,7 @@ describe('in the recording', () => {
     const stowage = await bench.start({ env: withoutOwnWork })
     const story = newStory('alice')
     await runScenario(stowage, story)
+    await bench.kill(stowage)
     const events = bench.recording()
 
     // Upload sessions may go with the power; what a client was promised may not.

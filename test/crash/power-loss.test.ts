@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { Kept } from '../support/fault-disk/crash-model.ts'
 import type { DiskEvent } from '../support/fault-disk/recording.ts'
 import { checkCrashes, type CrashCheck, type CrashReport } from './crash-check.ts'
-import { createBench, dataFolder, kill, type Bench } from './recorded-server.ts'
+import { createBench, dataFolder, type Bench } from './recorded-server.ts'
 import { continueScenario, newStory, runOnePush, runScenario, type Story } from './scenario.ts'
 
 /*
@@ -37,7 +37,7 @@ describe('a server that crashes', () => {
     bench = await createBench('power-loss')
     const first = await bench.start()
     await Promise.all([runScenario(first, alice), runScenario(first, bob)])
-    await kill(first)
+    await bench.kill(first)
     const second = await bench.start()
     await Promise.all([continueScenario(second, alice), runScenario(second, carol)])
     expect(await second.stop()).toMatchObject({ exitCode: 0 })
@@ -122,7 +122,7 @@ describe('a server that crashes while it copies its log into the database', () =
     }
     // The log begins anew, over what was copied.
     await runScenario(stowage, story)
-    await kill(stowage)
+    await bench.kill(stowage)
 
     const report = await crash(bench, { events: bench.recording(), stories: [story], from: copied() - 50 })
 
@@ -148,7 +148,7 @@ describe('a server that dies right after it made a name', () => {
 
     const next = await bench.start()
     await runOnePush(next, second, 'same')
-    await kill(next)
+    await bench.kill(next)
     const events = bench.recording()
 
     const { broken } = await crash(bench, { events, stories: [first, second], from: events.length - 1 })

@@ -20,7 +20,9 @@ export interface Bench {
   /** A new folder beside it, where nothing is recorded. */
   makeFolder(name: string): string
   start(options?: StowageOptions): Promise<Stowage>
-  /** All that happened so far, which is checked to be all that happened. */
+  /** As `kill -9`, at any moment but between a call and the record of it; returns when the server is gone. */
+  kill(stowage: Stowage): Promise<void>
+  /** All that happened so far, which is checked to be all that happened: no server may run. */
   recording(): readonly DiskEvent[]
   remove(): void
 }
@@ -53,7 +55,13 @@ export async function createBench(purpose: string): Promise<Bench> {
       void stowage.exited.then(() => running.delete(stowage))
       return stowage
     },
+    async kill(stowage) {
+      disk.kill()
+      await stowage.exited
+      disk.allow()
+    },
     recording() {
+      if (running.size > 0) throw new Error('a server that runs may write while its recording is checked')
       const events = disk.events()
       const model = new CrashModel()
       for (const event of events) model.apply(event)
@@ -67,9 +75,4 @@ export async function createBench(purpose: string): Promise<Bench> {
       dir.remove()
     },
   }
-}
-
-export async function kill(stowage: Stowage): Promise<void> {
-  stowage.kill('SIGKILL')
-  await stowage.exited
 }

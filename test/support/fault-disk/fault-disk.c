@@ -46,7 +46,8 @@ struct control {
   uint64_t times; /* and how many */
   uint64_t seen;  /* calls that counted so far */
   uint64_t fired;
-  char path[192]; /* only paths that contain this */
+  char path[184]; /* only paths that contain this */
+  uint64_t kill;  /* not 0: the program is to die, between two recorded calls */
 };
 
 struct record {
@@ -86,6 +87,23 @@ static long raw(long number, long a, long b, long c, long d) {
   return real(number, a, b, c, d, 0, 0);
 }
 
+static void die(void) {
+  raw(SYS_kill, getpid(), SIGKILL, 0, 0);
+  for (;;) pause();
+}
+
+/*
+ * A SIGKILL from outside can come when a call has had its effect and is not yet in the log. So the test asks for it here:
+ * it strikes at any moment too, but not between those two.
+ */
+static void *watch_for_kill(void *unused) {
+  (void)unused;
+  while (!__atomic_load_n(&control->kill, __ATOMIC_ACQUIRE)) usleep(1000);
+  pthread_mutex_lock(&mutex);
+  die();
+  return NULL;
+}
+
 __attribute__((constructor)) static void start(void) {
   const char *dir = getenv("FAULT_DISK_DIR"), *control_path = getenv("FAULT_DISK_CONTROL"), *log_path = getenv("FAULT_DISK_LOG");
   if (!dir || !control_path) return;
@@ -100,6 +118,13 @@ __attribute__((constructor)) static void start(void) {
   if (!log_path) return;
   log_descriptor = raw(SYS_openat, AT_FDCWD, (long)log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (log_descriptor < 0) abort();
+  pthread_t watcher;
+  sigset_t every, before;
+  sigfillset(&every);
+  /* Signals are for the program's own threads. */
+  pthread_sigmask(SIG_SETMASK, &every, &before);
+  if (pthread_create(&watcher, NULL, watch_for_kill, NULL) != 0) abort();
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static int is_ours(const char *path) {
@@ -143,11 +168,6 @@ static void note(enum operation operation, const char *path, const char *other, 
   write_record(record, shown(path), other ? shown(other) : NULL, NULL, 0, 0);
 }
 
-static void die(void) {
-  raw(SYS_kill, getpid(), SIGKILL, 0, 0);
-  for (;;) pause();
-}
-
 /* What becomes of this call. Dies here where it has to be dead before. */
 static enum action fate(enum operation operation, const char *path) {
   if (!__atomic_load_n(&control->armed, __ATOMIC_ACQUIRE)) return NOTHING;
@@ -162,12 +182,20 @@ static enum action fate(enum operation operation, const char *path) {
   return control->action;
 }
 
+/* The mutex is held. */
 static void outlive(enum action action) {
   if (action == DIE_AFTER) die();
 }
 
 #define LOCK pthread_mutex_lock(&mutex)
 #define UNLOCK pthread_mutex_unlock(&mutex)
+
+/* The mutex is not held: another thread may be between its call and the record of it. */
+static void outlive_alone(enum action action) {
+  if (action != DIE_AFTER) return;
+  LOCK;
+  die();
+}
 
 static int failed(void) {
   errno = control->error;
@@ -258,7 +286,7 @@ int close(int descriptor) {
     if (action == FAIL) return failed(); \
     UNLOCK; \
     type result = call; \
-    outlive(action); \
+    outlive_alone(action); \
     return result; \
   }
 READ_FUNCTION(ssize_t, read, (int descriptor, void *bytes, size_t size), real_read(descriptor, bytes, size))
@@ -335,7 +363,7 @@ ssize_t write(int descriptor, const void *bytes, size_t size) {
   if (file) return write_file(file, descriptor, ONE_PART, 1, -1);
   enum action action = answer(bytes, size);
   ssize_t result = real_write(descriptor, bytes, size);
-  outlive(action);
+  outlive_alone(action);
   return result;
 }
 
@@ -345,7 +373,7 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count) {
   if (file) return write_file(file, descriptor, parts, count, -1);
   enum action action = count > 0 ? answer(parts[0].iov_base, parts[0].iov_len) : NOTHING;
   ssize_t result = real_writev(descriptor, parts, count);
-  outlive(action);
+  outlive_alone(action);
   return result;
 }
 
@@ -353,7 +381,7 @@ ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
   REAL(sendmsg);
   enum action action = message->msg_iovlen > 0 ? answer(message->msg_iov[0].iov_base, message->msg_iov[0].iov_len) : NOTHING;
   ssize_t result = real_sendmsg(descriptor, message, flags);
-  outlive(action);
+  outlive_alone(action);
   return result;
 }
 

@@ -36,6 +36,13 @@ export interface FaultDisk {
   /** From now on, in place of what was armed before. */
   arm(fault: Fault): void
   disarm(): void
+  /**
+   * The program is as if by SIGKILL from outside within a few milliseconds, at any moment but between a call and the
+   * record of it. The caller waits until it is gone, and then calls `allow`.
+   */
+  kill(): void
+  /** Programs may be started again. */
+  allow(): void
   /** Calls that counted, and those that were struck, since `arm`. */
   counts(): { readonly seen: number; readonly fired: number }
   /** What changed so far. */
@@ -47,6 +54,8 @@ const armedOffset = 0
 const seenOffset = 48
 const firedOffset = 56
 const pathOffset = 64
+const pathBytes = 184
+const killOffset = pathOffset + pathBytes
 
 /** @param scratchDir where its own files lie: not below `dir`. `dir` must exist. */
 export async function createFaultDisk(dir: string, scratchDir: string): Promise<FaultDisk> {
@@ -76,6 +85,12 @@ export async function createFaultDisk(dir: string, scratchDir: string): Promise<
       write(words([1n]), armedOffset)
     },
     disarm,
+    kill() {
+      write(words([1n]), killOffset)
+    },
+    allow() {
+      write(words([0n]), killOffset)
+    },
     counts() {
       const bytes = Buffer.alloc(controlBytes)
       const descriptor = openSync(controlFile, 'r')
