@@ -75,7 +75,7 @@ mutants: $(installed) ## Take each guard of collection out of a copy, and see th
 	@$(with_node) node scripts/mutants/run.ts $(MUTANTS)
 
 .PHONY: lifecycle-scale
-lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside pulls, and look through 100,000 repositories (four minutes)
+lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside pulls, and look through 100,000 repositories (six minutes)
 	@$(with_node) node bench/lifecycle-scale.ts
 
 .PHONY: gc-scale

@@ -1,5 +1,6 @@
 // What lifecycle policies cost where there is very much of everything (`make lifecycle-scale`): one repository with a million
-// images is evaluated while another is pulled from, and 100,000 repositories with policies are looked through for what is due.
+// images is evaluated, for a preview and for a run, while another is pulled from, and 100,000 repositories with policies are looked
+// through for what is due.
 //   scripts/with-node.sh node bench/lifecycle-scale.ts [images] [repositories]
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
@@ -7,12 +8,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
-import { CreateRepositoryCommand, ECRClient, GetLifecyclePolicyPreviewCommand, StartLifecyclePolicyPreviewCommand } from '@aws-sdk/client-ecr'
+import { CreateRepositoryCommand, ECRClient, GetLifecyclePolicyPreviewCommand, PutLifecyclePolicyCommand, StartLifecyclePolicyPreviewCommand } from '@aws-sdk/client-ecr'
+import { buildProgram } from '../scripts/build-program.ts'
 import { openMetadataReader } from '../src/storage/metadata/open.ts'
 import { dueRepositories } from '../src/storage/metadata/stores/lifecycle-policy-store.ts'
+import { signedBy } from '../test/authorization/control-plane.ts'
+import { Exchange } from '../test/authorization/exchange.ts'
 import { basicAuth } from '../test/support/distribution-client.ts'
 import { buildRandomImage, pushImage } from '../test/support/images.ts'
 import { startStowage, type Stowage } from '../test/support/start-stowage.ts'
+import { programVariable } from '../test/support/tools.ts'
 import { childrenOf, forgetPeakMemory, ownMemoryBytes, peakMemoryBytes, stolenSeconds } from './processes.ts'
 import { percentileOf } from './statistics.ts'
 import { SteadyPullsProcess } from './steady-pulls-process.ts'
@@ -25,7 +30,9 @@ const repositoryCount = Number(process.argv[3] ?? 100_000)
  */
 const pullsPerSecond = 300
 /** Single windows differ by half on a shared machine: the median of some is told. */
-const rounds = 5
+const rounds = 7
+/** Unmeasured, before: the server compiles what it does often, which takes the same processors. */
+const warmUps = 2
 /** An image takes about a kilobyte with its indexes. */
 const neededBytes = 1500 * imageCount + 1000 * repositoryCount
 
@@ -41,6 +48,11 @@ function rule(rulePriority: number, selection: object): object {
   return { rulePriority, selection, action: { type: 'expire' } }
 }
 
+/** SQL. */
+const ofLarge = "repository_id = (select id from repository where name = 'scale/large')"
+
+// As an installation has it: few files, compiled.
+process.env[programVariable] = join(await buildProgram(), 'cli.js')
 const home = await mkdtemp(join(tmpdir(), 'stowage-lifecycle-scale-'))
 try {
   const { bavail, bsize } = await statfs(home)
@@ -49,7 +61,7 @@ try {
   const hot = await prepare(dataDir)
   fill(join(dataDir, 'stowage.db'))
   // Collection as an installation has it, not every second as in tests; a scrub would report every image, whose bytes are missing.
-  const stowage = await startStowage({ dataDir, env: { STOWAGE_GC_INTERVAL_MS: '60000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
+  const stowage = await startStowage({ dataDir, keys: 'kept', launcher: loggingTo(join(home, 'log')), env: { STOWAGE_GC_INTERVAL_MS: '60000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
   try {
     await measure(stowage, hot, join(dataDir, 'stowage.db'))
   } finally {
@@ -58,6 +70,11 @@ try {
   await lookThrough(join(dataDir, 'stowage.db'))
 } finally {
   await rm(home, { recursive: true, force: true })
+}
+
+/** A server whose log nobody reads meanwhile: a program that did would have to share the two processors. */
+function loggingTo(file: string): string[] {
+  return ['sh', '-c', 'exec "$@" >"$0" 2>&1', file]
 }
 
 /** The path of a manifest that is pulled meanwhile, in a repository of its own. */
@@ -101,34 +118,53 @@ function fill(file: string): void {
 
 async function measure(stowage: Stowage, path: string, file: string): Promise<void> {
   const ecr = clientOf(stowage)
+  const exchange = new Exchange(stowage.url)
+  const call = async (operation: string, input: object): Promise<void> => {
+    const { status, body } = await exchange.send({ protocol: 'json', service: 'stowage', target: `Stowage_V1.${operation}`, input }, signedBy(stowage.keys))
+    if (status !== 200) throw new Error(`${operation}: ${body}`)
+  }
   const origin = { host: '127.0.0.1', port: stowage.port, authorization: basicAuth(stowage.credentials) }
   const puller = new SteadyPullsProcess({ origin, path, perSecond: pullsPerSecond })
-  await pull(puller, delay(2000))
+  // Half of the images would go at once: the run waits for somebody to confirm it.
+  await ecr.send(new PutLifecyclePolicyCommand({ repositoryName: 'scale/large', lifecyclePolicyText: policy }))
+  await pull(puller, delay(8000))
   const alone: Pulls[] = []
   const beside: Pulls[] = []
-  const during: Pulls[] = []
-  for (let round = 1; round <= rounds; round += 1) {
-    alone.push(await pull(puller, delay(10_000)))
-    beside.push(await pullBesideBusyProcess(puller))
+  const previewing: Pulls[] = []
+  const running: Pulls[] = []
+  for (let round = 1 - warmUps; round <= rounds; round += 1) {
+    console.log(round > 0 ? `round ${round}` : 'to warm up')
+    const keep = (all: Pulls[], what: string, pulls: Pulls): void => {
+      if (round > 0) all.push(pulls)
+      tell(what, pulls)
+    }
+    keep(alone, '  GET of a manifest alone', await pull(puller, delay(10_000)))
+    keep(beside, '  beside a process that only counts', await pullBesideBusyProcess(puller))
     forgetPeakMemory(stowage.pid)
     const memoryBefore = peakMemoryBytes(stowage.pid)
 
     const startedAt = performance.now()
     await ecr.send(new StartLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', lifecyclePolicyText: policy }))
     const evaluating = peakOfChildren(stowage.pid)
-    during.push(await pull(puller, previewed(file)))
-    console.log(`a preview of ${imageCount} images: complete after ${seconds(startedAt)}`)
+    keep(previewing, '  during a preview', await pull(puller, previewed(file)))
+    console.log(`  it was complete after ${seconds(startedAt)}`)
     const pageAt = performance.now()
     const { previewResults = [], summary } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 100 }))
     console.log(`  its first page: ${previewResults.length} of ${summary?.expiringImageTotalCount} after ${seconds(pageAt)}`)
     const ofChild = evaluating.stop()
     const ofServer = peakMemoryBytes(stowage.pid) - memoryBefore
     console.log(`  memory: ${megabytes(ofServer + ofChild)} more than before, ${megabytes(ofChild)} of it the process that evaluates`)
-    tell('  GET of a manifest alone', alone.at(-1)!)
-    tell('  beside a process that only counts', beside.at(-1)!)
-    tell('  during the preview', during.at(-1)!)
+
+    const runAt = performance.now()
+    await call('StartLifecycleRun', { repositoryName: 'scale/large' })
+    const evaluated = runEvaluated(file, Date.now())
+    keep(running, '  during the evaluation of a run', await pull(puller, evaluated))
+    console.log(`  it waited for confirmation after ${seconds(runAt)}`)
+    await call('CancelLifecycleRun', { runId: await evaluated })
   }
-  console.log(`p99 during a preview, median of ${rounds}: ${ratio(during, alone)} times that alone, ${ratio(during, beside)} times that beside a process that only counts`)
+  for (const [what, those] of [['a preview', previewing], ['the evaluation of a run', running]] as const) {
+    console.log(`p99 during ${what}, median of ${rounds}: ${ratio(those, alone)} times that alone, ${ratio(those, beside)} times that beside a process that only counts`)
+  }
   puller.stop()
   ecr.destroy()
 }
@@ -172,13 +208,27 @@ async function lookThrough(file: string): Promise<void> {
 
 /** Asks the database itself: a call of the SDK takes ten milliseconds of a processor, which pulls would wait for. */
 async function previewed(file: string): Promise<void> {
+  await found(file, `select status from lifecycle_preview where ${ofLarge}`, ({ status }) => {
+    if (status === 'FAILED') throw new Error('the preview failed')
+    return status === 'COMPLETE'
+  })
+}
+
+/** The run that was begun since, when it has decided what to do. */
+async function runEvaluated(file: string, sinceMs: number): Promise<string> {
+  const select = `select id, status, started_at as startedAt from lifecycle_run where ${ofLarge} order by started_at desc limit 1`
+  const { id, status } = await found(file, select, (run) => Number(run['startedAt']) >= sinceMs - 1000 && run['status'] !== 'evaluating')
+  if (status !== 'unconfirmed') throw new Error(`the run is ${String(status)}`)
+  return String(id)
+}
+
+async function found(file: string, select: string, isIt: (row: Readonly<Record<string, unknown>>) => boolean): Promise<Readonly<Record<string, unknown>>> {
   const database = new DatabaseSync(file, { readOnly: true })
   try {
-    const preview = database.prepare("select status from lifecycle_preview where repository_id = (select id from repository where name = 'scale/large')")
+    const statement = database.prepare(select)
     for (;;) {
-      const { status } = preview.get() as { status: string }
-      if (status === 'FAILED') throw new Error('the preview failed')
-      if (status === 'COMPLETE') return
+      const row = statement.get()
+      if (row !== undefined && isIt(row)) return row
       await delay(100)
     }
   } finally {

@@ -78,7 +78,7 @@ import { putManifest } from './registry/commands/put-manifest.ts'
 import { putStepOff, setImageRetirement, takeRetirementStep } from './registry/commands/retirement.ts'
 import { purgeTrash } from './registry/commands/purge-trash.ts'
 import { restoreForPull, restoreTrash, undoTagChange } from './registry/commands/restore-trash.ts'
-import { beginPreview, finishPreview, savePreviewPage } from './lifecycle/commands/previews.ts'
+import { beginPreview, finishPreview, savePreviewPages } from './lifecycle/commands/previews.ts'
 import { saveLabels } from './lifecycle/commands/labels.ts'
 import { deleteRetentionPolicy, putRetentionPolicy, spreadPolicy } from './lifecycle/commands/retention-policies.ts'
 import { giveNotice } from './lifecycle/commands/notices.ts'
@@ -250,7 +250,7 @@ export const commands: readonly AnyCommand[] = [
   spreadPolicy,
   saveLabels,
   beginPreview,
-  savePreviewPage,
+  savePreviewPages,
   finishPreview,
   claimLifecycle,
   releaseLifecycle,

@@ -45,8 +45,8 @@ export interface PolicyComparison {
   readonly changes: readonly ComparedImage[]
 }
 
-/** Looked up together: a few milliseconds of work. */
-const imagesPerStep = 1000
+/** Looked up together: about half a millisecond of work. */
+const imagesPerStep = 200
 
 class Amount implements ImageAmount {
   images = 0

@@ -3,6 +3,7 @@ import {
   childrenOfIndexes,
   configTypesOfWindow,
   factWindow,
+  hasMoreImagesThan,
   pullsOfWindow,
   tagsOfWindow,
   usesOfWindow,
@@ -17,14 +18,16 @@ import { Column, uint32 } from './policy/columns.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { nextTurn, type Pace } from './pace.ts'
 
-/** Images read in one step: a millisecond or two, after which other evaluations of the thread have their turn. */
-const windowSize = 400
+/** Images read in one step: about half a millisecond, after which others have their turn. */
+const windowSize = 200
 
 /** What an evaluation comes to, without anything that only lives in one thread. */
 export interface EvaluationParts {
   readonly decided: DecidedParts
-  /** Of each image in the order of the columns: what is looked at again before it goes. */
+  /** Of each image in the order of the columns: what is looked at again before it goes. Empty where nobody asked for them. */
   readonly fingerprints: Uint32Array
+  /** The highest number of an image that was looked at; 0 without any. */
+  readonly newestId: number
   /** As `EvaluatedRepository` has it. */
   readonly surprising: number | undefined
 }
@@ -35,6 +38,8 @@ export interface CompiledRequest {
   readonly nowMs: number
   /** Images of which `why` will be asked. */
   readonly watch?: ReadonlySet<number>
+  /** Something may be done by it, and each image is looked at again before. */
+  readonly withFingerprints: boolean
   readonly conditions?: EvaluationConditions
 }
 
@@ -42,7 +47,7 @@ export interface CompiledRequest {
 export interface EvaluationConditions {
   /** Ends the reading; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-  /** Awaited between steps of a millisecond or two; other evaluations of the thread have their turn meanwhile. */
+  /** Awaited between steps of about half a millisecond; other evaluations of the thread have their turn meanwhile. */
   readonly pace?: Pace | undefined
   /** Where the repository has more, the promise rejects with `TooManyImages`. */
   readonly maxImages?: number | undefined
@@ -57,8 +62,11 @@ export class TooManyImages extends Error {
  * what changes meanwhile may or may not be seen, which is why whoever acts on it looks at each image again.
  */
 export async function evaluateRepository(session: Session, request: CompiledRequest): Promise<EvaluationParts> {
-  const { repositoryId, policies, nowMs, watch, conditions = {} } = request
+  const { repositoryId, policies, nowMs, watch, withFingerprints, conditions = {} } = request
   const { signal, pace = nextTurn, maxImages = Infinity } = conditions
+  if (maxImages !== Infinity && (await hasMoreImagesThan(session, repositoryId, maxImages))) {
+    throw new TooManyImages(`the repository has more than ${maxImages} images`)
+  }
   const needs = needsOf(policies)
   const evaluation = new Evaluation(policies, nowMs, watch === undefined ? {} : { watch })
   const indexes = await readIndexes(session, repositoryId, needs, signal, pace)
@@ -74,15 +82,21 @@ export async function evaluateRepository(session: Session, request: CompiledRequ
     if (rows.length === 0) break
     for (const facts of await factsOf(session, repositoryId, rows, needs, { ...indexes, hasNotices })) {
       evaluation.add(facts)
+      if (!withFingerprints) continue
       fingerprints.reserve(count)
-      fingerprints.values[count] = fingerprintOf(facts)
-      count += 1
+      fingerprints.values[count++] = fingerprintOf(facts)
     }
-    if (count > maxImages) throw new TooManyImages(`the repository has more than ${maxImages} images`)
     after = rows.at(-1)!.id
     await pace()
   }
-  return { decided: evaluation.decide().parts, fingerprints: fingerprints.values.subarray(0, count), surprising: undefined }
+  const deciding = evaluation.decideInSteps()
+  let step = deciding.next()
+  for (; step.done !== true; step = deciding.next()) {
+    signal?.throwIfAborted()
+    await pace()
+  }
+  const { parts } = step.value
+  return { decided: parts, fingerprints: fingerprints.values.subarray(0, count), newestId: parts.columns.ids.at(-1) ?? 0, surprising: undefined }
 }
 
 /** What the policies ask of images together. Only those of the second grammar tell classes apart. */

@@ -17,7 +17,7 @@ export interface PlaceData {
 export type JobMessage =
   | { readonly kind: 'evaluate' | 'preview'; readonly id: number; readonly request: EvaluationRequest }
   | { readonly kind: 'compare'; readonly id: number; readonly request: ComparisonRequest }
-  /** The last page has been taken. */
+  /** The last pages have been taken. */
   | { readonly kind: 'taken'; readonly id: number }
   | { readonly kind: 'stop'; readonly id: number }
   | { readonly kind: 'close' }
@@ -27,7 +27,7 @@ export type JobAnswer =
   | { readonly kind: 'evaluated'; readonly id: number; readonly parts: EvaluationParts }
   /** From a process, before `evaluated`, which is then without them. */
   | { readonly kind: 'column'; readonly id: number; readonly name: ColumnName; readonly sizeBytes: number; readonly offset: number; readonly bytes: Uint8Array }
-  | { readonly kind: 'page'; readonly id: number; readonly page: PreviewPage }
+  | { readonly kind: 'pages'; readonly id: number; readonly pages: readonly PreviewPage[] }
   | { readonly kind: 'previewed'; readonly id: number; readonly summary: PreviewSummary }
   | { readonly kind: 'compared'; readonly id: number; readonly comparison: PolicyComparison }
   /** The repository has more images than the place takes. */

@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process'
+import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
@@ -38,7 +39,7 @@ export function startThread(target: MetadataTarget, events: PlaceEvents, maxImag
 
 /**
  * A million images keep a processor busy for seconds, and the threads that collect V8's garbage with it, which a process has in
- * common: requests waited for them. So a process without such threads, of a lower priority (evaluation-worker.ts sees to that).
+ * common: requests waited for them. So a process without such threads, of a lower priority.
  */
 export function startProcess(target: MetadataTarget, events: PlaceEvents): EvaluationPlace {
   const child = fork(fileURLToPath(new URL('./evaluation-worker.ts', import.meta.url)), {
@@ -47,6 +48,9 @@ export function startProcess(target: MetadataTarget, events: PlaceEvents): Evalu
     execArgv: ['--single-threaded', '--min-semi-space-size=16', '--max-semi-space-size=16'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
+  // Before it has begun: half a second is its start. A tenth of what others get who want a processor: less, or SCHED_IDLE, and it
+  // never ends where all are busy.
+  if (child.pid !== undefined) setPriority(child.pid, 10)
   const columns = new ColumnsUnderWay()
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   child.on('message', (answer: JobAnswer) => {

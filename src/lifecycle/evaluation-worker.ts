@@ -1,4 +1,4 @@
-import { setPriority } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { isPlatformError } from '../internal/platform-error.ts'
 import { openMetadataReader } from '../storage/metadata/open.ts'
@@ -16,12 +16,16 @@ import type { PreviewPage } from './preview-pages.ts'
 
 interface Running {
   readonly stop: AbortController
-  /** Lets the next page go out. */
+  /** Lets the next pages go out. */
   taken: (() => void) | undefined
 }
 
-/** Bytes of a column in one message of a process: the server copies them in some tenths of a millisecond. */
-const columnPartBytes = 256 * 1024
+/**
+ * Bytes of a column in one message of a process, and the time until the next: the server copies them in a tenth of a millisecond, and
+ * has others to answer. A million images have some 360 parts.
+ */
+const columnPartBytes = 64 * 1024
+const columnPartRestMs = 1
 
 const port = parentPort
 /** What a process is told before that waits. */
@@ -40,8 +44,6 @@ async function becomeProcess(): Promise<PlaceData> {
   if (process.send === undefined) throw new Error('evaluation-worker.ts is the program of a thread or a process that the server starts')
   process.once('disconnect', () => process.exit())
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
-  // A tenth of what others get who want a processor: less, or SCHED_IDLE, and it never ends where all are busy.
-  setPriority(10)
   const data = Promise.withResolvers<PlaceData>()
   process.once('message', (message) => {
     process.on('message', (job) => void hasBegun.promise.then(() => onMessage(job as JobMessage)))
@@ -88,13 +90,13 @@ async function work(job: Exclude<JobMessage, { readonly kind: 'taken' | 'stop' |
 }
 
 async function preview(id: number, reader: Session, request: Parameters<typeof previewOn>[1], state: Running, conditions: EvaluationConditions): Promise<void> {
-  const summary = await previewOn(reader, request, (page) => sendPage(id, page, state), conditions)
+  const summary = await previewOn(reader, request, (pages) => sendPages(id, pages, state), conditions)
   await answer({ kind: 'previewed', id, summary })
 }
 
-async function sendPage(id: number, page: PreviewPage, state: Running): Promise<void> {
+async function sendPages(id: number, pages: readonly PreviewPage[], state: Running): Promise<void> {
   const taken = new Promise<void>((resolve) => (state.taken = resolve))
-  await answer({ kind: 'page', id, page }, [page.results.buffer as ArrayBuffer])
+  await answer({ kind: 'pages', id, pages }, pages.map(({ results }) => results.buffer as ArrayBuffer))
   await taken
 }
 
@@ -106,6 +108,7 @@ async function sendParts(id: number, parts: EvaluationParts): Promise<void> {
     for (let offset = 0; offset < byteLength; offset += columnPartBytes) {
       const bytes = new Uint8Array(buffer, byteOffset + offset, Math.min(columnPartBytes, byteLength - offset))
       await answer({ kind: 'column', id, name, sizeBytes: byteLength, offset, bytes })
+      await delay(columnPartRestMs)
     }
   }
   const none = Object.fromEntries(Object.keys(decided).map((name) => [name, undefined]))

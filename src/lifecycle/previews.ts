@@ -13,11 +13,11 @@ import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
 import { findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
 import { findTag } from '../storage/metadata/stores/tag-store.ts'
 import { type Digest, type RepositoryName, type Tag } from '../values/index.ts'
-import { beginPreview, finishPreview, savePreviewPage } from './commands/previews.ts'
+import { beginPreview, finishPreview, savePreviewPages } from './commands/previews.ts'
 import { lifecycleError } from './errors.ts'
 import type { Evaluator, PolicyText } from './evaluator.ts'
 import { policiesOf, type LifecyclePolicies } from './policies.ts'
-import { readResults, type PreviewSummary, type StoredResult } from './preview-pages.ts'
+import { readResults, type PreviewPage, type PreviewSummary, type StoredResult } from './preview-pages.ts'
 import type { Decision } from './policy/index.ts'
 
 /** Whoever works at a preview says so this often; one that nobody speaks for any longer has failed. */
@@ -110,11 +110,11 @@ export class LifecyclePreviews {
   async #work(previewId: number, repositoryId: number, account: string, document: string): Promise<void> {
     const { database, evaluator, owner, clock, systemContext, logger } = this.#deps
     const lost = new AbortController()
-    const save = (page?: { firstManifestId: number; results: Uint8Array }): Promise<boolean> =>
-      database.execute(savePreviewPage, { previewId, owner, until: clock.now() + leaseMs, page }, systemContext())
+    const save = (pages: readonly PreviewPage[]): Promise<boolean> =>
+      database.execute(savePreviewPages, { previewId, owner, until: clock.now() + leaseMs, pages }, systemContext())
     const keeping = setInterval(() => {
       // A failure may pass; if none gets through, the lease runs out.
-      save().then((isKept) => { if (!isKept) lost.abort(new Error('the preview was begun again')) }, () => undefined)
+      save([]).then((isKept) => { if (!isKept) lost.abort(new Error('the preview was begun again')) }, () => undefined)
     }, keepIntervalMs)
     keeping.unref()
     let failure: string | null = null
@@ -122,8 +122,9 @@ export class LifecyclePreviews {
     try {
       const signal = AbortSignal.any([this.#stop.signal, lost.signal])
       const request = { repositoryId, account, policies: await this.#policies(repositoryId, document), nowMs: clock.now() }
-      summary = await evaluator.preview(request, async (page) => {
-        await save(page)
+      const shared = new SharedPages()
+      summary = await evaluator.preview(request, async (pages) => {
+        await save(shared.hold(pages))
       }, signal)
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error)
@@ -180,6 +181,26 @@ export class LifecyclePreviews {
       if (found && isWanted(found, tagStatus)) results.set(id, toResult(found))
     }
     return [...results.values()]
+  }
+}
+
+/**
+ * Memory for some pages at a time that the thread of the database sees as well. With a copy of every page in its own, tens of megabytes, V8
+ * collected that thread's garbage several times in a preview, and pulls waited for the processors that it took.
+ */
+class SharedPages {
+  #bytes = new Uint8Array(new SharedArrayBuffer(256 * 1024))
+
+  /** The same pages, until it is asked to hold others. */
+  hold(pages: readonly PreviewPage[]): PreviewPage[] {
+    const sizeBytes = pages.reduce((sum, { results }) => sum + results.length, 0)
+    if (sizeBytes > this.#bytes.length) this.#bytes = new Uint8Array(new SharedArrayBuffer(2 * sizeBytes))
+    let offset = 0
+    return pages.map(({ firstManifestId, results }) => {
+      const held = this.#bytes.subarray(offset, (offset += results.length))
+      held.set(results)
+      return { firstManifestId, results: held }
+    })
   }
 }
 

@@ -30,7 +30,7 @@ interface Job {
   readonly message: JobMessage
   /** Nobody waits for it any more. */
   isDropped?: true
-  readonly onPage: ((page: PreviewPage) => Promise<void>) | undefined
+  readonly onPages: ((pages: readonly PreviewPage[]) => Promise<void>) | undefined
   readonly result: PromiseWithResolvers<Outcome>
   /** Gives its turn to the next. */
   readonly end: () => void
@@ -66,8 +66,8 @@ export class SeparateEvaluator implements Evaluator {
     return assemble(request, parts as EvaluationParts)
   }
 
-  async preview(request: EvaluationRequest, onPage: (page: PreviewPage) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary> {
-    return (await this.#do(request, request.policies, (id) => ({ kind: 'preview', id, request: plain(request) }), signal, onPage)) as PreviewSummary
+  async preview(request: EvaluationRequest, onPages: (pages: readonly PreviewPage[]) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary> {
+    return (await this.#do(request, request.policies, (id) => ({ kind: 'preview', id, request: plain(request) }), signal, onPages)) as PreviewSummary
   }
 
   async compare(request: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison> {
@@ -90,7 +90,7 @@ export class SeparateEvaluator implements Evaluator {
     policies: readonly PolicyText[],
     message: (id: number) => JobMessage,
     given: AbortSignal | undefined,
-    onPage?: Job['onPage'],
+    onPages?: Job['onPages'],
   ): Promise<Outcome> {
     const signal = given === undefined ? this.#stop.signal : AbortSignal.any([given, this.#stop.signal])
     signal.throwIfAborted()
@@ -107,7 +107,7 @@ export class SeparateEvaluator implements Evaluator {
       throw error
     }
     const id = this.#nextId++
-    return this.#run(id, { place: 'thread', message: message(id), onPage, result: Promise.withResolvers(), end }, signal)
+    return this.#run(id, { place: 'thread', message: message(id), onPages, result: Promise.withResolvers(), end }, signal)
   }
 
   async #run(id: number, job: Job, signal: AbortSignal): Promise<Outcome> {
@@ -143,9 +143,9 @@ export class SeparateEvaluator implements Evaluator {
   async #onAnswer(place: EvaluationPlace, answer: Parameters<PlaceEvents['onAnswer']>[0]): Promise<void> {
     const { id } = answer
     const job = this.#running.get(id)
-    if (answer.kind === 'page') {
+    if (answer.kind === 'pages') {
       try {
-        await job?.onPage?.(answer.page)
+        await job?.onPages?.(answer.pages)
         place.tell({ kind: 'taken', id })
       } catch (error) {
         this.#drop(id, error)
@@ -205,7 +205,7 @@ function plainPolicies(policies: readonly PolicyText[]): PolicyText[] {
   return policies.map(({ grammar, document }) => ({ grammar, document }))
 }
 
-function outcomeOf(answer: Exclude<JobAnswer, { readonly kind: 'page' | 'failed' | 'column' | 'too-large' }>): Outcome {
+function outcomeOf(answer: Exclude<JobAnswer, { readonly kind: 'pages' | 'failed' | 'column' | 'too-large' }>): Outcome {
   switch (answer.kind) {
     case 'evaluated':
       return answer.parts

@@ -71,6 +71,8 @@ interface OpenRun {
 interface Attempt {
   readonly policies: readonly PolicyInForce[]
   readonly evaluated: EvaluatedRepository
+  /** False: images that somebody would have to confirm were only counted. */
+  readonly isWhole: boolean
   readonly seen: EvaluatedState
   /** Notes when the repository is due again, and that the policies have had their way; those that wait have not. */
   readonly finish: (dueAt: number, hadTheirWay: boolean) => Promise<void>
@@ -117,7 +119,7 @@ export class Visit {
     const policies = await policiesOf(database.reader, this.#repository)
     const open = await openRuns(database.reader, repositoryId)
     const startedAt = clock.now()
-    const { evaluated, seen, finish } = await this.#evaluate(policies, startedAt)
+    const { evaluated, isWhole, seen, finish } = await this.#evaluate(policies, startedAt, open)
     // An evaluation takes its time.
     if (await this.#wasCancelled()) return this.#restAfterCancelling()
     const { decisions } = evaluated
@@ -135,7 +137,8 @@ export class Visit {
     const run = await this.#openRun(open, seen.policies)
     const planned = hasBegun(run.done) ? run.done : { ...noSummary, images: decidedCount }
     const vetoes = await this.#vetoes()
-    const concern = vetoes ?? (run.isConfirmed ? undefined : concernAbout(decisions, evaluated.surprising, this.#settings.caution))
+    // Somebody may have confirmed it meanwhile. What was only counted then waits for the next evaluation, which they have planned.
+    const concern = vetoes ?? (run.isConfirmed && isWhole ? undefined : concernAbout(decisions, evaluated.surprising, this.#settings.caution))
     if (concern !== undefined) {
       if (!(await this.#note(run.id, vetoes === undefined ? 'unconfirmed' : 'held', concern, planned))) return this.#restAfterCancelling()
       await finish(again, false)
@@ -156,7 +159,7 @@ export class Visit {
     return true
   }
 
-  async #evaluate(policies: readonly PolicyInForce[], evaluatedAt: number): Promise<Attempt> {
+  async #evaluate(policies: readonly PolicyInForce[], evaluatedAt: number, open: readonly RunRow[]): Promise<Attempt> {
     const { database, evaluator, owner } = this.#deps
     const repositoryId = this.#repository.id
     const repository = await findRepositoryRowById(database.reader, repositoryId)
@@ -165,13 +168,15 @@ export class Visit {
     const inForce = policiesSeen(policies)
     const isChanged = seenBefore !== inForce && this.#settings.caution.isOn
     const before = isChanged ? await this.#previousPolicies(policies, seenBefore) : undefined
-    const evaluated = await evaluator.evaluate({ repositoryId, account: this.#account, policies, before, nowMs: evaluatedAt }, this.#signal)
+    const isConfirmed = open.find((run) => run.policies === inForce)?.decidedAt != null
+    const caution = isConfirmed ? undefined : this.#settings.caution
+    const evaluated = await evaluator.evaluate({ repositoryId, account: this.#account, policies, before, nowMs: evaluatedAt, caution }, this.#signal)
     const asks = (needed: 'pulls' | 'uses' | 'tagTimes'): boolean => policies.some(({ compiled }) => compiled.needs[needed])
     const seen: EvaluatedState = {
       policies: inForce,
       lastTagChange,
       lostCount: repository?.lost_count ?? 0,
-      newestId: evaluated.ids.at(-1) ?? 0,
+      newestId: evaluated.newestId,
       othersMatter: asks('tagTimes') || policies.some(({ compiled }) => compiled.rules.some(({ newest }) => newest !== undefined)),
       pullsMatter: asks('pulls') || asks('uses'),
       usesMatter: asks('uses'),
@@ -179,6 +184,7 @@ export class Visit {
     return {
       policies,
       evaluated,
+      isWhole: caution === undefined,
       seen,
       finish: (dueAt, hadTheirWay) => {
         const evaluatedSeq = repository?.event_seq ?? 0

@@ -149,7 +149,7 @@ export class World {
     // By turns as everything else, and so not in a thread of its own.
     const evaluator: Evaluator = {
       evaluate: async (request, signal) => assemble(request, await evaluateParts(reader, request, { signal })),
-      preview: (request, onPage, signal) => previewOn(reader, request, onPage, { signal }),
+      preview: (request, onPages, signal) => previewOn(reader, request, onPages, { signal }),
       compare: (request, signal) => compareOn(reader, request, { signal }),
     }
     const runner = new LifecycleRunner(

@@ -9,8 +9,8 @@ import { parseRepositoryName } from '../../src/values/index.ts'
 import { databases, startRegistry, type RegistryFixture } from '../support/registry.ts'
 import { newest, policyText } from './lifecycle-world.ts'
 
-/** Several windows of the reader and several pages of a preview. */
-const imageCount = 2500
+/** Many windows of the reader, and more pages of a preview than are given away together. */
+const imageCount = 5500
 const policies = [{ grammar: 'ecr', document: policyText(newest(100)) }]
 
 /** In a process: as if repositories were much larger than a thread takes. */
@@ -44,10 +44,22 @@ describe.each(databases.flatMap((kind) => [['thread', kind] as const, ['process'
 
   it('answer for every image, several at a time', async () => {
     const answers = await Promise.all(Array.from({ length: 6 }, () => separate.evaluate(request())))
-    for (const { decisions, ids, fingerprints } of answers) {
+    for (const { decisions, ids, fingerprints, newestId } of answers) {
       expect(decisions).toMatchObject({ imageCount, expireCount: imageCount - 100 })
-      expect([ids.length, fingerprints.length]).toEqual([imageCount, imageCount])
+      // Only of those that go.
+      expect([ids.length, fingerprints.length, [...decisions].length]).toEqual([imageCount - 100, imageCount - 100, imageCount - 100])
+      expect(newestId).toBe(ids.at(-1)! + 100)
     }
+  })
+
+  it('only count what somebody would have to confirm', async () => {
+    const caution = { isOn: true, maxSharePercent: 50, alwaysAllowed: 10 }
+    const { decisions, ids, newestId } = await separate.evaluate({ ...request(), caution })
+    expect(decisions).toMatchObject({ imageCount, expireCount: imageCount - 100 })
+    expect([[...decisions], ids.length]).toEqual([[], 0])
+    expect(newestId).toBeGreaterThanOrEqual(imageCount)
+    const few = [{ grammar: 'ecr', document: policyText(newest(imageCount - 20)) }]
+    expect([...(await separate.evaluate({ ...request(), policies: few, caution })).decisions]).toHaveLength(20)
   })
 
   it('come to the same wherever they are made', async () => {
@@ -74,26 +86,26 @@ describe.each(databases.flatMap((kind) => [['thread', kind] as const, ['process'
   })
 
   if (place === 'process') it('give way to everything else', async () => {
-    let pages = 0
+    let calls = 0
     await separate.preview(request(), () => {
-      pages += 1
+      calls += 1
       expect(getPriority(childrenOf(process.pid)[0])).toBe(10)
       return Promise.resolve()
     })
-    expect(pages).toBeGreaterThan(0)
+    expect(calls).toBeGreaterThan(0)
   })
 
-  it('give the pages of a preview one after the other', async () => {
-    const counts: number[] = []
+  it('give the pages of a preview some at a time, one after the other', async () => {
+    const counts: number[][] = []
     let isBusy = false
-    const summary = await separate.preview(request(), async ({ results }) => {
+    const summary = await separate.preview(request(), async (pages) => {
       expect(isBusy).toBe(false)
       isBusy = true
       await new Promise((resolve) => setImmediate(resolve))
       isBusy = false
-      counts.push(readResults(results).length)
+      counts.push(pages.map(({ results }) => readResults(results).length))
     })
-    expect([summary, counts]).toEqual([{ expire: imageCount - 100, transition: 0 }, [1000, 1000, 400]])
+    expect([summary, counts]).toEqual([{ expire: imageCount - 100, transition: 0 }, [[1000, 1000, 1000, 1000], [1000, 400]]])
   })
 
   it('end where nobody waits for them, and leave the thread to others', async () => {

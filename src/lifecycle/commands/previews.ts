@@ -13,7 +13,7 @@ import {
 } from '../../storage/metadata/stores/lifecycle-preview-store.ts'
 import { findRepositoryRowById } from '../../storage/metadata/stores/repository-store.ts'
 import { lifecycleError } from '../errors.ts'
-import { readResults, type StoredResult } from '../preview-pages.ts'
+import { readResults, type PreviewPage, type StoredResult } from '../preview-pages.ts'
 import { ecrRules, imagesPerEvent, policyWithRules, serviceEventImage } from '../service-events.ts'
 
 /** Takes the place of the last preview. Throws `preview-in-progress` while somebody works at that. */
@@ -35,16 +35,16 @@ export const beginPreview = defineCommand({
 })
 
 /** Adds results and renews the lease. False: the preview is not this owner's any more. */
-export const savePreviewPage = defineCommand({
-  name: 'save-lifecycle-preview-page',
+export const savePreviewPages = defineCommand({
+  name: 'save-lifecycle-preview-pages',
   durability: 'process',
   async run(
     tx,
-    input: { previewId: number; owner: string; until: number; page: { firstManifestId: number; results: Uint8Array } | undefined },
+    input: { previewId: number; owner: string; until: number; pages: readonly PreviewPage[] },
   ): Promise<boolean> {
-    const { previewId, owner, until, page } = input
+    const { previewId, owner, until, pages } = input
     if (!(await keepPreview(tx, { previewId, owner, until }))) return false
-    if (page !== undefined) await insertPreviewPage(tx, { previewId, ...page })
+    for (const page of pages) await insertPreviewPage(tx, { previewId, ...page })
     return true
   },
 })

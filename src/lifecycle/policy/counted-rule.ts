@@ -1,6 +1,7 @@
 import { Column, float64, uint32 } from './columns.ts'
 import type { CountCondition } from './compiled.ts'
 import type { ImageFacts } from './image-facts.ts'
+import { sortInSteps } from './sort-in-steps.ts'
 
 /** What the evaluation keeps of the images that one rule counts, beside the bit that says that it does. */
 export class CountedRule {
@@ -42,12 +43,14 @@ export class CountedRule {
   }
 
   /** Rows in the order in which this rule counts them. Rows that it does not count may be among them. */
-  order(youngestFirst: Uint32Array): Uint32Array {
+  *order(youngestFirst: Uint32Array): Generator<undefined, Uint32Array> {
     const packed = this.#packed?.values
     if (packed === undefined) return youngestFirst
     const texts = this.#texts
     // The sort is stable: equal versions stay youngest first.
-    return youngestFirst.slice().sort((a, b) => packed[b]! - packed[a]! || compareTexts(texts[b], texts[a]))
+    const rows = youngestFirst.slice()
+    yield* sortInSteps(rows, (a, b) => packed[b]! - packed[a]! || compareTexts(texts[b], texts[a]))
+    return rows
   }
 
   newCounters(): Uint32Array {

@@ -1,9 +1,10 @@
 import { Column, float64, markFirst, uint16, uint32, uint8 } from './columns.ts'
 import type { CompiledPolicy, CompiledRule, CountCondition } from './compiled.ts'
 import { CountedRule } from './counted-rule.ts'
-import { Decisions, partFlag, type DecidedColumns, type WatchedImage } from './decisions.ts'
+import { countDecided, Decisions, partFlag, type DecidedColumns, type WatchedImage } from './decisions.ts'
 import { timeOf, type Clock, type ImageFacts } from './image-facts.ts'
 import { Notices } from './notices.ts'
+import { sortInSteps } from './sort-in-steps.ts'
 
 /** What fits in the columns that name a rule; 0 is none. */
 const maxRules = 65_534
@@ -12,6 +13,9 @@ export interface EvaluationOptions {
   /** Images of which `why` will be asked: their facts are kept. */
   readonly watch?: ReadonlySet<number>
 }
+
+/** Rows that are counted between two steps: some tenths of a millisecond. */
+const rowsPerStep = 4096
 
 /** A rule at its place among all rules of all policies. */
 interface PlacedRule {
@@ -176,13 +180,22 @@ export class Evaluation {
 
   /** What follows from all images. To be asked once, after the last one was added. */
   decide(): Decisions {
+    const deciding = this.decideInSteps()
+    for (;;) {
+      const step = deciding.next()
+      if (step.done === true) return step.value
+    }
+  }
+
+  /** As `decide`, which keeps a processor busy for some hundred milliseconds where there are a million images, a little at a time. */
+  *decideInSteps(): Generator<undefined, Decisions> {
     const watchedRows = new Map([...this.#watched.values()].map((watched) => [watched.row, watched]))
     for (const order of new Set(this.#counted.map(({ rule }) => timeOrder(rule.newest!)))) {
-      const youngestFirst = this.#youngestFirst(order)
+      const youngestFirst = yield* this.#youngestFirst(order)
       const inOrder = this.#counted.filter(({ rule }) => timeOrder(rule.newest!) === order)
-      this.#decideCounted(inOrder.filter(({ rule }) => rule.newest!.by !== 'version'), youngestFirst, watchedRows)
+      yield* this.#decideCounted(inOrder.filter(({ rule }) => rule.newest!.by !== 'version'), youngestFirst, watchedRows)
       for (const placed of inOrder.filter(({ rule }) => rule.newest!.by === 'version')) {
-        this.#decideCounted([placed], placed.counted!.order(youngestFirst), watchedRows)
+        yield* this.#decideCounted([placed], yield* placed.counted!.order(youngestFirst), watchedRows)
       }
     }
     const { announcedBy, announcements } = this.#notices.serve({
@@ -204,26 +217,29 @@ export class Evaluation {
       announcements,
     }
     const dueAtMs = this.#dueAtMs === Number.POSITIVE_INFINITY ? undefined : this.#dueAtMs
-    return new Decisions(this.#policies, this.#nowMs, columns, dueAtMs, this.#watched)
+    return new Decisions(this.#policies, this.#nowMs, { columns, dueAtMs, watched: this.#watched, ...countDecided(this.#policies, columns) })
   }
 
   /** All rows, youngest first by a clock. */
-  #youngestFirst(clock: Clock): Uint32Array {
+  *#youngestFirst(clock: Clock): Generator<undefined, Uint32Array> {
     const times = this.#times.get(clock)!.values
     const ids = this.#ids.values
     const rows = new Uint32Array(this.#size)
-    for (let row = 0; row < rows.length; row++) rows[row] = row
-    return rows.sort((a, b) => times[b]! - times[a]! || ids[b]! - ids[a]!)
+    // Most were added in the order in which they were pushed.
+    for (let row = 0; row < rows.length; row++) rows[row] = rows.length - 1 - row
+    yield* sortInSteps(rows, (a, b) => times[b]! - times[a]! || ids[b]! - ids[a]!)
+    return rows
   }
 
   /** Counts for all these rules in one pass: rows in an order lie scattered in memory. */
-  #decideCounted(placedRules: readonly PlacedRule[], rows: Uint32Array, watched: ReadonlyMap<number, WatchedImage>): void {
+  *#decideCounted(placedRules: readonly PlacedRule[], rows: Uint32Array, watched: ReadonlyMap<number, WatchedImage>): Generator<undefined, void> {
     if (placedRules.length === 0) return
     const words = this.#words
     const masks = new Uint32Array(words)
     for (const { counted } of placedRules) masks[counted!.bit >>> 5]! |= 1 << (counted!.bit & 31)
     const counters = new Map(placedRules.map((placed) => [placed, placed.counted!.newCounters()]))
-    for (const row of rows) {
+    for (const [index, row] of rows.entries()) {
+      if (index % rowsPerStep === 0) yield
       for (let word = 0; word < words; word++) {
         const concerns = this.#concerns.values[row * words + word]!
         let counts = this.#counts.values[row * words + word]! & masks[word]!
