@@ -212,6 +212,29 @@ describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
     await expect(world.runner.settle(world.fixture.context, run.id, 'cancelled')).rejects.toMatchObject({ code: 'run-settled' })
   })
 
+  it('go on with the next evaluation when they are confirmed during one that only counts', async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    await world.push(name, images.two!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+    const run = await lastRun(name)
+    let listedMeanwhile = 0
+    world.meanwhile(name, async () => {
+      world.fixture.clock.advance(1000)
+      await world.runner.settle(world.fixture.context, run.id, 'confirmed')
+      listedMeanwhile = (await world.listed(name)).size
+    })
+    world.fixture.clock.advance(dayMs)
+    await world.sweep()
+    await world.sweep()
+
+    expect(listedMeanwhile).toBe(2)
+    expect((await world.listed(name)).size).toBe(0)
+    expect(await lastRun(name)).toMatchObject({ id: run.id, status: 'done', summary: { expired: 2 } })
+  })
+
   it('count indexes as one image each, whatever they list', async () => {
     const { name, images } = await world.newRepository()
     await world.push(name, images.index!, 'latest')
