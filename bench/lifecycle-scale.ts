@@ -48,7 +48,7 @@ function rule(rulePriority: number, selection: object): object {
   return { rulePriority, selection, action: { type: 'expire' } }
 }
 
-/** SQL. */
+/** Rows of the repository with very many images. */
 const ofLarge = "repository_id = (select id from repository where name = 'scale/large')"
 
 // As an installation has it: few files, compiled.
@@ -125,7 +125,7 @@ async function measure(stowage: Stowage, path: string, file: string): Promise<vo
   }
   const origin = { host: '127.0.0.1', port: stowage.port, authorization: basicAuth(stowage.credentials) }
   const puller = new SteadyPullsProcess({ origin, path, perSecond: pullsPerSecond })
-  // Half of the images would go at once: the run waits for somebody to confirm it.
+  // Four of five images would go at once: the run waits for somebody to confirm it.
   await ecr.send(new PutLifecyclePolicyCommand({ repositoryName: 'scale/large', lifecyclePolicyText: policy }))
   await pull(puller, delay(8000))
   const alone: Pulls[] = []

@@ -1,5 +1,5 @@
 import type { EvaluationParts } from './evaluate-repository.ts'
-import { announcement } from './policy/decisions.ts'
+import { actingPlace, announcement } from './policy/decisions.ts'
 import type { DecidedColumns } from './policy/index.ts'
 
 /**
@@ -13,7 +13,7 @@ export function withRowsOfInterest({ decided, fingerprints, ...parts }: Evaluati
   const rows = new Uint32Array(columns.size)
   let size = 0
   for (let row = 0; row < columns.size; row += 1) {
-    const isActedOn = columns.keptBy[row] === 0 && (columns.expiredBy[row] !== 0 || columns.transitionedBy[row] !== 0)
+    const isActedOn = actingPlace(columns, row) !== 0
     const isTold = columns.announcements.length > 0 && (columns.announcedBy[row] !== 0 || columns.announcements[row] !== announcement.none)
     if ((isActedOn && !isOnlyCounted) || isTold || watched.has(row)) rows[size++] = row
   }

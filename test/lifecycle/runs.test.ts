@@ -191,6 +191,18 @@ describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
   const lastRun = async (name: Parameters<LifecycleWorld['listed']>[0]) =>
     (await world.runner.list(world.fixture.context, name, { limit: 1 })).items[0]!
 
+  /** It would remove the two images that there are. */
+  const runThatWaits = async () => {
+    const { name, images } = await world.newRepository()
+    await world.push(name, images.one!)
+    await world.push(name, images.two!)
+    world.fixture.clock.advance(2 * dayMs)
+    await world.put(name, anyOlderThan(1))
+    await world.sweep()
+    const run = await lastRun(name)
+    return { name, run }
+  }
+
   it('do so when everything would go, and go on when they are confirmed', async () => {
     const { name, images } = await world.newRepository()
     await world.push(name, images.one!)
@@ -213,13 +225,7 @@ describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
   })
 
   it('go on with the next evaluation when they are confirmed during one that only counts', async () => {
-    const { name, images } = await world.newRepository()
-    await world.push(name, images.one!)
-    await world.push(name, images.two!)
-    world.fixture.clock.advance(2 * dayMs)
-    await world.put(name, anyOlderThan(1))
-    await world.sweep()
-    const run = await lastRun(name)
+    const { name, run } = await runThatWaits()
     let listedMeanwhile = 0
     world.meanwhile(name, async () => {
       world.fixture.clock.advance(1000)
@@ -283,13 +289,7 @@ describe.each(databases)('runs that wait for somebody, on %s', (kind) => {
   })
 
   it('are ended by somebody who has confirmed them, before they begin', async () => {
-    const { name, images } = await world.newRepository()
-    await world.push(name, images.one!)
-    await world.push(name, images.two!)
-    world.fixture.clock.advance(2 * dayMs)
-    await world.put(name, anyOlderThan(1))
-    await world.sweep()
-    const run = await lastRun(name)
+    const { name, run } = await runThatWaits()
     await world.runner.settle(world.fixture.context, run.id, 'confirmed')
     await world.runner.settle(world.fixture.context, run.id, 'cancelled')
     await world.sweep()

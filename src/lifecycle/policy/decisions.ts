@@ -179,7 +179,7 @@ function placesOf(policies: readonly CompiledPolicy[]): Place[] {
 }
 
 /** The place of the rule that acts on a row; 0 for none. */
-function actingPlace({ keptBy, expiredBy, transitionedBy }: DecidedColumns, row: number): number {
+export function actingPlace({ keptBy, expiredBy, transitionedBy }: DecidedColumns, row: number): number {
   if (keptBy[row] !== 0) return 0
   return expiredBy[row]! || transitionedBy[row]!
 }

@@ -37,7 +37,7 @@ export interface FaultDisk {
   arm(fault: Fault): void
   disarm(): void
   /**
-   * The program is as if by SIGKILL from outside within a few milliseconds, at any moment but between a call and the
+   * The program is ended, as if by SIGKILL from outside, within a few milliseconds, at any moment but between a call and the
    * record of it. The caller waits until it is gone, and then calls `allow`.
    */
   kill(): void
