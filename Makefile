@@ -67,7 +67,7 @@ storm: $(installed) ## 500 times kill -9 under load on each database (half an ho
 	@STORM_ROUNDS=$${STORM_ROUNDS:-500} STORM_SEED=$${STORM_SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run test/crash/storm.test.ts
 
 .PHONY: interleavings
-interleavings: $(installed) ## 10,000 random histories on each database, step by step in random order (a quarter of an hour; HISTORIES, SEED)
+interleavings: $(installed) ## 10,000 random histories on each database, step by step in random order (half an hour; HISTORIES, SEED)
 	@HISTORIES=$${HISTORIES:-10000} SEED=$${SEED:-$$(date +%s)} $(with_node) ./node_modules/.bin/vitest run --project protocol test/interleavings
 
 .PHONY: mutants
@@ -75,8 +75,8 @@ mutants: $(installed) ## Take each guard of collection out of a copy, and see th
 	@$(with_node) node scripts/mutants/run.ts $(MUTANTS)
 
 .PHONY: lifecycle-scale
-lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside pulls, and look through 100,000 repositories (six minutes)
-	@$(with_node) node bench/lifecycle-scale.ts
+lifecycle-scale: $(installed) ## Evaluate a policy over a million images beside pulls, and look through 100,000 repositories (six minutes; DATABASE=postgres)
+	@$(with_node) node bench/lifecycle-scale.ts 1000000 100000 $(DATABASE)
 
 .PHONY: gc-scale
 gc-scale: $(installed) ## Collect 100,000 images of a million beside pushes and pulls (five minutes)

@@ -1,12 +1,11 @@
 // What lifecycle policies cost where there is very much of everything (`make lifecycle-scale`): one repository with a million
 // images is evaluated, for a preview and for a run, while another is pulled from, and 100,000 repositories with policies are looked
 // through for what is due.
-//   scripts/with-node.sh node bench/lifecycle-scale.ts [images] [repositories]
+//   scripts/with-node.sh node bench/lifecycle-scale.ts [images] [repositories] [sqlite|postgres]
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CreateRepositoryCommand, ECRClient, GetLifecyclePolicyPreviewCommand, PutLifecyclePolicyCommand, StartLifecyclePolicyPreviewCommand } from '@aws-sdk/client-ecr'
 import { buildProgram } from '../scripts/build-program.ts'
@@ -19,11 +18,13 @@ import { buildRandomImage, pushImage } from '../test/support/images.ts'
 import { startStowage, type Stowage } from '../test/support/start-stowage.ts'
 import { programVariable } from '../test/support/tools.ts'
 import { childrenOf, forgetPeakMemory, ownMemoryBytes, peakMemoryBytes, stolenSeconds } from './processes.ts'
+import { postgresDatabase, sqliteDatabase, type ScaleDatabase } from './scale-database.ts'
 import { percentileOf } from './statistics.ts'
 import { SteadyPullsProcess } from './steady-pulls-process.ts'
 
 const imageCount = Number(process.argv[2] ?? 1_000_000)
 const repositoryCount = Number(process.argv[3] ?? 100_000)
+const kind = process.argv[4] ?? 'sqlite'
 /**
  * Pulls begun in a second, whether or not those before have been answered: a fifth of what the machine that this was written on
  * serves. One that was driven to its limit would only show that a thread more takes a share of the processors.
@@ -54,21 +55,23 @@ const ofLarge = "repository_id = (select id from repository where name = 'scale/
 // As an installation has it: few files, compiled.
 process.env[programVariable] = join(await buildProgram(), 'cli.js')
 const home = await mkdtemp(join(tmpdir(), 'stowage-lifecycle-scale-'))
+const database = kind === 'postgres' ? await postgresDatabase() : sqliteDatabase(join(home, 'data/stowage.db'))
 try {
   const { bavail, bsize } = await statfs(home)
   if (bavail * bsize < neededBytes) throw new Error(`${home} has not the ${Math.ceil(neededBytes / 1e9)} GB that are needed`)
   const dataDir = join(home, 'data')
-  const hot = await prepare(dataDir)
-  fill(join(dataDir, 'stowage.db'))
+  const hot = await prepare(dataDir, database)
+  await fill(database)
   // Collection as an installation has it, not every second as in tests; a scrub would report every image, whose bytes are missing.
-  const stowage = await startStowage({ dataDir, keys: 'kept', launcher: loggingTo(join(home, 'log')), env: { STOWAGE_GC_INTERVAL_MS: '60000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
+  const stowage = await startStowage({ dataDir, ...placeOf(database), keys: 'kept', launcher: loggingTo(join(home, 'log')), env: { STOWAGE_GC_INTERVAL_MS: '60000', STOWAGE_SCRUB_INTERVAL_DAYS: '0' } })
   try {
-    await measure(stowage, hot, join(dataDir, 'stowage.db'))
+    await measure(stowage, hot, database)
   } finally {
     await stowage.stop()
   }
-  await lookThrough(join(dataDir, 'stowage.db'))
+  await lookThrough(database)
 } finally {
+  await database.close()
   await rm(home, { recursive: true, force: true })
 }
 
@@ -77,9 +80,13 @@ function loggingTo(file: string): string[] {
   return ['sh', '-c', 'exec "$@" >"$0" 2>&1', file]
 }
 
+function placeOf({ databaseUrl }: ScaleDatabase): { databaseUrl?: string } {
+  return databaseUrl === undefined ? {} : { databaseUrl }
+}
+
 /** The path of a manifest that is pulled meanwhile, in a repository of its own. */
-async function prepare(dataDir: string): Promise<string> {
-  const stowage = await startStowage({ dataDir, keys: 'kept' })
+async function prepare(dataDir: string, database: ScaleDatabase): Promise<string> {
+  const stowage = await startStowage({ dataDir, ...placeOf(database), keys: 'kept' })
   const ecr = clientOf(stowage)
   for (const repositoryName of ['scale/large', 'scale/hot']) await ecr.send(new CreateRepositoryCommand({ repositoryName }))
   ecr.destroy()
@@ -89,34 +96,28 @@ async function prepare(dataDir: string): Promise<string> {
 }
 
 /** Rows as pushes make them, without their bytes: the evaluation reads none. */
-function fill(file: string): void {
-  const database = new DatabaseSync(file)
+async function fill(database: ScaleDatabase): Promise<void> {
   const startedAt = performance.now()
-  database.exec(`
-    pragma synchronous = off; pragma foreign_keys = off; pragma cache_size = -262144;
-    begin;
+  await database.fill(`
     create temp table large as select id, registry_id from repository where name = 'scale/large';
-    with recursive n(i) as (select 1 union all select i + 1 from n where i < ${imageCount})
+    with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < ${imageCount})
       insert into manifest (repository_id, digest, media_type, kind, size_bytes, image_size_bytes, pushed_at, pushed_by, storage_class)
-      select (select id from large), unhex('01' || hex(randomblob(32))), 'application/vnd.oci.image.manifest.v1+json', 'image', 500, 1000000,
+      select (select id from large), ${database.anyDigest}, 'application/vnd.oci.image.manifest.v1+json', 'image', 500, 1000000,
         ${Date.now()} - (i % 365) * 86400000, 'arn:aws:iam::000000000000:root', 'active' from n;
     insert into tag (repository_id, name, manifest_id, tagged_at)
       select repository_id, case when id % 2 = 0 then 'dev-' else 'v1.' end || id, id, pushed_at from manifest
       where repository_id = (select id from large) and id % 3 > 0;
-    with recursive n(i) as (select 1 union all select i + 1 from n where i < ${repositoryCount})
+    with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < ${repositoryCount})
       insert into repository (registry_id, domain_id, name, created_at, created_by, tag_mutability, mutability_filters, scan_on_push, encryption_type, event_seq)
       select (select registry_id from large), 1, 'many/r' || i, 1, 'arn', 'MUTABLE', '[]', 0, 'AES256', 0 from n;
     insert into lifecycle_policy (registry_id, grammar, scope, scope_key, repository_id, document, version, updated_at, updated_by)
       select registry_id, 'ecr', 'repository', cast(id as text), id, '${policy}', 1, 1, 'arn' from repository where name like 'many/%';
     insert into lifecycle_state (repository_id, evaluated_at, evaluated_seq, policies_seen, due_at)
-      select id, 1, event_seq, '[]', ${Number.MAX_SAFE_INTEGER} from repository where name like 'many/%';
-    commit;
-    analyze;`)
-  database.close()
+      select id, 1, event_seq, '[]', ${Number.MAX_SAFE_INTEGER} from repository where name like 'many/%'`)
   console.log(`made ${imageCount} images and ${repositoryCount} repositories with policies in ${seconds(startedAt)}`)
 }
 
-async function measure(stowage: Stowage, path: string, file: string): Promise<void> {
+async function measure(stowage: Stowage, path: string, database: ScaleDatabase): Promise<void> {
   const ecr = clientOf(stowage)
   const exchange = new Exchange(stowage.url)
   const call = async (operation: string, input: object): Promise<void> => {
@@ -146,7 +147,7 @@ async function measure(stowage: Stowage, path: string, file: string): Promise<vo
     const startedAt = performance.now()
     await ecr.send(new StartLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', lifecyclePolicyText: policy }))
     const evaluating = peakOfChildren(stowage.pid)
-    keep(previewing, '  during a preview', await pull(puller, previewed(file)))
+    keep(previewing, '  during a preview', await pull(puller, previewed(database)))
     console.log(`  it was complete after ${seconds(startedAt)}`)
     const pageAt = performance.now()
     const { previewResults = [], summary } = await ecr.send(new GetLifecyclePolicyPreviewCommand({ repositoryName: 'scale/large', maxResults: 100 }))
@@ -157,7 +158,7 @@ async function measure(stowage: Stowage, path: string, file: string): Promise<vo
 
     const runAt = performance.now()
     await call('StartLifecycleRun', { repositoryName: 'scale/large' })
-    const evaluated = runEvaluated(file, Date.now())
+    const evaluated = runEvaluated(database, Date.now())
     keep(running, '  during the evaluation of a run', await pull(puller, evaluated))
     console.log(`  it waited for confirmation after ${seconds(runAt)}`)
     await call('CancelLifecycleRun', { runId: await evaluated })
@@ -197,8 +198,8 @@ function peakOfChildren(parent: number): { stop(): number } {
 }
 
 /** What a server does once a minute where nothing is due. */
-async function lookThrough(file: string): Promise<void> {
-  const database = await openMetadataReader({ file }, { onConnectionLost: () => undefined })
+async function lookThrough({ target }: ScaleDatabase): Promise<void> {
+  const database = await openMetadataReader(target, { onConnectionLost: () => undefined })
   const startedAt = performance.now()
   const now = Date.now()
   const due = await dueRepositories(database.reader, { now, quietSince: now, after: 0, limit: 500 })
@@ -207,32 +208,26 @@ async function lookThrough(file: string): Promise<void> {
 }
 
 /** Asks the database itself: a call of the SDK takes ten milliseconds of a processor, which pulls would wait for. */
-async function previewed(file: string): Promise<void> {
-  await found(file, `select status from lifecycle_preview where ${ofLarge}`, ({ status }) => {
+async function previewed(database: ScaleDatabase): Promise<void> {
+  await found(database, `select status from lifecycle_preview where ${ofLarge}`, ({ status }) => {
     if (status === 'FAILED') throw new Error('the preview failed')
     return status === 'COMPLETE'
   })
 }
 
 /** The run that was begun since, when it has decided what to do. */
-async function runEvaluated(file: string, sinceMs: number): Promise<string> {
-  const select = `select id, status, started_at as startedAt from lifecycle_run where ${ofLarge} order by started_at desc limit 1`
-  const { id, status } = await found(file, select, (run) => Number(run['startedAt']) >= sinceMs - 1000 && run['status'] !== 'evaluating')
+async function runEvaluated(database: ScaleDatabase, sinceMs: number): Promise<string> {
+  const select = `select id, status, started_at from lifecycle_run where ${ofLarge} order by started_at desc limit 1`
+  const { id, status } = await found(database, select, (run) => Number(run['started_at']) >= sinceMs - 1000 && run['status'] !== 'evaluating')
   if (status !== 'unconfirmed') throw new Error(`the run is ${String(status)}`)
   return String(id)
 }
 
-async function found(file: string, select: string, isIt: (row: Readonly<Record<string, unknown>>) => boolean): Promise<Readonly<Record<string, unknown>>> {
-  const database = new DatabaseSync(file, { readOnly: true })
-  try {
-    const statement = database.prepare(select)
-    for (;;) {
-      const row = statement.get()
-      if (row !== undefined && isIt(row)) return row
-      await delay(100)
-    }
-  } finally {
-    database.close()
+async function found(database: ScaleDatabase, select: string, isIt: (row: Readonly<Record<string, unknown>>) => boolean): Promise<Readonly<Record<string, unknown>>> {
+  for (;;) {
+    const row = await database.first(select)
+    if (row !== undefined && isIt(row)) return row
+    await delay(100)
   }
 }
 

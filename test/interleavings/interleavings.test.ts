@@ -19,6 +19,9 @@ const countOf = { sqlite: Number(process.env.HISTORIES ?? 120), postgres: Number
 /** Of a history: all pieces of work of a round meet each other, and time may pass between two rounds. */
 const rounds = 4
 
+/** Who plays thousands of histories is told after as many how far they are. */
+const toldEvery = 1000
+
 describe.each(databases)('on %s', (kind) => {
   let world: World
 
@@ -32,6 +35,7 @@ describe.each(databases)('on %s', (kind) => {
       const problem = await play(world, seed + number)
       if (problem !== undefined) expect.fail(problem)
       await forget(world, seed + number)
+      if ((number + 1) % toldEvery === 0) process.stderr.write(`${kind}: ${number + 1} of ${countOf[kind]} histories, ${Math.round(performance.now() / 1000)} s\n`)
     }
     await reclaimEverything(world)
     expect(await whatIsLeft(world)).toEqual({ files: [], rows: {} })

@@ -39,6 +39,8 @@ interface Actor {
   done: boolean
   /** Set while the actor does something between two turns. */
   idle: (() => void) | undefined
+  /** Set with it: to be told that a turn has been used, and that the actor has another waiting. */
+  mayHaveEnded: (() => void) | undefined
   /** Others go before until this turn. */
   heldUntil: number
 }
@@ -50,6 +52,12 @@ const mostTurnsHeld = 12
 
 /** An actor that waits for what only another's turn can bring (a lock within the process) is passed over after this. */
 const blockedAfterMs = 40
+
+/**
+ * An actor that does several things side by side has others of them waiting for their turn when one comes to its end, and
+ * then nobody tells: as long as what it does between two turns without asking for one.
+ */
+const endedAfterMs = 2
 
 /**
  * Lets several pieces of work run by turns: each stops before every command and every call of the storage, and a seed
@@ -86,6 +94,7 @@ export class Turns {
     })
     const result = await work()
     if (this.#dead) return new Promise<never>(() => undefined)
+    if (this.#waiting.some((other) => other.actor === actor)) actor.mayHaveEnded?.()
     return result
   }
 
@@ -96,7 +105,7 @@ export class Turns {
   async run(work: Readonly<Record<string, () => Promise<void>>>, killAfter = Number.POSITIVE_INFINITY): Promise<'done' | 'killed'> {
     const actors: Actor[] = []
     for (const [name, begin] of Object.entries(work)) {
-      const actor: Actor = { name, done: false, idle: undefined, heldUntil: 0 }
+      const actor: Actor = { name, done: false, idle: undefined, mayHaveEnded: undefined, heldUntil: 0 }
       actors.push(actor)
       await this.#until(actor, () => {
         void this.#current.run(actor, async () => {
@@ -134,10 +143,15 @@ export class Turns {
     await new Promise<void>((resolve) => {
       actor.idle = resolve
       timer = setTimeout(resolve, blockedAfterMs)
+      actor.mayHaveEnded = () => {
+        clearTimeout(timer)
+        timer = setTimeout(resolve, endedAfterMs)
+      }
       go()
     })
     clearTimeout(timer)
     actor.idle = undefined
+    actor.mayHaveEnded = undefined
   }
 }
 
