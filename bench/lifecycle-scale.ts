@@ -25,6 +25,7 @@ import { SteadyPullsProcess } from './steady-pulls-process.ts'
 const imageCount = Number(process.argv[2] ?? 1_000_000)
 const repositoryCount = Number(process.argv[3] ?? 100_000)
 const kind = process.argv[4] ?? 'sqlite'
+if (kind !== 'sqlite' && kind !== 'postgres') throw new Error(`there is no database ${kind}: sqlite or postgres`)
 /**
  * Pulls begun in a second, whether or not those before have been answered: a fifth of what the machine that this was written on
  * serves. One that was driven to its limit would only show that a thread more takes a share of the processors.

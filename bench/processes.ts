@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 /** USER_HZ: what Linux shows to programs, whatever the kernel's own tick is. */
 const ticksPerSecond = 100
@@ -57,9 +57,16 @@ export function writtenBytes(pid: number): number {
   return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1])
 }
 
-/** The processes that a process has started and that have not ended (proc(5), task/[tid]/children: of its first thread). */
+/** The processes that a process has started and that have not ended (proc(5), task/[tid]/children: each thread has its own). */
 export function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+    } catch {
+      // The thread has ended.
+      return []
+    }
+  })
 }
 
 /** utime, stime, cutime and cstime of proc(5). */

@@ -16,7 +16,7 @@ import { digestFromBytes, type Digest } from '../values/index.ts'
 import { artifactClassOf, Evaluation, type Action, type CompiledPolicy, type DecidedParts, type FactNeeds, type ImageFacts, type TagFact } from './policy/index.ts'
 import { Column, uint32 } from './policy/columns.ts'
 import { fingerprintOf } from './fingerprint.ts'
-import { nextTurn, type Pace } from './pace.ts'
+import { begun, nextTurn, type Pace } from './pace.ts'
 
 /** Images read in one step: about half a millisecond, after which others have their turn. */
 const windowSize = 200
@@ -76,17 +76,19 @@ export async function evaluateRepository(session: Session, request: CompiledRequ
   // Of what an index lists the labels are its own too.
   const withKinds = needs.classes || needs.labels || needs.annotations
   let count = 0
-  for (let after = 0; ; ) {
+  const windowAfter = (after: number): Promise<FactRow[]> => begun(factWindow(session, { repositoryId, after, limit: windowSize, withKinds }))
+  for (let reading = windowAfter(0); ; ) {
     signal?.throwIfAborted()
-    const rows = await factWindow(session, { repositoryId, after, limit: windowSize, withKinds })
+    const rows = await reading
     if (rows.length === 0) break
+    // A database that is asked over a network has the next ready when this one has been looked at.
+    reading = windowAfter(rows.at(-1)!.id)
     for (const facts of await factsOf(session, repositoryId, rows, needs, { ...indexes, hasNotices })) {
       evaluation.add(facts)
       if (!withFingerprints) continue
       fingerprints.reserve(count)
       fingerprints.values[count++] = fingerprintOf(facts)
     }
-    after = rows.at(-1)!.id
     await pace()
   }
   const deciding = evaluation.decideInSteps()

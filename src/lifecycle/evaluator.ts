@@ -53,7 +53,8 @@ export interface ComparisonRequest extends Pick<EvaluationRequest, 'repositoryId
 export interface Evaluator {
   evaluate(request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluatedRepository>
   /**
-   * Evaluates, and gives what the first of the policies would do to `onPages`, some pages at a time, one after the other.
+   * Evaluates, and gives what the first of the policies would do to `onPages`, some pages at a time, one after the other. The bytes of pages
+   * are the caller's until its promise settles: then others are written in their place.
    */
   preview(request: EvaluationRequest, onPages: (pages: readonly PreviewPage[]) => Promise<void>, signal?: AbortSignal): Promise<PreviewSummary>
   compare(request: ComparisonRequest, signal?: AbortSignal): Promise<PolicyComparison>

@@ -3,6 +3,12 @@ import { setImmediate } from 'node:timers/promises'
 /** Awaited between two steps of something long. */
 export type Pace = () => Promise<void>
 
+/** A promise that is awaited only when something else is done: should that fail, nobody hears of the promise's own failure. */
+export function begun<Value>(promise: Promise<Value>): Promise<Value> {
+  promise.catch(() => undefined)
+  return promise
+}
+
 /** Goes on at once, after whatever else the event loop has to do. */
 export const nextTurn: Pace = () => setImmediate()
 

@@ -4,14 +4,14 @@ import { tagsOf } from '../storage/metadata/stores/image-kin.ts'
 import { imageSummaries } from '../storage/metadata/stores/lifecycle-preview-store.ts'
 import { digestFromBytes } from '../values/index.ts'
 import type { EvaluationConditions } from './evaluate-repository.ts'
-import { nextTurn, type Pace } from './pace.ts'
+import { begun, nextTurn } from './pace.ts'
 import type { Decision, Decisions } from './policy/index.ts'
-
-/** Results kept together: a page of the API is at most a tenth. */
-const resultsPerPage = 1000
 
 /** Results looked up together: about half a millisecond of work. */
 const resultsPerStep = 200
+
+/** Steps whose results are kept together, a thousand results: a page of the API is at most a tenth. */
+const stepsPerPage = 5
 
 /** A result as it is kept: short, since there may be a million. */
 export type StoredResult = readonly [
@@ -50,22 +50,26 @@ export async function readPreview(
   onPages: (pages: readonly PreviewPage[]) => Promise<void>,
   { signal, pace = nextTurn }: EvaluationConditions = {},
 ): Promise<PreviewSummary> {
-  let waiting: Decision[] = []
+  let steps: Step[] = []
   let pages: PreviewPage[] = []
   const finishPage = async (): Promise<void> => {
-    signal?.throwIfAborted()
-    if (waiting.length > 0) pages.push(await storedPage(session, waiting, pace))
-    waiting = []
+    const [first] = steps
+    if (first === undefined) return
+    const json = JSON.stringify(steps.flatMap(({ results }) => results))
+    await pace()
+    pages.push({ firstManifestId: first.firstManifestId, results: zstdCompressSync(json, { params: quickest }) })
+    steps = []
     await pace()
   }
   const giveAway = async (): Promise<void> => {
     if (pages.length > 0) await onPages(pages)
     pages = []
   }
-  for (const decision of decisions) {
-    if (decision.policy !== 0) continue
-    waiting.push(decision)
-    if (waiting.length === resultsPerPage) await finishPage()
+  for await (const step of resultsInSteps(session, decisions)) {
+    signal?.throwIfAborted()
+    steps.push(step)
+    await pace()
+    if (steps.length === stepsPerPage) await finishPage()
     if (pages.length === pagesTogether) await giveAway()
   }
   await finishPage()
@@ -75,36 +79,57 @@ export async function readPreview(
   return { expire: count('expire'), transition: count('transition') }
 }
 
-async function storedPage(session: Session, decisions: readonly Decision[], pace: Pace): Promise<PreviewPage> {
-  const results: StoredResult[] = []
-  for (let start = 0; start < decisions.length; start += resultsPerStep) {
-    results.push(...(await resultsOf(session, decisions.slice(start, start + resultsPerStep))))
-    await pace()
-  }
-  const json = JSON.stringify(results)
-  await pace()
-  // A copy of its own, which can be handed over: small results would lie in memory that others share.
-  return { firstManifestId: decisions[0]!.manifestId, results: new Uint8Array(zstdCompressSync(json, { params: quickest })) }
+interface Step {
+  readonly firstManifestId: number
+  readonly results: readonly StoredResult[]
 }
 
-async function resultsOf(session: Session, decisions: readonly Decision[]): Promise<StoredResult[]> {
+/** Of what the first policy decided. One is read ahead: a database that is asked over a network answers it meanwhile. */
+async function* resultsInSteps(session: Session, decisions: Decisions): AsyncGenerator<Step> {
+  const steps = decisionsInSteps(decisions)
+  const begin = (): Promise<Step> | undefined => {
+    const { value, done } = steps.next()
+    return done === true ? undefined : begun(readStep(session, value))
+  }
+  for (let reading = begin(); reading !== undefined; ) {
+    const step = await reading
+    reading = begin()
+    yield step
+  }
+}
+
+function* decisionsInSteps(decisions: Decisions): Generator<readonly Decision[], undefined> {
+  let step: Decision[] = []
+  for (const decision of decisions) {
+    if (decision.policy !== 0) continue
+    step.push(decision)
+    if (step.length < resultsPerStep) continue
+    yield step
+    step = []
+  }
+  if (step.length > 0) yield step
+}
+
+async function readStep(session: Session, decisions: readonly Decision[]): Promise<Step> {
   const ids = decisions.map(({ manifestId }) => manifestId)
-  const rows = new Map((await imageSummaries(session, ids)).map((row) => [row.id, row]))
+  const [summaries, tagRows] = await Promise.all([imageSummaries(session, ids), tagsOf(session, ids)])
+  const rows = new Map(summaries.map((row) => [row.id, row]))
   const tags = new Map<number, string[]>()
-  for (const { id, tag } of await tagsOf(session, ids)) {
+  for (const { id, tag } of tagRows) {
     const names = tags.get(id)
     if (names === undefined) tags.set(id, [tag])
     else names.push(tag)
   }
-  return decisions.flatMap(({ manifestId, action, rule }): StoredResult[] => {
+  const results = decisions.flatMap(({ manifestId, action, rule }): StoredResult[] => {
     const row = rows.get(manifestId)
     if (!row) return []
     const names = tags.get(manifestId)?.sort() ?? []
     return [[manifestId, digestFromBytes(row.digest), names, row.pushedAt, row.storageClass, action === 'expire' ? 0 : 1, rule]]
   })
+  return { firstManifestId: ids[0]!, results }
 }
 
-/** Written by `storedPage` alone; not compressed where an earlier version did. */
+/** Written by `readPreview` alone; not compressed where an earlier version did. */
 export function readResults(results: Uint8Array): StoredResult[] {
   const json = results[0] === zstdMagic ? zstdDecompressSync(results) : Buffer.from(results)
   return JSON.parse(json.toString()) as StoredResult[]

@@ -122,9 +122,8 @@ export class LifecyclePreviews {
     try {
       const signal = AbortSignal.any([this.#stop.signal, lost.signal])
       const request = { repositoryId, account, policies: await this.#policies(repositoryId, document), nowMs: clock.now() }
-      const shared = new SharedPages()
       summary = await evaluator.preview(request, async (pages) => {
-        await save(shared.hold(pages))
+        await save(pages)
       }, signal)
     } catch (error) {
       failure = error instanceof Error ? error.message : String(error)
@@ -181,26 +180,6 @@ export class LifecyclePreviews {
       if (found && isWanted(found, tagStatus)) results.set(id, toResult(found))
     }
     return [...results.values()]
-  }
-}
-
-/**
- * Memory for some pages at a time that the thread of the database sees as well. With a copy of every page in its own, tens of megabytes, V8
- * collected that thread's garbage several times in a preview, and pulls waited for the processors that it took.
- */
-class SharedPages {
-  #bytes = new Uint8Array(new SharedArrayBuffer(256 * 1024))
-
-  /** The same pages, until it is asked to hold others. */
-  hold(pages: readonly PreviewPage[]): PreviewPage[] {
-    const sizeBytes = pages.reduce((sum, { results }) => sum + results.length, 0)
-    if (sizeBytes > this.#bytes.length) this.#bytes = new Uint8Array(new SharedArrayBuffer(2 * sizeBytes))
-    let offset = 0
-    return pages.map(({ firstManifestId, results }) => {
-      const held = this.#bytes.subarray(offset, (offset += results.length))
-      held.set(results)
-      return { firstManifestId, results: held }
-    })
   }
 }
 

@@ -1,10 +1,10 @@
+import { Worker } from 'node:worker_threads'
 import { FairTurns } from '../internal/fair-turns.ts'
 import { PlatformError } from '../internal/platform-error.ts'
 import type { MetadataTarget } from '../storage/metadata/migrate.ts'
 import type { PolicyComparison } from './compare-policies.ts'
 import type { EvaluationParts } from './evaluate-repository.ts'
-import type { JobAnswer, JobMessage, SentFailure } from './evaluation-messages.ts'
-import { startProcess, startThread, type EvaluationPlace, type PlaceEvents } from './evaluation-place.ts'
+import type { Job, JobAnswer, JobMessage, SentFailure, ThreadData } from './evaluation-messages.ts'
 import { assemble, type ComparisonRequest, type EvaluatedRepository, type EvaluationRequest, type Evaluator, type PolicyText } from './evaluator.ts'
 import { lifecycleError } from './errors.ts'
 import { readStored } from './policies.ts'
@@ -22,14 +22,10 @@ const maxWaitingOfOne = 100
 
 type Outcome = EvaluationParts | PreviewSummary | PolicyComparison
 
-/** Where a job is done: in a thread, or where that finds that the repository is too large for it, in a process. */
-type PlaceName = 'thread' | 'process'
+/** More images than this are evaluated in a process: it takes half a second to start, which they take several times over. */
+const maxImagesInThread = 100_000
 
-interface Job {
-  place: PlaceName
-  readonly message: JobMessage
-  /** Nobody waits for it any more. */
-  isDropped?: true
+interface UnderWay {
   readonly onPages: ((pages: readonly PreviewPage[]) => Promise<void>) | undefined
   readonly result: PromiseWithResolvers<Outcome>
   /** Gives its turn to the next. */
@@ -40,24 +36,24 @@ interface Job {
 export type Prepare = (repositoryId: number, signal: AbortSignal | undefined) => Promise<void>
 
 /**
- * Evaluates in a thread of its own, which begins with the first evaluation, and very large repositories in a process of their own,
- * which ends with them.
+ * Evaluates in a thread of its own, which begins with the first evaluation and is kept; that has a process for very large
+ * repositories, which ends with them.
  */
 export class SeparateEvaluator implements Evaluator {
   readonly #target: MetadataTarget
   readonly #prepare: Prepare
-  readonly #maxImagesInThread: number | undefined
-  readonly #places = new Map<PlaceName, EvaluationPlace>()
+  readonly #maxImagesInThread: number
   readonly #turns = new FairTurns({ limit: maxJobs, limitOfOne: maxJobsOfOne })
-  readonly #running = new Map<number, Job>()
+  readonly #underWay = new Map<number, UnderWay>()
   readonly #stop = new AbortController()
+  #thread: Worker | undefined
   #nextId = 1
 
-  /** @param maxImagesInThread as evaluation-place.ts has it, unless it is given */
-  constructor(target: MetadataTarget, prepare: Prepare, maxImagesInThread?: number) {
+  /** @param maxImages of a repository that is evaluated in the thread */
+  constructor(target: MetadataTarget, prepare: Prepare, maxImages = maxImagesInThread) {
     this.#target = target
     this.#prepare = prepare
-    this.#maxImagesInThread = maxImagesInThread
+    this.#maxImagesInThread = maxImages
   }
 
   async evaluate(request: EvaluationRequest, signal?: AbortSignal): Promise<EvaluatedRepository> {
@@ -79,18 +75,22 @@ export class SeparateEvaluator implements Evaluator {
   /** What runs is rejected, and what waits. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the server stops'))
-    const places = [...this.#places]
-    for (const [name] of places) this.#lose(name, this.#stop.signal.reason)
-    for (const [, place] of places) place.tell({ kind: 'close' })
-    await Promise.all(places.map(([, { ended }]) => ended))
+    const thread = this.#thread
+    if (thread === undefined) return
+    this.#lose(thread, this.#stop.signal.reason)
+    const ended = new Promise((resolve) => thread.once('exit', resolve))
+    // Nobody else may hold the program any more.
+    thread.ref()
+    tell(thread, { kind: 'close' })
+    await ended
   }
 
   async #do(
     { account, repositoryId }: Pick<EvaluationRequest, 'account' | 'repositoryId'>,
     policies: readonly PolicyText[],
-    message: (id: number) => JobMessage,
+    job: (id: number) => Job,
     given: AbortSignal | undefined,
-    onPages?: Job['onPages'],
+    onPages?: UnderWay['onPages'],
   ): Promise<Outcome> {
     const signal = given === undefined ? this.#stop.signal : AbortSignal.any([given, this.#stop.signal])
     signal.throwIfAborted()
@@ -107,93 +107,81 @@ export class SeparateEvaluator implements Evaluator {
       throw error
     }
     const id = this.#nextId++
-    return this.#run(id, { place: 'thread', message: message(id), onPages, result: Promise.withResolvers(), end }, signal)
-  }
-
-  async #run(id: number, job: Job, signal: AbortSignal): Promise<Outcome> {
+    const result = Promise.withResolvers<Outcome>()
+    try {
+      this.#begin(job(id))
+    } catch (error) {
+      end()
+      throw error
+    }
+    this.#underWay.set(id, { onPages, result, end })
     const stop = (): void => this.#drop(id, signal.reason)
     signal.addEventListener('abort', stop)
-    this.#running.set(id, job)
-    this.#give(job)
     try {
-      return await job.result.promise
+      return await result.promise
     } finally {
       signal.removeEventListener('abort', stop)
     }
   }
 
-  #give(job: Job): void {
-    const place = this.#places.get(job.place) ?? this.#start(job.place)
-    place.hold()
-    place.tell(job.message)
+  /** Throws what the thread could not be started for. */
+  #begin(job: Job): void {
+    this.#thread ??= this.#start()
+    // While it evaluates, the program does not end.
+    this.#thread.ref()
+    tell(this.#thread, job)
   }
 
-  #start(name: PlaceName): EvaluationPlace {
-    const events: PlaceEvents = {
-      onAnswer: (answer) => void this.#onAnswer(place, answer),
-      onGone: (cause) => {
-        if (this.#places.get(name) === place) this.#lose(name, cause)
-      },
-    }
-    const place = name === 'thread' ? startThread(this.#target, events, this.#maxImagesInThread) : startProcess(this.#target, events)
-    this.#places.set(name, place)
-    return place
+  #start(): Worker {
+    const workerData: ThreadData = { target: this.#target, maxImages: this.#maxImagesInThread }
+    const thread = new Worker(new URL('./evaluation-thread.ts', import.meta.url), { name: 'lifecycle', workerData, execArgv: [] })
+    thread.on('message', (answer: JobAnswer) => void this.#onAnswer(thread, answer))
+    thread.on('error', (error) => this.#lose(thread, error))
+    thread.on('exit', () => this.#lose(thread, new Error('the thread that evaluates lifecycle policies ended')))
+    return thread
   }
 
-  async #onAnswer(place: EvaluationPlace, answer: Parameters<PlaceEvents['onAnswer']>[0]): Promise<void> {
+  async #onAnswer(thread: Worker, answer: JobAnswer): Promise<void> {
     const { id } = answer
-    const job = this.#running.get(id)
+    const job = this.#underWay.get(id)
     if (answer.kind === 'pages') {
       try {
         await job?.onPages?.(answer.pages)
-        place.tell({ kind: 'taken', id })
+        tell(thread, { kind: 'taken', id })
       } catch (error) {
         this.#drop(id, error)
       }
       return
     }
-    if (answer.kind === 'too-large' && job !== undefined && !job.isDropped) {
-      job.place = 'process'
-      this.#give(job)
-      this.#rest('thread')
-      return
-    }
-    this.#running.delete(id)
-    if (job !== undefined) this.#rest(job.place)
+    this.#underWay.delete(id)
+    if (this.#underWay.size === 0) thread.unref()
     job?.end()
     if (answer.kind === 'failed') job?.result.reject(revive(answer.failure))
-    else if (answer.kind !== 'too-large') job?.result.resolve(outcomeOf(answer))
-  }
-
-  /** A thread that has nothing to do waits for more; a process ends, with the memory that it took. */
-  #rest(name: PlaceName): void {
-    const place = this.#places.get(name)
-    if (place === undefined || [...this.#running.values()].some((job) => job.place === name)) return
-    place.release()
-    if (name === 'thread') return
-    this.#places.delete(name)
-    place.tell({ kind: 'close' })
+    else job?.result.resolve(outcomeOf(answer))
   }
 
   /** It keeps its turn until whoever does it has let go of it. */
   #drop(id: number, reason: unknown): void {
-    const job = this.#running.get(id)
-    if (job === undefined) return
-    job.isDropped = true
-    this.#places.get(job.place)?.tell({ kind: 'stop', id })
+    const job = this.#underWay.get(id)
+    if (job === undefined || this.#thread === undefined) return
+    tell(this.#thread, { kind: 'stop', id })
     job.result.reject(reason)
   }
 
   /** Whoever comes next has a new one. */
-  #lose(name: PlaceName, cause: unknown): void {
-    this.#places.delete(name)
-    for (const [id, job] of this.#running) {
-      if (job.place !== name) continue
-      this.#running.delete(id)
-      job.result.reject(cause)
-      job.end()
+  #lose(thread: Worker, cause: unknown): void {
+    if (this.#thread !== thread) return
+    this.#thread = undefined
+    for (const { result, end } of this.#underWay.values()) {
+      result.reject(cause)
+      end()
     }
+    this.#underWay.clear()
   }
+}
+
+function tell(thread: Worker, message: JobMessage): void {
+  thread.postMessage(message)
 }
 
 /** Without what callers know of policies besides: functions cannot be sent. */
@@ -205,7 +193,7 @@ function plainPolicies(policies: readonly PolicyText[]): PolicyText[] {
   return policies.map(({ grammar, document }) => ({ grammar, document }))
 }
 
-function outcomeOf(answer: Exclude<JobAnswer, { readonly kind: 'pages' | 'failed' | 'column' | 'too-large' }>): Outcome {
+function outcomeOf(answer: Exclude<JobAnswer, { readonly kind: 'pages' | 'failed' }>): Outcome {
   switch (answer.kind) {
     case 'evaluated':
       return answer.parts

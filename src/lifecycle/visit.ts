@@ -67,6 +67,14 @@ interface OpenRun {
   readonly done: RunSummary
 }
 
+/** What an attempt begins with. */
+interface AttemptConditions {
+  readonly policies: readonly PolicyInForce[]
+  readonly evaluatedAt: number
+  readonly open: readonly RunRow[]
+  readonly state: Awaited<ReturnType<typeof findLifecycleState>>
+}
+
 /** What somebody evaluated, and as of when. */
 interface Attempt {
   readonly policies: readonly PolicyInForce[]
@@ -116,10 +124,12 @@ export class Visit {
   async #attempt(isLast: boolean): Promise<boolean> {
     const { database, clock } = this.#deps
     const repositoryId = this.#repository.id
+    // Before all that somebody may change and plan an evaluation for.
+    const state = await findLifecycleState(database.reader, repositoryId)
     const policies = await policiesOf(database.reader, this.#repository)
     const open = await openRuns(database.reader, repositoryId)
     const startedAt = clock.now()
-    const { evaluated, isWhole, seen, finish } = await this.#evaluate(policies, startedAt, open)
+    const { evaluated, isWhole, seen, finish } = await this.#evaluate({ policies, evaluatedAt: startedAt, open, state })
     // An evaluation takes its time.
     if (await this.#wasCancelled()) return this.#restAfterCancelling()
     const { decisions } = evaluated
@@ -159,12 +169,12 @@ export class Visit {
     return true
   }
 
-  async #evaluate(policies: readonly PolicyInForce[], evaluatedAt: number, open: readonly RunRow[]): Promise<Attempt> {
+  async #evaluate({ policies, evaluatedAt, open, state }: AttemptConditions): Promise<Attempt> {
     const { database, evaluator, owner } = this.#deps
     const repositoryId = this.#repository.id
     const repository = await findRepositoryRowById(database.reader, repositoryId)
     const lastTagChange = await lastTagChangeOf(database.reader, repositoryId)
-    const seenBefore = (await findLifecycleState(database.reader, repositoryId))?.policiesSeen ?? ''
+    const seenBefore = state?.policiesSeen ?? ''
     const inForce = policiesSeen(policies)
     const isChanged = seenBefore !== inForce && this.#settings.caution.isOn
     const before = isChanged ? await this.#previousPolicies(policies, seenBefore) : undefined
@@ -188,7 +198,7 @@ export class Visit {
       seen,
       finish: (dueAt, hadTheirWay) => {
         const evaluatedSeq = repository?.event_seq ?? 0
-        const done = { repositoryId, owner, evaluatedAt, evaluatedSeq, policiesSeen: hadTheirWay ? inForce : seenBefore, dueAt }
+        const done = { repositoryId, owner, evaluatedAt, evaluatedSeq, policiesSeen: hadTheirWay ? inForce : seenBefore, plannedAt: state?.dueAt ?? never, dueAt }
         return database.execute(finishLifecycle, done, this.#context())
       },
     }
@@ -245,8 +255,9 @@ export class Visit {
     const { id: repositoryId } = this.#repository
     const evaluatedAt = clock.now()
     const evaluatedSeq = (await findRepositoryRowById(database.reader, repositoryId))?.event_seq ?? 0
-    const seen = (await findLifecycleState(database.reader, repositoryId))?.policiesSeen ?? ''
-    await database.execute(finishLifecycle, { repositoryId, owner, evaluatedAt, evaluatedSeq, policiesSeen: seen, dueAt: evaluatedAt + cancelledMs }, this.#context())
+    const { policiesSeen: seen, dueAt: plannedAt } = (await findLifecycleState(database.reader, repositoryId)) ?? { policiesSeen: null, dueAt: never }
+    const done = { repositoryId, owner, evaluatedAt, evaluatedSeq, policiesSeen: seen ?? '', plannedAt, dueAt: evaluatedAt + cancelledMs }
+    await database.execute(finishLifecycle, done, this.#context())
     return true
   }
 

@@ -57,7 +57,7 @@ const blockedAfterMs = 40
  * An actor that does several things side by side has others of them waiting for their turn when one comes to its end, and
  * then nobody tells: as long as what it does between two turns without asking for one.
  */
-const endedAfterMs = 2
+const endedAfterMs = 5
 
 /**
  * Lets several pieces of work run by turns: each stops before every command and every call of the storage, and a seed

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { claimLifecycle, finishLifecycle, keepLifecycle, releaseLifecycle } from '../../src/lifecycle/commands/runs.ts'
+import { claimLifecycle, finishLifecycle, keepLifecycle, planLifecycle, releaseLifecycle } from '../../src/lifecycle/commands/runs.ts'
 import { commandContext } from '../../src/registry/index.ts'
 import { dueRepositories, findLifecycleState } from '../../src/storage/metadata/stores/lifecycle-policy-store.ts'
 import type { RetentionPlace } from '../../src/lifecycle/index.ts'
@@ -113,7 +113,8 @@ describe.each(databases)('retention policies on %s', (kind) => {
     expect(found).toEqual([{ scope: 'repository', name }, under('listed')])
   })
 
-  it('are not forgotten when they are put while an evaluation is under way', async () => {
+  /** An evaluation, of a repository of its own, that is under way until the test ends it. */
+  async function claimed() {
     const { name } = await world.newRepository()
     await world.put(name, anyOlderThan(90))
     await world.sweep()
@@ -121,13 +122,36 @@ describe.each(databases)('retention policies on %s', (kind) => {
     const [repositoryId] = (await dueRepositories(database.reader, { now: Number.MAX_SAFE_INTEGER, quietSince: 0, after: 0, limit: 10_000 })).slice(-1)
     const evaluation = { repositoryId: repositoryId!, owner: 'this test' }
     const evaluatedAt = clock.now()
+    const state = () => findLifecycleState(database.reader, repositoryId!)
+    const { dueAt: plannedAt } = (await state())!
     expect(await database.execute(claimLifecycle, { ...evaluation, until: evaluatedAt + hourMs }, commandContext(context))).toBe(true)
+    const seen = { evaluatedAt, evaluatedSeq: 0, policiesSeen: '[]', plannedAt, dueAt: Number.MAX_SAFE_INTEGER }
+    const finish = () => database.execute(finishLifecycle, { ...evaluation, ...seen }, commandContext(context))
+    return { name, repositoryId: repositoryId!, plannedAt, evaluatedAt, finish, state }
+  }
 
+  it('are not forgotten when they are put while an evaluation is under way', async () => {
+    const { name, evaluatedAt, finish, state } = await claimed()
     await put({ scope: 'repository', name }, deleteOld)
-    const seen = { evaluatedAt, evaluatedSeq: 0, policiesSeen: '[]', dueAt: Number.MAX_SAFE_INTEGER }
-    await database.execute(finishLifecycle, { ...evaluation, ...seen }, commandContext(context))
+    await finish()
+    expect(await state()).toMatchObject({ evaluatedAt, dueAt: evaluatedAt + hourMs })
+  })
 
-    expect(await findLifecycleState(database.reader, repositoryId!)).toMatchObject({ evaluatedAt, dueAt: evaluatedAt + hourMs })
+  it('are evaluated again where somebody asked for it meanwhile, whatever the clocks of two servers say', async () => {
+    const plan = (repositoryId: number, nowMs: number) => world.fixture.database.execute(planLifecycle, { repositoryId }, { ...commandContext(world.fixture.context), nowMs })
+    for (const behindMs of [0, hourMs]) {
+      const { repositoryId, evaluatedAt, finish, state } = await claimed()
+      await plan(repositoryId, evaluatedAt - behindMs)
+      await finish()
+      expect(await state()).toMatchObject({ dueAt: evaluatedAt - behindMs })
+    }
+    const again = await claimed()
+    await plan(again.repositoryId, again.plannedAt)
+    await again.finish()
+    expect(await again.state()).toMatchObject({ dueAt: again.plannedAt - 1 })
+    const notAsked = await claimed()
+    await notAsked.finish()
+    expect(await notAsked.state()).toMatchObject({ dueAt: Number.MAX_SAFE_INTEGER })
   })
 
   it('are evaluated by nobody once the lease is given back, however late its renewal comes', async () => {

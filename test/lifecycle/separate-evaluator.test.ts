@@ -154,7 +154,7 @@ function childrenOf(parent: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => statOf(pid)?.[1] === String(parent) && commandOf(pid).includes('evaluation-worker'))
+    .filter((pid) => statOf(pid)?.[1] === String(parent) && commandOf(pid).includes('evaluation-process'))
 }
 
 function statOf(pid: number): string[] | undefined {

@@ -14,6 +14,7 @@ import {
   planEvaluation,
   renewEvaluation,
   restEvaluation,
+  type FinishedEvaluation,
 } from '../../storage/metadata/stores/lifecycle-policy-store.ts'
 import { cancelRun, confirmRun, findRun, forgetOldRuns, insertRun, updateRun } from '../../storage/metadata/stores/lifecycle-run-store.ts'
 import type { ManifestRow } from '../../storage/metadata/stores/manifest-store.ts'
@@ -56,10 +57,7 @@ export const freeLifecycle = defineCommand({
 export const finishLifecycle = defineCommand({
   name: 'finish-lifecycle',
   durability: 'durable',
-  run: (
-    tx,
-    input: { repositoryId: number; owner: string; evaluatedAt: number; evaluatedSeq: number; policiesSeen: string; dueAt: number },
-  ): Promise<void> => finishEvaluation(tx, input),
+  run: (tx, input: FinishedEvaluation): Promise<void> => finishEvaluation(tx, input),
 })
 
 /** Plans an evaluation as soon as possible. */

@@ -163,10 +163,22 @@ const planned = statement<{ repositoryId: number; dueAt: number }>()((db, p) =>
   db
     .insertInto('lifecycle_state')
     .values({ repository_id: p.repositoryId, due_at: p.dueAt })
-    .onConflict((conflict) => conflict.column('repository_id').doUpdateSet({ due_at: p.dueAt })),
+    .onConflict((conflict) =>
+      conflict.column('repository_id').doUpdateSet((eb) => ({
+        due_at: eb
+          .case()
+          .when('lifecycle_state.due_at', '=', eb.ref('excluded.due_at'))
+          .then(eb('excluded.due_at', '-', 1))
+          .else(eb.ref('excluded.due_at'))
+          .end(),
+      })),
+    ),
 )
 
-/** Sees to it that a repository is evaluated then, whatever was planned before. */
+/**
+ * Sees to it that a repository is evaluated then, whatever was planned before. The time changes by it in any case, if only by a
+ * millisecond: so whoever evaluates meanwhile sees that it was planned.
+ */
 export async function planEvaluation(tx: Session, repositoryId: number, dueAt: number): Promise<void> {
   await tx.change(planned, { repositoryId, dueAt })
 }
@@ -262,6 +274,7 @@ const finish = statement<{
   evaluatedAt: number
   evaluatedSeq: number
   policiesSeen: string
+  plannedAt: number
   dueAt: number
 }>()((db, p) =>
   db
@@ -271,7 +284,7 @@ const finish = statement<{
       evaluated_seq: p.evaluatedSeq,
       policies_seen: p.policiesSeen,
       // What was planned meanwhile, as a policy's change does, still stands.
-      due_at: eb.case().when(eb.and([eb('due_at', '>', p.evaluatedAt), eb('due_at', '<', p.dueAt)])).then(eb.ref('due_at')).else(p.dueAt).end(),
+      due_at: eb.case().when(eb.and([eb('due_at', '!=', p.plannedAt), eb('due_at', '<', p.dueAt)])).then(eb.ref('due_at')).else(p.dueAt).end(),
       leased_by: null,
       leased_until: null,
     }))
@@ -279,10 +292,23 @@ const finish = statement<{
     .where('leased_by', '=', p.owner),
 )
 
+/** What came of an evaluation. */
+export interface FinishedEvaluation {
+  readonly repositoryId: number
+  readonly owner: string
+  readonly evaluatedAt: number
+  readonly evaluatedSeq: number
+  readonly policiesSeen: string
+  /** When it was due, before anything was read: clocks of servers differ, and do not tell what came after. */
+  readonly plannedAt: number
+  /** When the next one is. */
+  readonly dueAt: number
+}
+
 /** Notes what an evaluation saw, and when the next is due (sooner where that was planned meanwhile), and gives its lease back. */
 export async function finishEvaluation(
   tx: Session,
-  done: { repositoryId: number; owner: string; evaluatedAt: number; evaluatedSeq: number; policiesSeen: string; dueAt: number },
+  done: FinishedEvaluation,
 ): Promise<void> {
   await tx.change(finish, done)
 }
