@@ -1,8 +1,8 @@
-import { readRepository } from '../registry/change.ts'
+import { readRepositoryOrTrash } from '../registry/change.ts'
 import { commandContext, type RequestContext } from '../registry/context.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
-import { findTag } from '../storage/metadata/stores/tag-store.ts'
+import { findLivingOrTrashedByTag } from '../storage/metadata/stores/trash-listing.ts'
 import { findTrashBatch } from '../storage/metadata/stores/trash-store.ts'
 import type { Digest, RepositoryName, Tag } from '../values/index.ts'
 import { askVetoes } from './commands/vetoes.ts'
@@ -27,7 +27,7 @@ export interface ImageExplanation {
 
 /**
  * Explains an image by the evaluation that decides about it. Its cost is that of an evaluation of the whole repository.
- * Throws `repository-unknown`, `image-unknown`, `too-many-evaluations`; with a signal that aborts, its reason.
+ * Throws `repository-unknown`, `repository-trashed`, `image-unknown`, `too-many-evaluations`; with a signal that aborts, its reason.
  */
 export async function explainImage(
   database: MetadataDatabase,
@@ -39,8 +39,8 @@ export async function explainImage(
 ): Promise<ImageExplanation> {
   const { reader } = database
   const registry = { registryId: context.registry.id, accountId: context.registry.accountId }
-  const repository = await readRepository(reader, registry, name)
-  const digest = image.digest ?? (image.tag === undefined ? undefined : (await findTag(reader, repository.id, image.tag))?.digest)
+  const repository = await readRepositoryOrTrash(reader, registry, name)
+  const digest = image.digest ?? (image.tag === undefined ? undefined : await findLivingOrTrashedByTag(reader, repository.id, image.tag))
   const row = digest === undefined ? undefined : await findManifestRow(reader, repository.id, digest)
   if (digest === undefined || !row) {
     const wanted = image.digest ?? `tag '${image.tag ?? ''}'`

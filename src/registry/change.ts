@@ -4,6 +4,7 @@ import type { CommandContext } from '../storage/metadata/command.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import { recordAudit, recordEvent } from '../storage/metadata/stores/change-log.ts'
 import { findRepositoryRow, lockRepositoryRow, type RepositoryRow } from '../storage/metadata/stores/repository-store.ts'
+import { findRepositoryBatch } from '../storage/metadata/stores/trash-listing.ts'
 import { registryError } from './errors.ts'
 
 /*
@@ -29,6 +30,27 @@ export async function readRepository(
   const row = await findRepositoryRow(session, registry.registryId, name)
   if (!row) throw repositoryUnknown(name, registry.accountId)
   return row
+}
+
+/**
+ * As `readRepository`, for what may be asked about images of deleted repositories too. Throws `repository-trashed` where the repository
+ * itself can be brought back.
+ */
+export async function readRepositoryOrTrash(
+  session: Session,
+  registry: { readonly registryId: number; readonly accountId: string },
+  name: string,
+): Promise<RepositoryRow> {
+  const row = await findRepositoryRow(session, registry.registryId, name)
+  if (row) return row
+  const batch = await findRepositoryBatch(session, { registryId: registry.registryId, name })
+  throw batch === undefined ? repositoryUnknown(name, registry.accountId) : repositoryTrashed(name, batch)
+}
+
+/** Of an image: it comes back with its repository. */
+export function repositoryTrashed(name: string, trashBatch: string) {
+  const text = `The repository with name '${name}' was itself deleted. Restore it first: its batch is ${trashBatch}.`
+  return registryError('repository-trashed', text, { repositoryName: name, trashBatch })
 }
 
 export function repositoryUnknown(name: string, accountId: string) {

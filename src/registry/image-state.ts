@@ -2,10 +2,10 @@ import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { referencingManifests } from '../storage/metadata/stores/blob-index.ts'
 import { describeImageRows, listLives, type LifeRow } from '../storage/metadata/stores/image-listing.ts'
 import { findManifestRow, type ManifestRow } from '../storage/metadata/stores/manifest-store.ts'
-import { findTag } from '../storage/metadata/stores/tag-store.ts'
+import { findLivingOrTrashedByTag } from '../storage/metadata/stores/trash-listing.ts'
 import { findTrashBatch, tagsHeldInTrash } from '../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes, type Tag } from '../values/index.ts'
-import { readRepository } from './change.ts'
+import { readRepository, readRepositoryOrTrash } from './change.ts'
 import { registryError } from './errors.ts'
 import { toDetail } from './images.ts'
 import { statusOf } from './image-status.ts'
@@ -48,9 +48,8 @@ export function imageStateOperations({ database }: { database: MetadataDatabase 
 
     async describeImageState(context, name, { digest, tag }) {
       const { repository, row, facts } = await database.snapshot(async (session) => {
-        const repository = await readRepository(session, registryOf(context), name)
-        const target = tag === undefined ? undefined : await findTag(session, repository.id, tag)
-        const wanted = tag === undefined ? digest : target?.digest
+        const repository = await readRepositoryOrTrash(session, registryOf(context), name)
+        const wanted = tag === undefined ? digest : await findLivingOrTrashedByTag(session, repository.id, tag)
         const row = wanted === undefined || (digest !== undefined && digest !== wanted) ? undefined : await findManifestRow(session, repository.id, wanted)
         if (row === undefined) throw registryError('manifest-unknown', 'Requested image not found', { digest, tag })
         const isTrashed = row.trashed_at !== null

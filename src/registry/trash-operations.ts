@@ -3,8 +3,9 @@ import type { Quotas } from '../config/quotas.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import { findManifestRow } from '../storage/metadata/stores/manifest-store.ts'
 import {
+  findLastLoss,
+  findLastTrashedByTag,
   findListedBatch,
-  findTrashedByTag,
   listTagChanges,
   listTrashBatches,
   listTrashedImages,
@@ -15,7 +16,7 @@ import {
 import { findRepositoryRow } from '../storage/metadata/stores/repository-store.ts'
 import { findTagChange, tagsHeldInTrash } from '../storage/metadata/stores/trash-store.ts'
 import { digestFromBytes, type Tag } from '../values/index.ts'
-import { readRepository } from './change.ts'
+import { readRepository, readRepositoryOrTrash } from './change.ts'
 import { purgeTrash } from './commands/purge-trash.ts'
 import { membersWithKin, restoreTrash, trashUnknown, undoTagChange } from './commands/restore-trash.ts'
 import { commandContext } from './context.ts'
@@ -63,14 +64,20 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
     },
 
     async findInTrash(context, name, { digest, tag }) {
-      const { id } = await readRepository(database.reader, registryOf(context), name)
+      const { reader } = database
+      const { id } = await readRepositoryOrTrash(reader, registryOf(context), name)
       if (digest !== undefined) {
-        const row = await findManifestRow(database.reader, id, digest)
+        const row = await findManifestRow(reader, id, digest)
         if (row === undefined || row.trashed_at === null || row.trash_batch === null) throw trashUnknown(digest)
         return { batch: row.trash_batch, digest }
       }
-      const found = tag === undefined ? undefined : await findTrashedByTag(database.reader, id, tag)
-      if (found === undefined || found.batch === null) throw trashUnknown(tag ?? name)
+      if (tag === undefined) throw trashUnknown(name)
+      const lost = await findLastLoss(reader, id, tag)
+      if (lost !== undefined && (await findManifestRow(reader, id, digestFromBytes(lost)))?.trashed_at === null) {
+        throw trashUnknown(tag, ` The tag alone was deleted, of an image that is still there: stowage trash changes ${name} --tag ${tag} tells how to undo it.`)
+      }
+      const found = await findLastTrashedByTag(reader, id, tag)
+      if (found === undefined || found.batch === null) throw trashUnknown(tag)
       return { batch: found.batch, digest: digestFromBytes(found.digest) }
     },
 

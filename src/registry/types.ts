@@ -224,7 +224,7 @@ export interface ImageToDelete extends ImageIdentifier {
 }
 
 export type DeleteImageOutcome =
-  | { readonly kind: 'deleted'; readonly digest: Digest; readonly tags: readonly Tag[]; readonly imageDeleted: boolean }
+  | { readonly kind: 'deleted'; readonly digest: Digest; readonly tags: readonly Tag[] }
   | { readonly kind: 'not-found' }
   | { readonly kind: 'tag-digest-mismatch' }
   | { readonly kind: 'referenced'; readonly by: readonly Digest[] }
@@ -418,7 +418,7 @@ export interface Registry {
   getManifest(context: RequestContext, name: RepositoryName, reference: Reference, options?: BlockedPulls): Promise<ManifestWithBytes>
   /** Throws `manifest-unknown`, `image-blocked`, `image-archived`. */
   headManifest(context: RequestContext, name: RepositoryName, reference: Reference, options?: BlockedPulls): Promise<StoredManifest>
-  /** Where an image is on its way to its end, in the trash or before it. Throws `manifest-unknown`. */
+  /** Where an image is on its way to its end, in the trash or before it. Throws `manifest-unknown`, `repository-trashed`. */
   describeImageState(context: RequestContext, name: RepositoryName, image: ImageIdentifier): Promise<ImageState>
   /**
    * The living images of a repository with their states, in the order in which they came; of one state where that is asked for.
@@ -472,7 +472,7 @@ export interface Registry {
     batch: string,
     page: PageRequest,
   ): Promise<{ batch: TrashBatch; images: Page<TrashedImageDetail> }>
-  /** In which batch an image is, by its digest, or the one that went last with a tag. Throws `trash-unknown`. */
+  /** In which batch an image is, by its digest, or the one that went last with a tag. Throws `trash-unknown`, `repository-trashed`. */
   findInTrash(context: RequestContext, name: RepositoryName, image: ImageIdentifier): Promise<{ batch: string; digest: Digest }>
   /**
    * Brings a batch back, or of its images those named with what went with them. Images stay that have other tags by now than

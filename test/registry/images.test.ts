@@ -239,9 +239,9 @@ describe.each(databases)('images on %s', (kind) => {
     ])
 
     expect(outcomes).toEqual([
-      { kind: 'deleted', digest, tags: ['v1'], imageDeleted: false },
+      { kind: 'deleted', digest, tags: ['v1'] },
       { kind: 'not-found' },
-      { kind: 'deleted', digest, tags: ['v2'], imageDeleted: true },
+      { kind: 'deleted', digest, tags: ['v2'] },
     ])
     expect(await codeOf(registry.headManifest(context, name, { kind: 'digest', digest }))).toBe('manifest-unknown')
     expect(await registry.statBlob(context, name, layerDigest)).toBeUndefined()

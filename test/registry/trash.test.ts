@@ -113,6 +113,92 @@ describe.each(databases)('the trash on %s', (kind) => {
     expect(await batches()).toHaveLength(1)
   })
 
+  it.each([
+    ['by each of its tags', [{ tag: 'one' }, { tag: 'two' }, { tag: 'three' }]],
+    ['by its digest with each tag', [{ digest: true, tag: 'three' }, { digest: true, tag: 'two' }, { digest: true, tag: 'one' }]],
+    ['by a tag and its digest', [{ tag: 'two' }, { digest: true }]],
+  ])('gives an image back with all its tags that was deleted %s in one call', async (_, identifiers) => {
+    const { digest } = images.one!
+    for (const tag of ['one', 'two', 'three']) await push(images.one!, tag)
+    const before = await listed()
+
+    const outcomes = await fixture.registry.deleteImages(
+      fixture.context,
+      name,
+      identifiers.map((named: { tag?: string; digest?: boolean }) => ({
+        ...(named.tag === undefined ? {} : { tag: parseTag(named.tag) }),
+        ...(named.digest === undefined ? {} : { digest }),
+      })),
+    )
+
+    expect(outcomes.map(({ kind: outcome }) => outcome)).toEqual(identifiers.map(() => 'deleted'))
+    // Each tag once, with the identifier that names it.
+    expect(outcomes.flatMap((outcome) => (outcome.kind === 'deleted' ? outcome.tags : [])).sort()).toEqual(['one', 'three', 'two'])
+    expect(await listed()).toEqual([])
+    const [batch] = await batches()
+    expect(batch).toMatchObject({ imageCount: 1, tagCount: 3 })
+    await fixture.registry.restoreTrash(fixture.context, batch!.id)
+    expect(await listed()).toEqual(before)
+  })
+
+  it('takes an image with all its named tags where the index that lists it is named after them', async () => {
+    for (const tag of ['one', 'two']) await push(images.one!, tag)
+    await push(images.index!, 'latest')
+    const before = await listed()
+
+    const outcomes = await fixture.registry.deleteImages(fixture.context, name, [{ tag: parseTag('one') }, { tag: parseTag('two') }, { tag: parseTag('latest') }])
+
+    expect(outcomes.map(({ kind: outcome }) => outcome)).toEqual(['deleted', 'deleted', 'deleted'])
+    expect(await listed()).toEqual([])
+    for (const { id } of await batches()) await fixture.registry.restoreTrash(fixture.context, id)
+    expect(await listed()).toEqual(before)
+  })
+
+  it('takes the other tags of an image that has to stay, and leaves it the last that was named', async () => {
+    for (const tag of ['one', 'two']) await push(images.one!, tag)
+    await push(images.index!, 'latest')
+
+    const outcomes = await fixture.registry.deleteImages(fixture.context, name, [{ tag: parseTag('one') }, { tag: parseTag('two') }])
+
+    expect(outcomes).toEqual([
+      { kind: 'deleted', digest: images.one!.digest, tags: ['one'] },
+      { kind: 'referenced', by: [images.index!.digest] },
+    ])
+    expect((await listed()).find(({ digest }) => digest === images.one!.digest)?.tags).toEqual(['two'])
+  })
+
+  it('finds what went last with a tag, whatever has the tag by now, and says what became of a tag alone', async () => {
+    const { registry, context } = fixture
+    const found = (tag: string) => registry.findInTrash(context, name, { tag: parseTag(tag) })
+    await push(images.one!, 'latest')
+    await remove(images.one!)
+    await push(images.two!, 'latest')
+    await push(images.two!, 'spare')
+    expect(await found('latest')).toMatchObject({ digest: images.one!.digest })
+    // A living image comes first where anything about an image is asked.
+    expect((await registry.describeImageState(context, name, { tag: parseTag('latest') })).image.digest).toBe(images.two!.digest)
+
+    await registry.deleteTag(context, name, parseTag('spare'))
+    await expect(found('spare')).rejects.toMatchObject({ code: 'trash-unknown', message: expect.stringContaining('The tag alone was deleted') as string })
+    await expect(found('never')).rejects.toMatchObject({ code: 'trash-unknown', message: expect.not.stringContaining('alone') as string })
+
+    await remove(images.two!)
+    expect(await registry.describeImageState(context, name, { tag: parseTag('latest') })).toMatchObject({ image: { digest: images.two!.digest }, trash: { tags: ['latest'] } })
+  })
+
+  it('says of an image of a deleted repository what brings both back', async () => {
+    const { registry, context } = fixture
+    await push(images.one!, 'latest')
+    await remove(images.one!)
+    await registry.deleteRepository(context, name, { force: true })
+    const { items } = await registry.listTrash(context, name, { limit: 10 })
+    const ofRepository = items.find(({ kind: what }) => what === 'repository')
+    const trashed = { code: 'repository-trashed', detail: { trashBatch: ofRepository!.batch } }
+    await expect(registry.findInTrash(context, name, { tag: parseTag('latest') })).rejects.toMatchObject(trashed)
+    await expect(registry.describeImageState(context, name, { tag: parseTag('latest') })).rejects.toMatchObject(trashed)
+    await expect(registry.findInTrash(context, parseRepositoryName('never/there'), { tag: parseTag('latest') })).rejects.toMatchObject({ code: 'repository-unknown' })
+  })
+
   it('leaves a tag to whoever has taken it since, and says so', async () => {
     await push(images.one!, 'latest')
     await push(images.one!, 'v1')
@@ -162,7 +248,7 @@ describe.each(databases)('the trash on %s', (kind) => {
     expect((await batches())[0]).toMatchObject({ imageCount: 1, restoredAt: null })
   })
 
-  it('finds by a tag only the image that lost it last, while nothing has happened to the tag since', async () => {
+  it('finds by a tag the image that went last with it, unless the tag alone was deleted since', async () => {
     await push(images.one!, 'v1')
     await remove(images.one!)
     const tag = parseTag('v1')

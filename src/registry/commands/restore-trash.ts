@@ -26,7 +26,7 @@ import { deleteTagRow, findTag, putTag } from '../../storage/metadata/stores/tag
 import { manifestsById } from '../../storage/metadata/stores/unit-store.ts'
 import { everyPullTimeExclusion } from '../../storage/metadata/stores/pull-time-exclusion-store.ts'
 import { digestFromBytes, digestToBytes, type Digest, type Tag } from '../../values/index.ts'
-import { audit, lockRepository } from '../change.ts'
+import { audit, lockRepository, repositoryTrashed } from '../change.ts'
 import { isPlatformError } from '../../internal/platform-error.ts'
 import { registryError } from '../errors.ts'
 import { countNewRepository, growthBy, lockImageRoom, refuseBeyondSharedRoom, takeImageRoom, type ImageLimits, type ImageRoom } from '../quotas.ts'
@@ -71,7 +71,7 @@ export const restoreTrash = defineCommand({
     const { batch, repository } = await lockTrashBatch(tx, input.batch, context)
     if (batch.kind === 'repository' && batch.purged_at !== null) throw trashUnknown(input.batch)
     if (batch.kind === 'repository') return { ...(await restoreRepository(tx, repository, input, context)), next: undefined }
-    if (repository.trashed_at !== null) throw repositoryTrashed(repository)
+    if (repository.trashed_at !== null) throw repositoryTrashed(repository.name, repository.trash_batch ?? '')
     const part = { batch: input.batch, repositoryId: repository.id, after: input.after, limit: imagesPerCommand }
     const members = input.digests === undefined ? await trashedMembers(tx, part) : await membersNamed(tx, repository, input.batch, input.digests)
     if (members.length === 0 && input.after === 0) throw trashUnknown(input.batch)
@@ -97,7 +97,7 @@ export const restoreForPull = defineCommand({
     const principal = pullingPrincipal(context.actorArn)
     const excluded = (await everyPullTimeExclusion(tx, context.registryId)).map(pullingPrincipal)
     if (principal !== undefined && excluded.includes(principal)) return false
-    if (repository.trashed_at !== null) throw repositoryTrashed(repository)
+    if (repository.trashed_at !== null) throw repositoryTrashed(repository.name, repository.trash_batch ?? '')
     const [image] = await membersNamed(tx, repository, input.batch, [input.digest])
     if (image === undefined) throw trashUnknown(input.batch)
     // Whoever blocked it wanted that nobody begins to use it.
@@ -406,15 +406,8 @@ async function restoreRepository(
   return { batch: input.batch, repositoryName: repository.name, repositoryRestored: true, images: [], notRestored: [] }
 }
 
-function repositoryTrashed({ name, trash_batch: trashBatch }: RepositoryRow) {
-  return registryError('repository-trashed', `The repository with name '${name}' was itself deleted. Restore it first: its batch is ${trashBatch ?? ''}.`, {
-    repositoryName: name,
-    trashBatch: trashBatch ?? '',
-  })
-}
-
-export function trashUnknown(batch: string) {
-  return registryError('trash-unknown', `There is nothing in the trash under ${batch}: it was restored or purged, or never there.`, { trashBatch: batch })
+export function trashUnknown(batch: string, hint = '') {
+  return registryError('trash-unknown', `There is nothing in the trash under ${batch}: it was restored or purged, or never there.${hint}`, { trashBatch: batch })
 }
 
 /**

@@ -1,5 +1,7 @@
+import { digestFromBytes, type Digest } from '../../../values/digest.ts'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
+import { findTag } from './tag-store.ts'
 
 /*
  * What is in the trash, and how tags were changed, for whoever looks for something to bring back.
@@ -86,6 +88,25 @@ export function listTrashBatches(
 ): Promise<ListedTrashBatch[]> {
   if (name === undefined) return session.all(ofRegistry, { registryId, ...before, limit })
   return session.all(ofName, { registryId, name, ...before, limit })
+}
+
+const ofRepository = statement<{ registryId: number; name: string }>()((db, p) =>
+  db
+    .selectFrom('trash_batch')
+    .innerJoin('repository', 'repository.id', 'trash_batch.repository_id')
+    .select('trash_batch.id')
+    .where('repository.registry_id', '=', p.registryId)
+    .where('repository.name', '=', p.name)
+    .where('trash_batch.kind', '=', 'repository')
+    .where('trash_batch.purged_at', 'is', null)
+    .where('trash_batch.restored_at', 'is', null)
+    .orderBy('trash_batch.created_at', 'desc')
+    .limit(1),
+)
+
+/** The batch that brings the repository of a name back that was deleted last, as long as it is in the trash. */
+export async function findRepositoryBatch(session: Session, wanted: { registryId: number; name: string }): Promise<string | undefined> {
+  return (await session.first(ofRepository, wanted))?.id
 }
 
 const byId = statement<{ registryId: number; name: string; id: string }>()((db, p) =>
@@ -189,6 +210,35 @@ const lastWithTag = statement<{ repositoryId: number; name: string }>()((db, p) 
 /** The image that went to the trash with a tag to which nothing has happened since, and is still there. */
 export function findTrashedByTag(session: Session, repositoryId: number, name: string): Promise<{ digest: Uint8Array; batch: string | null } | undefined> {
   return session.first(lastWithTag, { repositoryId, name })
+}
+
+const anyWithTag = statement<{ repositoryId: number; name: string }>()((db, p) =>
+  db
+    .selectFrom('tag_history')
+    .innerJoin('manifest', (join) =>
+      join.onRef('manifest.repository_id', '=', 'tag_history.repository_id').onRef('manifest.digest', '=', 'tag_history.previous_digest'),
+    )
+    .select(['manifest.digest', 'manifest.trash_batch as batch'])
+    .where('tag_history.repository_id', '=', p.repositoryId)
+    .where('tag_history.name', '=', p.name)
+    .where('tag_history.digest', 'is', null)
+    .whereRef('manifest.trash_batch', '=', 'tag_history.trash_batch')
+    .where('manifest.trashed_at', 'is not', null)
+    .orderBy('tag_history.id', 'desc')
+    .limit(1),
+)
+
+/** The image that went to the trash last with a tag, of those that are still there, whatever has the tag by now. */
+export function findLastTrashedByTag(session: Session, repositoryId: number, name: string): Promise<{ digest: Uint8Array; batch: string | null } | undefined> {
+  return session.first(anyWithTag, { repositoryId, name })
+}
+
+/** The image that has a tag, or else the one that went to the trash with it last and is still there. */
+export async function findLivingOrTrashedByTag(session: Session, repositoryId: number, name: string): Promise<Digest | undefined> {
+  const living = await findTag(session, repositoryId, name)
+  if (living) return living.digest
+  const trashed = await findLastTrashedByTag(session, repositoryId, name)
+  return trashed && digestFromBytes(trashed.digest)
 }
 
 const lastLoss = statement<{ repositoryId: number; name: string }>()((db, p) =>

@@ -144,7 +144,8 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
 }
 
 function unlessUnknown(error: unknown): undefined {
-  if (isPlatformError(error, 'trash-unknown') || isPlatformError(error, 'repository-unknown')) return undefined
+  const isUnknown = (['trash-unknown', 'repository-unknown', 'repository-trashed'] as const).some((code) => isPlatformError(error, code))
+  if (isUnknown) return undefined
   throw error
 }
 
