@@ -20,14 +20,20 @@ export interface GoingImages extends ImageAmount {
   readonly freedBytes: number
 }
 
-/** An image that only one of two sets of policies would delete. */
+/**
+ * What another set of policies changes for an image: it is deleted, or is not any more; or else it is archived, or is not any more.
+ */
+export type PolicyChange = 'deleted' | 'spared' | 'archived' | 'not-archived'
+
+/** An image of which two sets of policies make different things. */
 export interface ComparedImage {
+  readonly manifestId: number
   readonly digest: Digest
   readonly tags: readonly Tag[]
   readonly pushedAt: number
   readonly sizeBytes: number
-  readonly change: 'deleted' | 'spared'
-  /** Which of the policies deletes it, by its place in its set, and by which of its rules. */
+  readonly change: PolicyChange
+  /** Which of the policies acts, by its place in its set, and by which of its rules. */
   readonly policy: number
   readonly rule: number
   /** Not at once: whoever pulls it is given notice first. */
@@ -41,7 +47,10 @@ export interface PolicyComparison {
   /** Deleted only by the policies after the change, and only by those before. */
   readonly deleted: ImageAmount
   readonly spared: ImageAmount
-  /** The first of both, in the order of their pushes. */
+  /** What the policies before and after the change move to the archive. */
+  readonly archivedBefore: ImageAmount
+  readonly archivedAfter: ImageAmount
+  /** The first images of which anything changes, in the order of their pushes. */
   readonly changes: readonly ComparedImage[]
 }
 
@@ -70,14 +79,14 @@ interface Fate {
 
 type PossiblyLater = Decision & { readonly isAfterNotice?: boolean }
 
-/** What two evaluations of one repository would delete, at once or after a notice, beside each other. */
+/** What two evaluations of one repository would delete and archive, at once or after a notice, beside each other. */
 export async function comparePolicies(
   session: Session,
   { repositoryId, before, after, limit }: { readonly repositoryId: number; readonly before: Decisions; readonly after: Decisions; readonly limit: number },
   { signal, pace = nextTurn }: EvaluationConditions = {},
 ): Promise<PolicyComparison> {
   const going: Record<'before' | 'after', number[]> = { before: [], after: [] }
-  const amounts = { before: new Amount(), after: new Amount(), deleted: new Amount(), spared: new Amount() }
+  const amounts = { before: new Amount(), after: new Amount(), deleted: new Amount(), spared: new Amount(), archivedBefore: new Amount(), archivedAfter: new Amount() }
   const changes: ComparedImage[] = []
   let waiting: Fate[] = []
   const flush = async (): Promise<void> => {
@@ -86,27 +95,32 @@ export async function comparePolicies(
     waiting = []
     if (fates.length === 0) return
     const rows = new Map((await imageSummaries(session, fates.map(({ id }) => id))).map((row) => [row.id, row]))
-    const shown = fates.filter((fate) => isChanged(fate) && rows.has(fate.id)).slice(0, limit - changes.length)
+    const shown = fates.filter((fate) => changeOf(fate) !== undefined && rows.has(fate.id)).slice(0, limit - changes.length)
     const tags = Map.groupBy(shown.length === 0 ? [] : await tagsOf(session, shown.map(({ id }) => id)), ({ id }) => id)
     for (const fate of fates) {
       const sizeBytes = rows.get(fate.id)?.sizeBytes
       if (sizeBytes === undefined) continue
       for (const when of ['before', 'after'] as const) {
-        if (fate[when] === undefined) continue
+        const action = fate[when]?.action
+        if (action === 'transition') amounts[when === 'before' ? 'archivedBefore' : 'archivedAfter'].add(sizeBytes)
+        if (action !== 'expire') continue
         amounts[when].add(sizeBytes)
         going[when].push(fate.id)
       }
-      if (isChanged(fate)) amounts[fate.after ? 'deleted' : 'spared'].add(sizeBytes)
+      const change = changeOf(fate)
+      if (change === 'deleted' || change === 'spared') amounts[change].add(sizeBytes)
     }
-    for (const { id, before: was, after: is } of shown) {
+    for (const fate of shown) {
+      const { id } = fate
       const { digest, pushedAt, sizeBytes } = rows.get(id)!
-      const { policy, rule, isAfterNotice = false } = (is ?? was)!
+      const change = changeOf(fate)!
+      const { policy, rule, isAfterNotice = false } = isByAfter(change) ? fate.after! : fate.before!
       const names = (tags.get(id) ?? []).map(({ tag }) => tag as Tag).sort()
-      changes.push({ digest: digestFromBytes(digest), tags: names, pushedAt, sizeBytes, change: is ? 'deleted' : 'spared', policy, rule, isAfterNotice })
+      changes.push({ manifestId: id, digest: digestFromBytes(digest), tags: names, pushedAt, sizeBytes, change, policy, rule, isAfterNotice })
     }
     await pace()
   }
-  for (const fate of side(before.deletions(), after.deletions())) {
+  for (const fate of side(before.ends(), after.ends())) {
     waiting.push(fate)
     if (waiting.length === imagesPerStep) await flush()
   }
@@ -131,8 +145,16 @@ async function freedBy(session: Session, repositoryId: number, ids: readonly num
   return bytes - sharedBytes
 }
 
-function isChanged({ before, after }: Fate): boolean {
-  return (before === undefined) !== (after === undefined)
+function changeOf({ before, after }: Fate): PolicyChange | undefined {
+  if (before?.action === after?.action) return undefined
+  if (after?.action === 'expire') return 'deleted'
+  if (before?.action === 'expire') return 'spared'
+  return after === undefined ? 'not-archived' : 'archived'
+}
+
+/** Whether it is the policies after the change of which a rule acts. */
+export function isByAfter(change: PolicyChange): boolean {
+  return change === 'deleted' || change === 'archived'
 }
 
 /**

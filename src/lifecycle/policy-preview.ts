@@ -3,7 +3,8 @@ import type { RequestContext } from '../registry/context.ts'
 import type { MetadataDatabase } from '../storage/metadata/database.ts'
 import type { RepositoryName } from '../values/index.ts'
 import { retentionPolicyAt, type RetentionPlace } from './commands/retention-policies.ts'
-import type { ComparedImage, PolicyComparison } from './compare-policies.ts'
+import { findVetoes } from '../registry/protection/index.ts'
+import { isByAfter, type ComparedImage, type PolicyComparison } from './compare-policies.ts'
 import type { Evaluator } from './evaluator.ts'
 import { policiesOf, readStored, type LifecyclePolicies, type PolicyInForce } from './policies.ts'
 import type { RetentionPolicies } from './retention-policies.ts'
@@ -21,13 +22,20 @@ export interface PolicyCandidate {
 }
 
 export interface PolicyPreview extends Omit<PolicyComparison, 'changes'> {
-  readonly changes: readonly (ComparedImage & { readonly ruleName: string; readonly policyFrom: string })[]
+  readonly changes: readonly PreviewedChange[]
+}
+
+/** An image with the rule that acts, and what forbids it as long as it is so: of others than those told the counts know nothing of it. */
+export interface PreviewedChange extends ComparedImage {
+  readonly ruleName: string
+  readonly policyFrom: string
+  readonly vetoes: readonly string[]
 }
 
 type Considered = Pick<PolicyInForce, 'grammar' | 'document' | 'from'>
 
 /**
- * What would be deleted in a repository if a policy were put, beside what is deleted as it is: by the evaluation that acts, over
+ * What would be deleted and archived in a repository if a policy were put, beside what is as it is: by the evaluation that acts, over
  * all policies that the repository is under. Throws `repository-unknown`, `policy-invalid`, `too-many-evaluations`; with a signal
  * that aborts, its reason.
  */
@@ -53,10 +61,12 @@ export async function previewPolicy(
   const after = beside(wanted)
   const request = { repositoryId: repository.id, account: context.registry.accountId, nowMs: context.clock.now(), before, after, limit }
   const comparison = await evaluator.compare(request, signal)
+  const told = comparison.changes.filter(({ change }) => isByAfter(change)).map(({ manifestId }) => manifestId)
+  const vetoes = await findVetoes(database.reader, repository, told, context.clock.now(), { mode: 'automatic', onlyAsks: true })
   const changes = comparison.changes.map((image) => {
-    const { from, grammar: of, document } = (image.change === 'deleted' ? after : before)[image.policy]!
+    const { from, grammar: of, document } = (isByAfter(image.change) ? after : before)[image.policy]!
     const ruleName = readStored(of, document).rules.find(({ number }) => number === image.rule)!.name
-    return { ...image, ruleName, policyFrom: from }
+    return { ...image, ruleName, policyFrom: from, vetoes: (vetoes.get(image.manifestId) ?? []).map(({ message }) => message) }
   })
   return { ...comparison, changes }
 }

@@ -32,7 +32,7 @@ function told(decided: DecidedParts, watched: readonly number[]) {
   const decisions = new Decisions(policies, nowMs, decided)
   const { imageCount, counts, dueAtMs } = decisions
   const why = watched.map((id) => decisions.why(id))
-  return { imageCount, counts, dueAtMs, acting: [...decisions], blocked: [...decisions.blocked()], announced: [...decisions.announced()], withdrawn: [...decisions.withdrawn()], deletions: [...decisions.deletions()], why }
+  return { imageCount, counts, dueAtMs, acting: [...decisions], blocked: [...decisions.blocked()], announced: [...decisions.announced()], withdrawn: [...decisions.withdrawn()], ends: [...decisions.ends()], why }
 }
 
 const watched = [1, 301, 604, 1198]
@@ -43,7 +43,7 @@ test('rows of images that nothing is to be done about are left out, and everythi
 
   const before = told(whole.decided, watched)
   expect(told(part.decided, watched)).toEqual(before)
-  for (const list of [before.acting, before.blocked, before.announced, before.withdrawn, before.deletions]) expect(list.length).toBeGreaterThan(3)
+  for (const list of [before.acting, before.blocked, before.announced, before.withdrawn, before.ends]) expect(list.length).toBeGreaterThan(3)
   expect(part.decided.columns.size).toBeLessThan(images.length * 0.8)
   expect([...part.fingerprints]).toEqual([...part.decided.columns.ids].map((id) => id * 10))
   expect(part.newestId).toBe(whole.newestId)
@@ -53,7 +53,7 @@ test('where images are only counted, what is told of them and asked of them is t
   const whole = evaluate(watched)
   const part = withRowsOfInterest(whole, { isOnlyCounted: true })
 
-  const { acting: _, blocked: __, deletions: ___, ...rest } = told(whole.decided, watched)
+  const { acting: _, blocked: __, ends: ___, ...rest } = told(whole.decided, watched)
   expect(told(part.decided, watched)).toMatchObject(rest)
   expect(part.decided.columns.size).toBeLessThan(withRowsOfInterest(whole, { isOnlyCounted: false }).decided.columns.size)
 })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { previewPolicy, type PolicyCandidate } from '../../src/lifecycle/index.ts'
+import { createProtections } from '../../src/registry/protection/protections.ts'
 import { mediaTypes, parseTag } from '../../src/values/index.ts'
 import { databases } from '../support/registry.ts'
 import { dayMs, policyText, startLifecycle, taggedOlderThan, type LifecycleWorld } from './lifecycle-world.ts'
@@ -45,6 +46,36 @@ describe.each(databases)('previews of policies, on %s', (kind) => {
     const seen = await preview({ text: policyOf({ ...deleteAged, notice: '30d' }), against: policyOf({ ...deleteAged, tags: ['dev-*'] }) })
     expect(seen).toMatchObject({ before: { images: 1 }, after: { images: 2 }, deleted: { images: 1 }, spared: { images: 0 } })
     expect(seen.changes).toMatchObject([{ digest: digests.release, change: 'deleted', ruleName: 'aged', isAfterNotice: true }])
+  })
+
+  it('tell what would be archived, and what would not any more', async () => {
+    const archiveAged = { ...deleteAged, name: 'cold', action: 'archive' }
+    const seen = await preview({ text: policyOf(archiveAged, keepReleases) })
+    expect(seen).toMatchObject({ archivedBefore: { images: 0, sizeBytes: 0 }, archivedAfter: { images: 1 }, after: { images: 0 }, deleted: { images: 0 }, spared: { images: 0 } })
+    expect(seen.changes).toMatchObject([{ digest: digests.old, change: 'archived', ruleName: 'cold', policyFrom: 'the policy that is tried' }])
+    expect(seen.archivedAfter.sizeBytes).toBe(seen.changes[0]!.sizeBytes)
+
+    const back = await preview({ text: policyOf(keepReleases), against: policyOf(archiveAged) })
+    expect(back).toMatchObject({ archivedBefore: { images: 2 }, archivedAfter: { images: 0 } })
+    expect(back.changes.map(({ change }) => change)).toEqual(['not-archived', 'not-archived'])
+    // Instead of being deleted: spared, and counted among what is archived.
+    const milder = await preview({ text: policyOf(archiveAged), against: policyOf(deleteAged) })
+    expect(milder).toMatchObject({ before: { images: 2 }, after: { images: 0 }, spared: { images: 2 }, archivedAfter: { images: 2 } })
+    const harsher = await preview({ text: policyOf(deleteAged), against: policyOf(archiveAged) })
+    expect(harsher).toMatchObject({ deleted: { images: 2 }, archivedBefore: { images: 2 }, archivedAfter: { images: 0 } })
+  })
+
+  it('tell what forbids that images go, as long as it does', async () => {
+    const { fixture } = world
+    const protections = createProtections(fixture)
+    const target = { kind: 'tag', value: 'v1' } as const
+    await protections.put(fixture.context, name, { target, reason: 'of a release', owner: 'o', endsAt: undefined, mayLoosen: true })
+    const seen = await preview({ text: policyOf(deleteAged) })
+    expect(seen.changes.map(({ digest, vetoes }) => [digest, vetoes])).toEqual([
+      [digests.old, []],
+      [digests.release, [expect.stringContaining('of a release')]],
+    ])
+    await protections.delete(fixture.context, name, target)
   })
 
   it('tell the difference of two policies', async () => {

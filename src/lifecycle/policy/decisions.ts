@@ -122,14 +122,17 @@ export class Decisions implements Iterable<Decision> {
     }
   }
 
-  /** Images that go, now or when a notice is over. */
-  *deletions(): IterableIterator<Decision & { readonly isAfterNotice: boolean }> {
+  /** Images that go or are archived, now or when a notice is over; of one that is archived now and goes later, that it goes. */
+  *ends(): IterableIterator<Decision & { readonly isAfterNotice: boolean }> {
     const { size, announcedBy } = this.#columns
     for (let row = 0; row < size; row++) {
       if (this.#isPart(row)) continue
       const acting = this.#acting(row)
-      if (acting > 0 && this.#places[acting - 1]!.action === 'expire') yield { ...this.#decision(row, acting), isAfterNotice: false }
-      else if ((announcedBy[row] ?? 0) > 0 && this.#places[announcedBy[row]! - 1]!.action === 'expire') yield { ...this.#decision(row, announcedBy[row]!), isAfterNotice: true }
+      const announced = announcedBy[row] ?? 0
+      if (this.#actionAt(acting) === 'expire') yield { ...this.#decision(row, acting), isAfterNotice: false }
+      else if (this.#actionAt(announced) === 'expire') yield { ...this.#decision(row, announced), isAfterNotice: true }
+      else if (acting > 0) yield { ...this.#decision(row, acting), isAfterNotice: false }
+      else if (this.#actionAt(announced) === 'transition') yield { ...this.#decision(row, announced), isAfterNotice: true }
     }
   }
 
@@ -151,6 +154,11 @@ export class Decisions implements Iterable<Decision> {
       announcingPlace: this.#columns.announcedBy[row] ?? 0,
       keptByPlace: this.#columns.keptBy[row]!,
     })
+  }
+
+  /** What the rule at a place does; undefined for none. */
+  #actionAt(place: number): Place['action'] | undefined {
+    return this.#places[place - 1]?.action
   }
 
   #acting(row: number): number {

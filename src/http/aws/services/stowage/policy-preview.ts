@@ -57,29 +57,30 @@ function placeIn(
   return { scope: 'prefix', prefix: parsed }
 }
 
-function shown(repositoryName: RepositoryName, { imageCount, before, after, deleted, spared, changes }: PolicyPreview) {
+function shown(repositoryName: RepositoryName, { imageCount, before, after, deleted, spared, archivedBefore, archivedAfter, changes }: PolicyPreview) {
   return {
     repositoryName,
     imageCount,
-    before: going(before),
-    after: going(after),
+    before: going(before, archivedBefore),
+    after: going(after, archivedAfter),
     deleted: amount(deleted),
     spared: amount(spared),
-    changes: changes.map(({ digest, tags, pushedAt, sizeBytes, change, ruleName, policyFrom, isAfterNotice }) => ({
+    changes: changes.map(({ digest, tags, pushedAt, sizeBytes, change, ruleName, policyFrom, isAfterNotice, vetoes }) => ({
       imageDigest: digest,
       imageTags: tags,
       imagePushedAt: new Date(pushedAt),
       imageSizeInBytes: sizeBytes,
-      change: change.toUpperCase(),
+      change: change.replace('-', '_').toUpperCase(),
       rule: ruleName,
       policy: policyFrom,
       afterNotice: isAfterNotice ? true : undefined,
+      vetoes: vetoes.length === 0 ? undefined : vetoes,
     })),
   }
 }
 
-function going({ freedBytes, ...images }: PolicyPreview['before']) {
-  return { ...amount(images), freedSizeInBytes: freedBytes }
+function going({ freedBytes, ...images }: PolicyPreview['before'], archived: PolicyPreview['archivedBefore']) {
+  return { ...amount(images), freedSizeInBytes: freedBytes, archivedImageCount: archived.images, archivedImageSizeInBytes: archived.sizeBytes }
 }
 
 function amount({ images, sizeBytes }: PolicyPreview['deleted']) {
