@@ -1,3 +1,4 @@
+import { toldEndOf } from '../registry/retirement-states.ts'
 import type { Session } from '../storage/metadata/session.ts'
 import {
   childrenOfIndexes,
@@ -265,8 +266,9 @@ function byId<Row extends { readonly manifestId: number }, Value>(rows: readonly
   return new Map(rows.map((row) => [row.manifestId, valueOf(row)]))
 }
 
-function noticeOf({ ruleAction, ruleUntil, since }: NoticeRow): NonNullable<ImageFacts['notice']> {
-  return { action: ruleAction === null ? undefined : (ruleAction as Action), since, until: ruleUntil ?? undefined }
+function noticeOf(notice: NoticeRow): NonNullable<ImageFacts['notice']> {
+  const { ruleAction, since } = notice
+  return { action: ruleAction === null ? undefined : (ruleAction as Action), since, until: toldEndOf(notice) }
 }
 
 function later(one: number | undefined, other: number | undefined): number | undefined {

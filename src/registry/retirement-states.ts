@@ -72,6 +72,16 @@ function announcedStep({ rule_action: action, rule_until: until }: RetirementRow
   return [{ state: action === 'expire' ? 'trashed' : 'archived', at: until }]
 }
 
+/**
+ * When an image ends by what whoever pulls it is told, at the earliest that a rule may act: the rule's date, or where somebody retired
+ * it by hand the last of the ends that they planned. Undefined: no date was told.
+ */
+export function toldEndOf({ ruleAction, ruleUntil, steps }: { readonly ruleAction: string | null; readonly ruleUntil: number | null; readonly steps: string }): number | undefined {
+  if (ruleAction !== null) return ruleUntil ?? undefined
+  const ends = (JSON.parse(steps) as RetirementStep[]).filter(({ state }) => state !== 'blocked').map(({ at }) => at)
+  return ends.length === 0 ? undefined : Math.max(...ends)
+}
+
 /** What whoever pulls the image is told, without a full stop. */
 export function retirementText({ state, reason, replacedBy, steps }: Retirement): string {
   const says = state === 'blocked' ? 'this image is blocked for new deployments' : 'this image is deprecated'

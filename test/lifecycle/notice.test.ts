@@ -142,6 +142,21 @@ describe.each(databases)('a rule that gives notice on %s', (kind) => {
     expect(await isThere(images.one!)).toBe(false)
   })
 
+  it('does not act before the end that somebody has told by hand', async () => {
+    await world.push(name, images.one!, 'v1')
+    const at = fixture.clock.now() + 60 * dayMs
+    const steps = [{ state: 'blocked', at: fixture.clock.now() + 50 * dayMs }, { state: 'archived', at }] as const
+    await fixture.registry.setImageRetirement(fixture.context, name, { tag: parseTag('v1') }, { state: 'deprecated', reason: 'by hand', replacedBy: undefined, steps })
+    await put(old)
+    await after(35 * dayMs)
+    expect(await isThere(images.one!)).toBe(true)
+    expect((await world.explain(name, images.one!.digest)).verdicts[0]).toMatchObject({ outcome: 'announces', atMs: at, text: expect.stringContaining('a notice that counts from its retirement by hand') as string })
+    await after(24 * dayMs)
+    expect(await isThere(images.one!)).toBe(true)
+    await after(2 * dayMs)
+    expect(await isThere(images.one!)).toBe(false)
+  })
+
   it('goes on with what was told when it gives longer notice, and keeps to what was told when it gives shorter', async () => {
     await world.push(name, images.one!, 'v1')
     await put({ ...old, notice: '5d' })

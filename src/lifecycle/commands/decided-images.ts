@@ -1,3 +1,4 @@
+import { toldEndOf } from '../../registry/retirement-states.ts'
 import type { Session } from '../../storage/metadata/session.ts'
 import { tagsOf } from '../../storage/metadata/stores/image-kin.ts'
 import { activityOf } from '../../storage/metadata/stores/lifecycle-facts.ts'
@@ -94,7 +95,8 @@ export async function unchangedImages(
 async function hasHadNotice(tx: Session, { id }: ManifestRow, { action, noticeMs, nowMs }: { action: Action; noticeMs: number; nowMs: number }): Promise<boolean> {
   const notice = await findRetirement(tx, id)
   if (notice?.image_id !== id || (notice.rule_action !== null && notice.rule_action !== action)) return false
-  return Math.max(notice.changed_at + noticeMs, notice.rule_until ?? 0) <= nowMs
+  const told = toldEndOf({ ruleAction: notice.rule_action, ruleUntil: notice.rule_until, steps: notice.steps })
+  return Math.max(notice.changed_at + noticeMs, told ?? 0) <= nowMs
 }
 
 /** Those that are no part of another image by now; the others fail as ECR has them fail. */

@@ -119,7 +119,8 @@ function verdict(
   if (place === actingPlace) return { outcome: 'acts', atMs: undefined, text: `${name} ${would}s it: ${because}.` }
   if (place === announcingPlace) {
     const atMs = endOfNotice(rule, image)
-    const when = atMs === undefined ? `with a notice of ${rule.notice!.words} that is yet to be given` : `after ${timeWords(atMs)}, as whoever pulls it is told`
+    const counted = image.notice?.action === undefined ? 'a notice that counts from its retirement by hand' : 'as whoever pulls it is told'
+    const when = atMs === undefined ? `with a notice of ${rule.notice!.words} that is yet to be given` : `after ${timeWords(atMs)}, ${counted}`
     return { outcome: 'announces', atMs, text: `${name} will ${would} it ${when}: ${because}.` }
   }
   const stronger = keptByPlace > 0 ? `${names[keptByPlace]!} keeps it` : `${names[actingPlace || announcingPlace]!} ${actingPlace > 0 ? 'acts on it' : 'has announced its end'}`

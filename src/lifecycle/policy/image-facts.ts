@@ -36,7 +36,7 @@ export interface NoticeFact {
   /** What a rule will do to it; undefined: somebody retired it by hand, which is notice of everything. */
   readonly action: 'expire' | 'transition' | undefined
   readonly since: number
-  /** When a rule will do it, as it was told. */
+  /** When it comes at the earliest, as it was told. */
   readonly until: number | undefined
 }
 

@@ -127,6 +127,8 @@ export interface NoticeRow {
   readonly ruleAction: string | null
   readonly ruleUntil: number | null
   readonly since: number
+  /** JSON: what is to come by hand. */
+  readonly steps: string
 }
 
 const noticesOfSpan = statement<{ repositoryId: number; from: number; to: number }>()((db, p) =>
@@ -138,6 +140,7 @@ const noticesOfSpan = statement<{ repositoryId: number; from: number; to: number
       'image_retirement.rule_action as ruleAction',
       'image_retirement.rule_until as ruleUntil',
       'image_retirement.changed_at as since',
+      'image_retirement.steps',
     ])
     .where('image_retirement.manifest_id', '>=', p.from)
     .where('image_retirement.manifest_id', '<=', p.to)
