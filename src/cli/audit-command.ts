@@ -1,7 +1,8 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import type { CommandIo } from './command-io.ts'
+import { parseGivenTime } from './given-time.ts'
 import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
-import { parseImageName, parseTime } from './image-command.ts'
+import { parseImageName } from './image-command.ts'
 import type { ImageName } from './image.ts'
 
 /** Adds `stowage audit`. */
@@ -39,8 +40,8 @@ Examples:
     .command('export')
     .description("Write records of a time as files in CloudTrail's layout, AWSLogs/<account>/CloudTrail/<region>/….")
     .requiredOption('--out <folder>', 'below which they are written')
-    .option('--from <time>', 'the first (default: the oldest that there is)', parseTime)
-    .option('--to <time>', 'only before this time (default: all)', parseTime)
+    .option('--from <time>', 'the first (default: the oldest that there is)', parseGivenTime)
+    .option('--to <time>', 'only before this time (default: all)', parseGivenTime)
     .option('--json', 'as JSON')
     .action(async (words: { readonly out: string; readonly from?: Date; readonly to?: Date; readonly json?: boolean }) => {
       const { exportTrail } = await import('./audit.ts')
@@ -68,8 +69,8 @@ function addLookUps(audit: Command, io: CommandIo, onExit: (exitCode: number) =>
   const add = (name: string, description: string): Command => addAwsOptions(audit.command(name).description(description)).option('--json', 'as JSON')
   add('list', 'List records of the registry, the newest first.')
     .option('--attribute <name=value>', 'EventId, EventName, ReadOnly, Username, ResourceType, ResourceName, EventSource or AccessKeyId', parseAttribute)
-    .option('--since <time>', 'only from this time on', parseTime)
-    .option('--until <time>', 'only to this time', parseTime)
+    .option('--since <time>', 'only from this time on', parseGivenTime)
+    .option('--until <time>', 'only to this time', parseGivenTime)
     .option('--limit <count>', 'so many at most (default: 100)', parseCount)
     .action(async (words: LookUpWords) => {
       const { listRecords } = await import('./audit-lookup.ts')
@@ -83,7 +84,7 @@ function addLookUps(audit: Command, io: CommandIo, onExit: (exitCode: number) =>
     })
   add('tag-history', 'Show what a tag named, since when, and who moved it.')
     .argument('<image>', '<repository>:<tag>', parseTagName)
-    .option('--at <time>', 'what it named at this time; a date alone is its beginning, in UTC', parseTime)
+    .option('--at <time>', 'what it named at this time; a date alone is its beginning, in UTC', parseGivenTime)
     .action(async ({ repository, tag }: ImageName, words: LookUpWords) => {
       const { showTagHistory } = await import('./audit-lookup.ts')
       onExit(await showTagHistory(io, { repository, tag: tag!, at: words.at, ...lookUpOptions(words) }))

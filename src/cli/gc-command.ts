@@ -1,5 +1,6 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import type { CommandIo } from './command-io.ts'
+import { parseGivenTime } from './given-time.ts'
 import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
 
 interface GcWords extends AwsWords {
@@ -42,7 +43,7 @@ Examples:
   })
   add('pause', 'Stop collection, of all servers of the installation.')
     .requiredOption('--reason <text>', 'why')
-    .option('--until <time>', 'when it goes on by itself (default: never), such as 2027-01-31 or 2027-01-31T12:00:00Z', parseTime)
+    .option('--until <time>', 'when it goes on by itself (default: never), such as 2027-01-31 or 2027-01-31T12:00:00Z', parseGivenTime)
     .action(async (words: GcWords & { readonly reason: string; readonly until?: Date }) => {
       const { pauseCollection } = await import('./gc/pause.ts')
       onExit(await pauseCollection(io, { reason: words.reason, until: words.until, ...optionsOf(words) }))
@@ -92,10 +93,4 @@ function parseRate(text: string): { readonly reviewsPerSecond: number | undefine
   if (text === 'auto') return { reviewsPerSecond: undefined }
   if (!/^[1-9]\d{0,4}$/u.test(text)) throw new InvalidArgumentError('Write a number of reviews from 1 to 99999, or auto.')
   return { reviewsPerSecond: Number(text) }
-}
-
-function parseTime(text: string): Date {
-  const time = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d))?$/u.test(text) ? new Date(text) : undefined
-  if (time === undefined || Number.isNaN(time.getTime())) throw new InvalidArgumentError('Write a time such as 2027-01-31 or 2027-01-31T12:00:00Z.')
-  return time
 }

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { CommandIo } from './command-io.ts'
+import { parseGivenTime } from './given-time.ts'
 import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
 import type { ImageName } from './image.ts'
 
@@ -64,9 +65,9 @@ Examples:
     .addOption(new Option('--state <state>', 'from now on').choices(['deprecated', 'blocked']).default('deprecated'))
     .requiredOption('--reason <text>', 'why, for whoever pulls it')
     .option('--replaced-by <reference>', 'what to use instead')
-    .option('--block-at <time>', 'when it is blocked for new deployments', parseTime)
-    .option('--archive-at <time>', 'when it goes to the archive', parseTime)
-    .option('--delete-at <time>', 'when it goes to the trash', parseTime)
+    .option('--block-at <time>', 'when it is blocked for new deployments', parseGivenTime)
+    .option('--archive-at <time>', 'when it goes to the archive', parseGivenTime)
+    .option('--delete-at <time>', 'when it goes to the trash', parseGivenTime)
     .action(async (name: ImageName, words: RetireWords) => {
       const { retireImage } = await import('./image.ts')
       const { state, reason, replacedBy, blockAt, archiveAt, deleteAt } = words
@@ -87,10 +88,4 @@ export function parseImageName(text: string): ImageName {
   const [, repository, tag, digest] = /^([^:@]+)(?::([^:@]+)|@([^@]+))$/u.exec(text) ?? []
   if (repository === undefined) throw new InvalidArgumentError('Write <repository>:<tag> or <repository>@<digest>, without the host.')
   return { repository, tag, digest }
-}
-
-export function parseTime(text: string): Date {
-  const time = new Date(text)
-  if (Number.isNaN(time.getTime())) throw new InvalidArgumentError('Write a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z.')
-  return time
 }

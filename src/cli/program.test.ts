@@ -56,6 +56,25 @@ describe('help', () => {
     expect(stderr).toContain('--help')
   })
 
+  it.each([
+    [['image', 'retire', 'team/app:v1', '--reason', 'old', '--block-at', '2099-02-30']],
+    [['image', 'retire', 'team/app:v1', '--reason', 'old', '--archive-at', '2099-02-30']],
+    [['image', 'retire', 'team/app:v1', '--reason', 'old', '--delete-at', '2099-02-30']],
+    [['protect', 'add', 'team/app', '--reason', 'legal hold', '--until', '2099-02-30']],
+    [['gc', 'pause', '--reason', 'moved', '--until', '2099-02-30']],
+    [['audit', 'export', '--out', 'there', '--from', '2099-02-30']],
+    [['audit', 'export', '--out', 'there', '--to', '2099-02-30']],
+    [['audit', 'list', '--since', '2099-02-30']],
+    [['audit', 'list', '--until', '2099-02-30']],
+    [['audit', 'tag-history', 'team/app:v1', '--at', '2099-02-30']],
+  ])('stands behind a day that there is not: stowage %j', async (words) => {
+    let text = ''
+    const stderr = { write: (chunk: string) => (text += chunk) }
+
+    expect(await runCommand(words, { stdout: stderr, stderr, invocation: { execPath: 'node', script: 'stowage' } })).toBe(2)
+    expect(text).toContain('There is no day 2099-02-30.')
+  })
+
   it('comes with the version', async () => {
     expect((await stowage(['--version'])).stdout).toBe(`${ownVersion()}\n`)
   })

@@ -1,5 +1,6 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import type { Command } from 'commander'
 import type { CommandIo } from './command-io.ts'
+import { parseGivenTime } from './given-time.ts'
 import { addAwsOptions, awsHelp, type AwsWords } from './iam-command.ts'
 
 interface ProtectWords extends AwsWords {
@@ -42,7 +43,7 @@ Examples:
   withTarget(add('add', 'Protect a repository, a tag or an image.'))
     .requiredOption('--reason <text>', 'why, for whoever is refused')
     .option('--owner <text>', 'whom to ask (default: you)')
-    .option('--until <time>', 'when it ends by itself (default: never), such as 2027-01-31 or 2027-01-31T12:00:00Z', parseTime)
+    .option('--until <time>', 'when it ends by itself (default: never), such as 2027-01-31 or 2027-01-31T12:00:00Z', parseGivenTime)
     .action(async (repository: string, words: AddWords) => {
       const { addProtection } = await import('./protect.ts')
       const { reason, owner, until } = words
@@ -60,10 +61,4 @@ Examples:
 
 function optionsOf({ json, tag, digest, endpointUrl, region, profile }: ProtectWords) {
   return { json: json === true, tag, digest, endpointUrl, region, profile }
-}
-
-function parseTime(text: string): Date {
-  const time = new Date(text)
-  if (Number.isNaN(time.getTime())) throw new InvalidArgumentError('Write a date such as 2027-01-31, or a time such as 2027-01-31T12:00:00Z.')
-  return time
 }
