@@ -53,6 +53,7 @@ function describeExpected(error: PlatformError): Failure {
 
 /** Codes about what the operator configured or asked for; nothing was changed. */
 function isSetup(code: string): boolean {
+  if (code === 'file-unreadable') return true
   if (code.startsWith('aws-') && code !== 'aws-refused' && code !== 'aws-unreachable') return true
   if (code.startsWith('restore-') || code === 'backup-point-unknown' || code === 'backup-newer') return true
   return code.startsWith('keyring-') || code.startsWith('root-credential-')

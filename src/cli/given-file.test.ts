@@ -9,5 +9,5 @@ it.each([
   [tmpdir(), 'it is a folder'],
 ])('says of %s that it cannot be read, and why', async (path, why) => {
   const failure = await readGivenFile(path).catch(describeFailure)
-  expect(failure).toEqual({ text: `${path} cannot be read: ${why}`, exitCode: 1 })
+  expect(failure).toEqual({ text: `${path} cannot be read: ${why}`, exitCode: 2 })
 })

@@ -44,7 +44,7 @@ Examples:
       .option('--whole-registry', 'all repositories')
 
   addAtPlace('put', 'Set the policy of a place, which is then acted by at the next evaluation.')
-    .argument('<file>', 'the policy, as JSON')
+    .argument('<file>', 'the policy, as JSON; - reads it from standard input')
     .action(async (file: string, words: PlaceWords) => {
       const { putRetention } = await import('./retention.ts')
       onExit(await putRetention(io, { file, place: words, ...optionsOf(words) }))

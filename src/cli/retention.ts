@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises'
 import { exitCodes } from '../config/exit-codes.ts'
 import type { AwsOptions } from './aws/settings.ts'
 import { connectToStowage, everyPage, isoTime, jsonText, tableText } from './aws/stowage-calls.ts'
 import type { CommandIo } from './command-io.ts'
+import { readGivenFileOrInput } from './given-file.ts'
 
 export interface RetentionOptions extends AwsOptions {
   readonly json: boolean
@@ -37,17 +37,11 @@ interface Version {
   readonly changedBy: string
 }
 
-/** Sets a place's policy to what a file holds. */
+/** Sets a place's policy to what a file holds, or standard input where it is `-`. */
 export async function putRetention(io: CommandIo, options: AtPlace & { readonly file: string }): Promise<number> {
   const place = placeInput(io, options)
   if (place === undefined) return exitCodes.usage.code
-  let policyText: string
-  try {
-    policyText = await readFile(options.file, 'utf8')
-  } catch (error) {
-    io.stderr.write(`The policy cannot be read: ${error instanceof Error ? error.message : String(error)}\n`)
-    return exitCodes.failed.code
-  }
+  const policyText = await readGivenFileOrInput(options.file)
   const call = await connectToStowage(options)
   const policy = await call<Policy>('PutRetentionPolicy', { ...place, policyText })
   io.stdout.write(options.json ? jsonText(forPeople(policy)) : `The policy of ${placeWords(policy)} is version ${policy.version}.\n`)

@@ -99,7 +99,7 @@ it('keeps what a job beside a cluster reports, with the index around it, and rep
   const report = (keys: TestUser) => command('stowage', ['usage', 'report', 'prod-cluster', '--from', pods], keys)
   const denied = await report(stranger)
   expect([denied.exitCode, denied.stderr]).toEqual([1, expect.stringContaining(`Only ${reporter.arn} reports for the usage source`)])
-  expect(await report(reporter)).toMatchObject({ exitCode: 0, stdout: 'prod-cluster reported 1 leases.\n' })
+  expect(await report(reporter)).toMatchObject({ exitCode: 0, stdout: 'prod-cluster reported 1 lease.\n' })
   // It can do that and nothing else.
   expect((await command('stowage', ['usage', 'list'], reporter)).stderr).toContain('stowage:DescribeUsageSources')
   expect((await command('stowage', ['hold', 'list'], reporter)).stderr).toContain('stowage:ListHolds')

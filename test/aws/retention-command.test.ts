@@ -62,6 +62,15 @@ it('sets the policies of places, lists them, and shows what they were', async ()
   expect((await retention('versions', '--prefix', 'team')).stdout).toContain('(taken away)')
 })
 
+it('reads a policy from standard input, as it is', async () => {
+  const put = (input: string) => run('stowage', ['retention', 'put', '--prefix', 'piped', '-'], { env: { ...stowage.awsEnv, PATH: path, HOME: dir.path }, mayFail: true, input })
+
+  expect((await put(`\n${JSON.stringify(keepTen)}\n`)).stdout).toBe('The policy of piped/* is version 1.\n')
+  expect(await json('get', '--prefix', 'piped')).toMatchObject({ policy: keepTen })
+  expect(await put(`\uFEFF${JSON.stringify(deleteOld)}`)).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('is not JSON') })
+  expect((await retention('delete', '--prefix', 'piped')).exitCode).toBe(0)
+})
+
 it('says what is wrong', async () => {
   const wrong = file('wrong.json', { rules: [{ name: 'all', action: 'delete' }] })
   const refused = await retention('put', '--whole-registry', wrong)
