@@ -135,7 +135,7 @@ function addLint(lifecycle: Command, io: CommandIo, onExit: (exitCode: number) =
 It asks no server. It reads lifecycle policies as ECR has them, and Stowage's retention policies
 (docs/reference/retention-policy.md).
 
-Exit codes: 0 the policy can be used, perhaps with warnings; 1 it is refused.
+Exit codes: 0 the policy can be used, perhaps with warnings; 1 it is refused; 2 it cannot be read.
 
 Examples:
   $ stowage lifecycle lint policy.json

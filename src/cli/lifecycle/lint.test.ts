@@ -17,7 +17,7 @@ afterEach(() => {
 
 function lint(document: unknown, ...words: readonly string[]) {
   const file = join(dir.path, 'policy.json')
-  writeFileSync(file, `${typeof document === 'string' ? document : JSON.stringify(document)}\n`)
+  writeFileSync(file, typeof document === 'string' ? document : `${JSON.stringify(document)}\n`)
   return run(process.execPath, [cli, 'lifecycle', 'lint', file, ...words], { mayFail: true })
 }
 
@@ -49,12 +49,24 @@ describe('stowage lifecycle lint', () => {
     expect(exitCode).toBe(0)
   })
 
+  test.each([
+    ['behind a byte order mark', `\uFEFF${JSON.stringify(copied)}`, 'begins with a byte order mark'],
+    ['with spaces that ECR counts', `{"rules":[]}${' '.repeat(100)}`, 'array is too short'],
+    ['without them', '{"rules":[]}', 'length greater than or equal to 100'],
+  ])('judges a file as it would be put: %s', async (_name, text, says) => {
+    const { exitCode, stdout } = await lint(text)
+    expect(stdout).toContain(says)
+    expect(exitCode).toBe(1)
+    const piped = await run('sh', ['-c', `"${process.execPath}" "${cli}" lifecycle lint - < "${join(dir.path, 'policy.json')}"`], { mayFail: true })
+    expect(piped.stdout).toBe(stdout)
+  })
+
   test('reads standard input, and says what it cannot read', async () => {
     const piped = await run('sh', ['-c', `echo x | "${process.execPath}" "${cli}" lifecycle lint --grammar retention -`], { mayFail: true })
     expect(piped.stdout).toContain('The policy is not JSON')
     expect(piped.exitCode).toBe(1)
     const absent = await run(process.execPath, [cli, 'lifecycle', 'lint', join(dir.path, 'absent')], { mayFail: true })
     expect(absent.exitCode).toBe(2)
-    expect(absent.stderr).toContain('cannot be read')
+    expect(absent.stderr).toBe(`stowage: ${join(dir.path, 'absent')} cannot be read: there is no such file\n`)
   })
 })

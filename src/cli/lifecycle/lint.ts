@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
 import { exitCodes } from '../../config/exit-codes.ts'
 import { lintPolicy, type LintReport, type PolicyGrammar } from '../../lifecycle/policy/index.ts'
 import type { CommandIo } from '../command-io.ts'
+import { readGivenFileOrInput } from '../given-file.ts'
 
 export interface LintOptions {
   readonly grammar: PolicyGrammar | undefined
@@ -12,15 +11,8 @@ export interface LintOptions {
 
 /** `stowage lifecycle lint`. */
 export async function lintCommand(io: CommandIo, file: string, { grammar, strict, json }: LintOptions): Promise<number> {
-  let policy: string
-  try {
-    policy = file === '-' ? await text(process.stdin) : await readFile(file, 'utf8')
-  } catch (error) {
-    io.stderr.write(`stowage: ${file} cannot be read: ${error instanceof Error ? error.message : String(error)}\n`)
-    return exitCodes.usage.code
-  }
-  // A file ends with a line break that is none of the policy's.
-  const report = lintPolicy(policy.trim(), { grammar, strict })
+  // As it is: whoever puts it sends every character of the file.
+  const report = lintPolicy(await readGivenFileOrInput(file), { grammar, strict })
   io.stdout.write(json ? `${JSON.stringify(report)}\n` : reportText(report))
   return report.findings.some(({ severity }) => severity === 'error') ? exitCodes.failed.code : exitCodes.ok.code
 }

@@ -94,8 +94,11 @@ function readSelection(value: unknown): EcrSelection {
   return { tagStatus, tagPatternList, tagPrefixList, storageClass, countType, countNumber: readNumber(selection['countNumber']) }
 }
 
+/** ECR's detail where no combination of count, storage class and action is the rule's. */
+export const noSchemaFitsReason = 'instance failed to match exactly one schema (matched 0 out of 2)'
+
 function noSchemaFits(): Error {
-  return ecrRefusal('instance failed to match exactly one schema (matched 0 out of 2)')
+  return ecrRefusal(noSchemaFitsReason)
 }
 
 function readObject(value: unknown, required: readonly string[], optional: readonly string[]): Readonly<Record<string, unknown>> {

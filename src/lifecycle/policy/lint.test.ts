@@ -65,6 +65,30 @@ describe("a policy in ECR's grammar", () => {
   test('that is none is an error', () => {
     expect(warnings('x'.repeat(200))).toEqual(['refused'])
   })
+
+  const refusalOf = (text: string) => lintPolicy(text).findings.map((finding) => finding.text)
+  const noSchemaFits = "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: instance failed to match exactly one schema (matched 0 out of 2)'"
+
+  test.each([
+    ['has no "countUnit": beside "countType": "sinceImagePushed" stands "countUnit": "days".', { tagStatus: 'any', countType: 'sinceImagePushed', countNumber: 30 }],
+    ['counts images, and so must have no "countUnit".', { tagStatus: 'any', ...byCount, countUnit: 'days' }],
+    ['deletes by the last pull, by which a rule of ECR can only archive. A retention policy can: "since": "pulled".', { tagStatus: 'any', ...byAge, countType: 'sinceImagePulled' }],
+  ])("whose refusal does not say why is told so behind ECR's words: %s", (cause, selection) => {
+    expect(refusalOf(ecr(untagged, selection))).toEqual([`${noSchemaFits} Rule 2 ${cause}`])
+  })
+
+  test("whose refusal says enough, or nothing that is easily told, is refused in ECR's words alone", () => {
+    expect(refusalOf(ecr({ tagStatus: 'any', countType: 'olderThan', countNumber: 30 }))).toEqual([noSchemaFits])
+    const both = refusalOf(ecr({ tagStatus: 'any', countNumber: 30 }, { tagStatus: 'any', countType: 'sinceImagePushed', countNumber: 30 }))
+    expect(both).toEqual([expect.stringMatching(/has missing required properties \(\["countType"\]\)'$/u)])
+  })
+
+  test('behind a byte order mark is refused as where it is put, which is said', () => {
+    for (const [grammar, text] of [['ecr', ecr(untagged)], ['retention', retention({ action: 'keep', newest: 5 })]] as const) {
+      const report = lintPolicy(`\uFEFF${text}`)
+      expect([report.grammar, report.findings]).toEqual([grammar, [expect.objectContaining({ code: 'refused', text: expect.stringContaining('begins with a byte order mark') })]])
+    }
+  })
 })
 
 describe('a retention policy', () => {

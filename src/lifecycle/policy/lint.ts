@@ -9,6 +9,7 @@ import type { MisreadingCode } from './misreading.ts'
 import { readRetentionDocument } from './retention-document.ts'
 import { parseRetentionPolicy } from './retention-grammar.ts'
 import { ruleWords } from './rule-words.ts'
+import { unsaidCause, withoutByteOrderMark } from './unsaid-cause.ts'
 
 export type PolicyGrammar = 'ecr' | 'retention'
 
@@ -39,7 +40,9 @@ export function lintPolicy(text: string, { grammar = grammarOf(text), strict = f
     parsed = grammar === 'ecr' ? parseEcrPolicy(text, { strict }) : parseRetentionPolicy(text)
   } catch (error) {
     if (!isPlatformError(error, 'policy-invalid')) throw error
-    return { grammar, rules: [], findings: [{ severity: 'error', code: 'refused', rule: undefined, text: error.message }] }
+    const cause = unsaidCause(text, error.detail['reason'])
+    const said = cause === undefined ? error.message : `${error.message} ${cause}`
+    return { grammar, rules: [], findings: [{ severity: 'error', code: 'refused', rule: undefined, text: said }] }
   }
   const rules = parsed.policy.rules.map((rule) => ({ name: rule.name, text: `${ruleWords(rule)}.` }))
   const document: unknown = JSON.parse(parsed.text)
@@ -50,7 +53,7 @@ export function lintPolicy(text: string, { grammar = grammarOf(text), strict = f
 
 /** Rules of retention policies have names, and nothing that ECR's have. */
 function grammarOf(text: string): PolicyGrammar {
-  const document = readJson(text)?.value
+  const document = readJson(withoutByteOrderMark(text))?.value
   const rules = isRecord(document) && Array.isArray(document['rules']) ? document['rules'] : []
   return rules.some((rule) => isRecord(rule) && Object.hasOwn(rule, 'name') && typeof rule['action'] === 'string') ? 'retention' : 'ecr'
 }
