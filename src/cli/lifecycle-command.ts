@@ -51,7 +51,7 @@ function addPreview(lifecycle: Command, io: CommandIo, onExit: (exitCode: number
     lifecycle
       .command('preview')
       .description('Show what a policy would delete that is not deleted now, and what would stay that goes now.')
-      .argument('<file>', 'the policy')
+      .argument('<file>', 'the policy; - reads it from standard input')
       .addOption(new Option('--repository <name>', 'as the policy of this repository').conflicts(['prefix', 'wholeRegistry']))
       .addOption(new Option('--prefix <prefix>', 'as the policy of all repositories under a prefix').conflicts('wholeRegistry'))
       .option('--whole-registry', 'as the policy of all repositories')
@@ -71,6 +71,7 @@ once, and only where nothing else of the account has it, in the trash too; it co
       if (repository === undefined && prefix === undefined && wholeRegistry !== true) {
         command.error('error: say where: --repository <name>, --prefix <prefix> or --whole-registry')
       }
+      if (file === '-' && against === '-') command.error('error: only one of the two policies can come from standard input')
       const { previewPolicies } = await import('./lifecycle/preview.ts')
       onExit(await previewPolicies(io, { file, against, repository, prefix, grammar, ...optionsOf(words) }))
     })

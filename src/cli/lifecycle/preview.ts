@@ -1,13 +1,16 @@
-import { readFile } from 'node:fs/promises'
 import { readAwsEnvironment } from '../../config/aws-environment.ts'
 import { exitCodes } from '../../config/exit-codes.ts'
+import { isPlatformError } from '../../internal/platform-error.ts'
 import { lintPolicy, type PolicyGrammar } from '../../lifecycle/policy/index.ts'
+import { parseRepositoryPrefix } from '../../values/index.ts'
 import { createAwsAccess } from '../aws/access.ts'
 import { resolveAwsSettings, type AwsOptions } from '../aws/settings.ts'
 import { connectToStowage, isoTime, jsonText, tableText } from '../aws/stowage-calls.ts'
 import type { CommandIo } from '../command-io.ts'
+import { readGivenFileOrInput, shownPath } from '../given-file.ts'
 
 export interface PreviewOptions extends AwsOptions {
+  /** Of this and `against` one at most is `-`, standard input. */
   readonly file: string
   readonly against: string | undefined
   /** At most one of them; otherwise the whole registry. */
@@ -48,23 +51,24 @@ interface Preview {
   }[]
 }
 
-/** Shows what a policy would delete that is not deleted as it is (or by another policy), and the other way round. */
+/**
+ * Shows what a policy would delete that is not deleted as it is (or by another policy), and the other way round. What would be
+ * refused where it is put is refused, whether or not there is a repository for it.
+ */
 export async function previewPolicies(io: CommandIo, options: PreviewOptions): Promise<number> {
   const { file, against, repository, prefix, json } = options
-  let policyText: string
-  let againstPolicyText: string | undefined
-  try {
-    policyText = (await readFile(file, 'utf8')).trim()
-    againstPolicyText = against === undefined ? undefined : (await readFile(against, 'utf8')).trim()
-  } catch (error) {
-    io.stderr.write(`stowage: a policy cannot be read: ${error instanceof Error ? error.message : String(error)}\n`)
-    return exitCodes.usage.code
-  }
-  const grammar = options.grammar ?? lintPolicy(policyText).grammar
+  const policyText = await readGivenFileOrInput(file)
+  const againstPolicyText = against === undefined ? undefined : await readGivenFileOrInput(against)
+  const { grammar } = lintPolicy(policyText, { grammar: options.grammar })
   const scope = repository !== undefined ? 'REPOSITORY' : prefix !== undefined ? 'PREFIX' : 'REGISTRY'
   if (grammar === 'ecr' && scope !== 'REPOSITORY') {
     io.stderr.write("stowage: a lifecycle policy of the ECR API is one repository's: use --repository, or a retention policy.\n")
     return exitCodes.usage.code
+  }
+  const problem = problemOf(file, policyText, grammar) ?? problemOf(against, againstPolicyText, grammar) ?? problemOfPrefix(prefix)
+  if (problem !== undefined) {
+    io.stderr.write(`stowage: ${problem}\n`)
+    return exitCodes.failed.code
   }
   const call = await connectToStowage(options)
   const policyType = grammar === 'ecr' ? 'LIFECYCLE' : 'RETENTION'
@@ -72,8 +76,29 @@ export async function previewPolicies(io: CommandIo, options: PreviewOptions): P
   for (const repositoryName of repository === undefined ? await repositoriesUnder(options, prefix) : [repository]) {
     previews.push(await call<Preview>('PreviewPolicy', { repositoryName, policyType, scope, prefix, policyText, againstPolicyText }))
   }
-  io.stdout.write(json ? jsonText(previews.map(forPeople)) : previewText(previews))
+  if (previews.length === 0) io.stderr.write(`note: ${prefix === undefined ? 'there is no repository' : `no repository is under the prefix ${prefix}`}, so that nothing would change now.\n`)
+  if (json) io.stdout.write(jsonText(previews.map(forPeople)))
+  else if (previews.length > 0) io.stdout.write(previewText(previews))
   return exitCodes.ok.code
+}
+
+/** Why a file's policy would be refused. */
+function problemOf(file: string | undefined, policyText: string | undefined, grammar: PolicyGrammar): string | undefined {
+  if (file === undefined || policyText === undefined) return undefined
+  const refusal = lintPolicy(policyText, { grammar }).findings.find(({ severity }) => severity === 'error')
+  return refusal && `${shownPath(file)}: ${refusal.text}`
+}
+
+function problemOfPrefix(prefix: string | undefined): string | undefined {
+  if (prefix === undefined) return undefined
+  if (prefix === 'ROOT') return 'ROOT is no prefix of names: --whole-registry is for all repositories.'
+  try {
+    parseRepositoryPrefix(prefix)
+    return undefined
+  } catch (error) {
+    if (!isPlatformError(error, 'repository-name-invalid')) throw error
+    return `'${prefix}' is no prefix of names. ${error.message}`
+  }
 }
 
 async function repositoriesUnder(options: AwsOptions, prefix: string | undefined): Promise<string[]> {
