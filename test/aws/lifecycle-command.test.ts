@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { CreateRepositoryCommand, ECRClient } from '@aws-sdk/client-ecr'
+import { CreateRepositoryCommand, ECRClient, PutLifecyclePolicyCommand } from '@aws-sdk/client-ecr'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { buildImage, pushImage } from '../support/images.ts'
 import { installPrograms } from '../support/installed-programs.ts'
@@ -29,6 +29,12 @@ afterAll(async () => {
 
 function command(words: readonly string[], input?: string): Promise<RunResult> {
   return run('stowage', words, { env: { ...stowage.awsEnv, PATH: path, HOME: dir.path }, mayFail: true, ...(input !== undefined && { input }) })
+}
+
+async function said(...words: string[]): Promise<string> {
+  const result = await command(words)
+  expect(result.exitCode, result.output).toBe(0)
+  return result.stdout
 }
 
 const lifecycle = (...words: string[]): Promise<RunResult> => command(['lifecycle', ...words])
@@ -93,4 +99,44 @@ describe('stowage lifecycle preview', () => {
     expect(await command(['retention', 'put', absent, '--whole-registry'])).toMatchObject(expected)
     expect(await command(['usage', 'report', 'cluster', '--from', absent])).toMatchObject(expected)
   })
+})
+
+describe('stowage lifecycle run and history', () => {
+  const history = (name: string): Promise<string> => said('lifecycle', 'history', name)
+
+  it('promise no run where there is nothing to do', async () => {
+    await newRepository('idle/app', 'v1')
+
+    expect(await said('lifecycle', 'run', 'idle/app')).toContain('If they have anything to delete or archive, a run shows it: stowage lifecycle history idle/app\n')
+    expect(await history('idle/app')).toBe('No run is recorded yet: one is when the policies of idle/app have something to delete or archive.\n')
+  })
+
+  it('tell what was archived from what was deleted, and what stayed', async () => {
+    await newRepository('busy/app', 'v1', 'v2')
+    await newRepository('busy/both', 'dev-1', 'dev-2', 'v1', 'v2')
+    const archive = { name: 'releases', action: 'archive', tags: ['v*'], exceptNewest: 1 }
+    const remove = { name: 'builds', action: 'delete', tags: ['dev-*'], exceptNewest: 1 }
+    const carriedOut = async (name: string, rules: readonly object[], expected: RegExp): Promise<void> => {
+      await said('retention', 'put', '--repository', name, file('rules.json', { rules }))
+      await said('lifecycle', 'run', name)
+      await expect.poll(() => history(name), { timeout: 10_000 }).toMatch(expected)
+    }
+
+    await said('protect', 'add', 'busy/app', '--tag', 'v1', '--reason', 'is asked for')
+    await carriedOut('busy/app', [archive], /^run +began +state +images +trash batch *\n\S+ +\S+ +done +0 of 1 +1 stayed as they were: see --json\n$/u)
+    await said('protect', 'remove', 'busy/app', '--tag', 'v1')
+    await carriedOut('busy/app', [archive], /^\S+ +\S+ +done +1 of 1 archived\n/mu)
+    await carriedOut('busy/both', [archive, remove], /^\S+ +\S+ +done +1 deleted, 1 archived of 2 +[0-9a-f-]{36}\n/mu)
+  })
+})
+
+it("explains by the names of rules, of which ECR's are numbers", async () => {
+  await newRepository('named/app', 'v1')
+  const lifecyclePolicyText = JSON.stringify({ rules: [{ rulePriority: 7, selection: { tagStatus: 'any', countType: 'imageCountMoreThan', countNumber: 100 }, action: { type: 'expire' } }] })
+  await ecr.send(new PutLifecyclePolicyCommand({ repositoryName: 'named/app', lifecyclePolicyText }))
+  await said('retention', 'put', '--repository', 'named/app', file('newest.json', newestOnly))
+
+  const text = await said('lifecycle', 'explain', 'named/app:v1')
+  expect(text).toMatch(/^ {2}rule 7 of /mu)
+  expect(text).toMatch(/^ {2}rule newest of /mu)
 })

@@ -27,7 +27,12 @@ export async function explain(
 }
 
 function explanationText({ repositoryName, imageDigest, text, verdicts }: Explanation): string {
-  return `${[`${repositoryName}@${imageDigest}`, text, ...verdicts.map((verdict) => `  rule ${verdict.name ?? verdict.rule} of ${verdict.policy}: ${verdict.text}`)].join('\n')}\n`
+  return `${[`${repositoryName}@${imageDigest}`, text, ...verdicts.map((verdict) => `  ${ruleOf(verdict)} of ${verdict.policy}: ${verdict.text}`)].join('\n')}\n`
+}
+
+/** ECR's rules have no names but `rule 1` and so on. */
+function ruleOf({ rule, name = `rule ${rule}` }: Explanation['verdicts'][number]): string {
+  return name === `rule ${rule}` ? name : `rule ${name}`
 }
 
 function forPeople({ verdicts, trash, ...answer }: Explanation): object {

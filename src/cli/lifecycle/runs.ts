@@ -19,6 +19,7 @@ interface Run {
   readonly decidedBy?: string
   readonly images: number
   readonly expired: number
+  readonly archived: number
   readonly manifests: number
   readonly failed: number
   readonly lifecycleEventFailureDetails: readonly unknown[]
@@ -29,7 +30,7 @@ export async function startRun(io: CommandIo, options: RunsOptions & { readonly 
   const { repository, json } = options
   const call = await connectToStowage(options)
   const answer = await call<object>('StartLifecycleRun', { repositoryName: repository })
-  io.stdout.write(json ? jsonText(answer) : `The policies of ${repository} are being carried out. What came of it: stowage lifecycle history ${repository}\n`)
+  io.stdout.write(json ? jsonText(answer) : `The policies of ${repository} are looked at now. If they have anything to delete or archive, a run shows it: stowage lifecycle history ${repository}\n`)
   return exitCodes.ok.code
 }
 
@@ -41,8 +42,12 @@ export async function listRuns(io: CommandIo, options: RunsOptions & { readonly 
     io.stdout.write(jsonText(runs.map(forPeople)))
     return exitCodes.ok.code
   }
-  const rows = runs.map((run) => [run.runId, isoTime(run.startedAt).slice(0, 16), run.status, `${run.expired} of ${run.images}`, run.trashBatch ?? '', noteOf(run)])
-  io.stdout.write(tableText(['run', 'began', 'state', 'deleted', 'trash batch', ''], rows))
+  if (runs.length === 0) {
+    io.stdout.write(`No run is recorded yet: one is when the policies of ${repository} have something to delete or archive.\n`)
+    return exitCodes.ok.code
+  }
+  const rows = runs.map((run) => [run.runId, isoTime(run.startedAt).slice(0, 16), run.status, amountOf(run), run.trashBatch ?? '', noteOf(run)])
+  io.stdout.write(tableText(['run', 'began', 'state', 'images', 'trash batch', ''], rows))
   return exitCodes.ok.code
 }
 
@@ -55,10 +60,16 @@ export async function settleRun(io: CommandIo, options: RunsOptions & { readonly
   return exitCodes.ok.code
 }
 
+/** What became of how many of its images. */
+function amountOf({ expired, archived, images }: Run): string {
+  if (archived === 0) return `${expired} of ${images}${expired === 0 ? '' : ' deleted'}`
+  return expired === 0 ? `${archived} of ${images} archived` : `${expired} deleted, ${archived} archived of ${images}`
+}
+
 function noteOf({ status, concern, failed }: Run): string {
   if (concern !== undefined) return concern
   if (status === 'unconfirmed') return 'waits for stowage lifecycle confirm'
-  return failed > 0 ? `${failed} could not be deleted: see --json` : ''
+  return failed > 0 ? `${failed} stayed as they were: see --json` : ''
 }
 
 function forPeople({ startedAt, finishedAt, ...run }: Run): object {
