@@ -28,6 +28,10 @@ export async function listHolds(io: CommandIo, options: HoldOptions & { readonly
     io.stdout.write(jsonText(holds.map(({ raisedAt, releasedAt, ...hold }) => ({ ...hold, raisedAt: isoTime(raisedAt), ...(releasedAt !== undefined && { releasedAt: isoTime(releasedAt) }) }))))
     return exitCodes.ok.code
   }
+  if (holds.length === 0) {
+    io.stdout.write(options.all ? 'There was no hold.\n' : 'Nothing is on hold.\n')
+    return exitCodes.ok.code
+  }
   const rows = holds.map(({ holdId, cause, raisedAt, releasedAt, scope, reason }) => [
     String(holdId),
     cause,

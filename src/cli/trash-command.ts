@@ -56,7 +56,7 @@ Examples:
       const { restoreTrash } = await import('./trash.ts')
       onExit(await restoreTrash(io, { target, batch: words.batch, ...optionsOf(words) }))
     })
-  add('purge', 'Show what a batch has; with --apply, end its time in the trash: nothing brings it back then.')
+  add('purge', 'Show what a batch has; with --apply, end its time in the trash: the next collection takes it away for good.')
     .argument('<repository>', 'its name')
     .argument('<batch>', 'as `stowage trash list` shows it')
     .option('--apply', 'do it')

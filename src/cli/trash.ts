@@ -98,7 +98,7 @@ export async function purgeTrash(io: CommandIo, options: TrashOptions & { readon
   const { repository, batch, apply, json } = options
   if (!apply) {
     const exitCode = await showTrash(io, options)
-    io.stderr.write('Nothing was changed. Add --apply to purge it; nothing brings it back then.\n')
+    io.stderr.write('Nothing was changed. Add --apply to purge it; nothing brings it back once collection has come.\n')
     return exitCode
   }
   const call = await connectToStowage(options)
@@ -126,6 +126,10 @@ export async function listTagChanges(
   const changes = await someChanges(call, { repositoryName: options.repository, imageTag: options.tag }, options.limit)
   if (options.json) {
     io.stdout.write(jsonText(changes.map(({ changedAt, ...change }) => ({ ...change, changedAt: isoTime(changedAt) }))))
+    return exitCodes.ok.code
+  }
+  if (changes.length === 0) {
+    io.stdout.write(`No change of ${options.tag === undefined ? 'a tag' : `the tag ${options.tag}`} is known.\n`)
     return exitCodes.ok.code
   }
   const rows = changes.map(({ changeId, imageTag, imageDigest, previousImageDigest, changedAt, changedBy }) => [

@@ -129,6 +129,7 @@ it('keeps what a job beside a cluster reports, with the index around it, and rep
 })
 
 it('counts holds, stays ready, and tells of them at the next start', async () => {
+  expect((await say('hold', 'list')).stdout).toBe('Nothing is on hold.\n')
   await say('hold', 'place', 'an incident')
   const [, id] = /^(\d+) +operator/mu.exec((await say('hold', 'list')).stdout) ?? []
   expect((await fetch(`${stowage.url}/readyz`)).status).toBe(200)

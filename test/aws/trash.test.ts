@@ -170,6 +170,7 @@ it('undoes a push that moved a tag, and the deletion of one of several, by the n
   const repeated = await trash('undo', repository, move)
   expect(repeated.stderr).toContain('TagChangedException')
   expect((await trash('changes', repository, '--tag', 'latest', '--limit', '1')).stdout).toContain(second.manifest.digest)
+  expect((await trash('changes', repository, '--tag', 'nope')).stdout).toBe('No change of the tag nope is known.\n')
   expect(await pull(':latest')).toBe('pulled')
 })
 
@@ -180,7 +181,7 @@ it('ends the time of a batch where that is asked for twice, and then it is gone 
   const [batch] = await batches()
 
   const plan = await trash('purge', repository, batch!.trashBatch)
-  expect(plan.stderr).toContain('Nothing was changed.')
+  expect(plan.stderr).toBe('Nothing was changed. Add --apply to purge it; nothing brings it back once collection has come.\n')
   expect(plan.stdout).toContain('BatchDeleteImage')
   expect(await batches()).toHaveLength(1)
   const purged = await trash('purge', repository, batch!.trashBatch, '--apply')
