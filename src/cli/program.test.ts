@@ -198,6 +198,13 @@ describe('the start-up text', () => {
     expect(startupText(facts(loadConfig({}), { shownSecret }))).toContain('AWS_SECRET_ACCESS_KEY=a/secret+key')
   })
 
+  it('has no alias where the program is installed', () => {
+    const text = startupText(facts(loadConfig({}), { invocation: { execPath: '/opt/node', script: '/usr/bin/stowage' } }))
+
+    expect(text).toContain('stowage credentials --export')
+    expect(text).not.toContain('alias')
+  })
+
   it('tells how to trust a self-signed certificate, and uses the public URL', () => {
     const config = loadConfig({ STOWAGE_DATA_DIR: '/srv/da ta', STOWAGE_TLS_SELF_SIGNED: 'true', STOWAGE_PUBLIC_URL: 'https://images.example.com' })
 

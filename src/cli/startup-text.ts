@@ -29,6 +29,7 @@ export function startupText(facts: StartupFacts): string {
       '',
       `    ${exportLine({ AWS_ENDPOINT_URL: endpoint, AWS_REGION: region, AWS_DEFAULT_REGION: region })}`,
       `    ${credentialLine(facts)}`,
+      ...aliasLines(facts.invocation),
       `    aws ecr get-login-password | docker login --username AWS --password-stdin ${shellWord(registry)}`,
     ].join('\n'),
     [
@@ -46,6 +47,12 @@ export function startupText(facts: StartupFacts): string {
 /** Of the services of AWS that are served; the names are those of AWS's clients, so that EventBridge is not `events`. */
 function serviceEndpoints(url: string): Record<string, string> {
   return Object.fromEntries(['ECR', 'IAM', 'STS', 'CLOUDTRAIL', 'EVENTBRIDGE', 'CLOUDWATCH'].map((service) => [`AWS_ENDPOINT_URL_${service}`, url]))
+}
+
+/** Guides write `stowage`, which is no program where this one was not installed. */
+function aliasLines(invocation: Invocation): string[] {
+  const words = programWords(invocation)
+  return words === 'stowage' ? [] : [`    alias stowage=${shellWord(words)}`]
 }
 
 function credentialLine(facts: StartupFacts): string {
