@@ -29,7 +29,7 @@ afterAll(async () => {
 
 test('every command of the guide works as it is written', async () => {
   const blocks = [...readProjectFile('docs/operations/lifecycle.md').matchAll(/^```sh\n(.*?)^```$/gmsu)].map((match) => match[1] ?? '')
-  expect(blocks).toHaveLength(5)
+  expect(blocks).toHaveLength(6)
   const path = installPrograms(join(dir.path, 'bin'), dirname(ensureTool('aws')))
   const env = { ...stowage.awsEnv, ...client.env, REGISTRY: stowage.registryHost, PATH: path, HOME: dir.path }
 
@@ -37,9 +37,11 @@ test('every command of the guide works as it is written', async () => {
   const result = await run('bash', ['-euo', 'pipefail', '-c', script], { env, cwd: dir.path, mayFail: true })
 
   expect(result.exitCode, result.output).toBe(0)
-  const [, , , preview = '', explained = '', done = ''] = result.stdout.split(/^--- block \d+\n/mu)
+  const [, , , preview = '', explained = '', done = '', undone = ''] = result.stdout.split(/^--- block \d+\n/mu)
   expect(preview).toMatch(/"expiringImageTotalCount": 1\b/u)
   expect(explained).toContain('my-app@sha256:')
   expect(done).toMatch(/ done {2,}1 of 1 /u)
   expect(done.trim().split('\n').at(-1)).toBe('2')
+  expect(undone).toMatch(/^my-app@sha256:[0-9a-f]{64} is back$/mu)
+  expect(undone.trim().split('\n').at(-1)).toBe('3')
 })
