@@ -25,9 +25,11 @@ interface Amount {
   readonly imageSizeInBytes: number
 }
 
-/** With what comes back when they go together, once their time in the trash is over. */
+/** With what comes back when they go together, once their time in the trash is over; and what is moved to the archive. */
 interface Going extends Amount {
   readonly freedSizeInBytes: number
+  /** Not from a server of the version before. */
+  readonly archivedImageCount?: number
 }
 
 /** As the service answers it; times are seconds since the epoch. */
@@ -43,16 +45,18 @@ interface Preview {
     readonly imageTags: readonly string[]
     readonly imagePushedAt: number
     readonly imageSizeInBytes: number
-    readonly change: 'DELETED' | 'SPARED'
+    readonly change: 'DELETED' | 'SPARED' | 'ARCHIVED' | 'NOT_ARCHIVED'
     readonly rule: string
     readonly policy: string
     /** Whoever pulls it is told first. */
     readonly afterNotice?: true
+    /** What forbids it, as long as it is so. */
+    readonly vetoes?: readonly string[]
   }[]
 }
 
 /**
- * Shows what a policy would delete that is not deleted as it is (or by another policy), and the other way round. What would be
+ * Shows what a policy would delete or archive that is not as it is (or by another policy), and the other way round. What would be
  * refused where it is put is refused, whether or not there is a repository for it.
  */
 export async function previewPolicies(io: CommandIo, options: PreviewOptions): Promise<number> {
@@ -120,22 +124,48 @@ async function repositoriesUnder(options: AwsOptions, prefix: string | undefined
 }
 
 function previewText(previews: readonly Preview[]): string {
-  const heading = ['repository', 'images', 'go now', 'would go', 'more', 'fewer', 'size of more', 'gives back now', 'would give back']
-  const rows = previews.map(({ repositoryName, imageCount, before, after, deleted, spared }) =>
-    [repositoryName, ...[imageCount, before.imageCount, after.imageCount, deleted.imageCount, spared.imageCount].map(String), ...[deleted.imageSizeInBytes, before.freedSizeInBytes, after.freedSizeInBytes].map(sizeText)],
-  )
+  const isArchiving = previews.some(({ before, after }) => (before.archivedImageCount ?? 0) + (after.archivedImageCount ?? 0) > 0)
+  const heading = ['repository', 'images', 'go now', 'would go', 'more', 'fewer', 'size of more', 'gives back now', 'would give back', ...(isArchiving ? ['archived now', 'would be archived'] : [])]
+  const rows = previews.map(({ repositoryName, imageCount, before, after, deleted, spared }) => [
+    repositoryName,
+    ...[imageCount, before.imageCount, after.imageCount, deleted.imageCount, spared.imageCount].map(String),
+    ...[deleted.imageSizeInBytes, before.freedSizeInBytes, after.freedSizeInBytes].map(sizeText),
+    ...(isArchiving ? [before, after].map(({ archivedImageCount = 0 }) => String(archivedImageCount)) : []),
+  ])
   const changes = previews.flatMap(({ repositoryName, changes: of }) =>
-    of.map(({ change, imageDigest, imageTags, imagePushedAt, rule, policy, afterNotice }) => [
-      change !== 'DELETED' ? '+ stays' : afterNotice === true ? '- goes after notice' : '- goes',
-      `${repositoryName}@${imageDigest.slice(0, 19)}`,
-      imageTags.join(' '),
-      isoTime(imagePushedAt).slice(0, 10),
-      `${rule} of ${policy}`,
+    of.map((image) => [
+      changeText(image),
+      `${repositoryName}@${image.imageDigest.slice(0, 19)}`,
+      image.imageTags.join(' '),
+      isoTime(image.imagePushedAt).slice(0, 10),
+      [`${image.rule} of ${image.policy}`, ...(image.vetoes ?? [])].join('; '),
     ]),
   )
-  const note = 'What goes is in the trash first. Its space comes back when its time there is over: that of layers which no other image has.\n'
-  const table = `${tableText(heading, rows)}${previews.some(({ before, after }) => before.imageCount + after.imageCount > 0) ? note : ''}`
+  const notes = [
+    ...(previews.some(({ before, after }) => before.imageCount + after.imageCount > 0)
+      ? ['What goes is in the trash first. Its space comes back when its time there is over: that of layers which no other image has.\n']
+      : []),
+    ...(changes.some(([what]) => what === heldText) ? [`What is protected or in use stays as long as it is: counted above, and marked ${heldText} below.\n`] : []),
+  ]
+  const table = `${tableText(heading, rows)}${notes.join('')}`
   return changes.length === 0 ? table : `${table}\n${tableText(['', 'image', 'tags', 'pushed', 'by'], changes)}`
+}
+
+const heldText = '! held'
+
+function changeText({ change, afterNotice, vetoes = [] }: Preview['changes'][number]): string {
+  if (vetoes.length > 0) return heldText
+  const when = afterNotice === true ? ' after notice' : ''
+  switch (change) {
+    case 'DELETED':
+      return `- goes${when}`
+    case 'ARCHIVED':
+      return `- is archived${when}`
+    case 'SPARED':
+      return '+ stays'
+    case 'NOT_ARCHIVED':
+      return '+ is not archived'
+  }
 }
 
 function sizeText(bytes: number): string {
