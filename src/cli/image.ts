@@ -46,6 +46,8 @@ interface ImageState {
     readonly trashedBy: string
     readonly purgeAfter: number
     readonly cause: Readonly<Record<string, unknown>>
+    /** Where a rule of a policy did it. */
+    readonly rule?: string
     readonly imageTags: readonly string[]
   }
 }
@@ -105,7 +107,7 @@ function stateText({ repositoryName, imageDigest, imageTags, imagePushedAt, last
     ...(trash === undefined
       ? []
       : [
-          `deleted     ${isoTime(trash.trashedAt)} by ${trash.trashedBy}`,
+          `deleted     ${isoTime(trash.trashedAt)} by ${trash.rule ?? trash.trashedBy}`,
           `had tags    ${trash.imageTags.length === 0 ? 'none' : trash.imageTags.join(', ')}`,
           `undo        stowage trash restore ${repositoryName}@${imageDigest}, until ${isoTime(trash.purgeAfter)}`,
         ]),

@@ -34,6 +34,8 @@ interface TrashedImage {
   readonly imageManifestMediaType: string
   readonly imageSizeInBytes: number
   readonly imagePushedAt: number
+  /** Where a rule of a policy deleted it. */
+  readonly rule?: string
 }
 
 interface Outcome {
@@ -88,7 +90,7 @@ export async function showTrash(io: CommandIo, options: TrashOptions & { readonl
       `deleted     ${isoTime(batch.trashedAt)} by ${batch.trashedBy}`,
       `cause       ${causeText(batch.cause)}`,
       `until       ${isoTime(batch.purgeAfter)}`,
-      ...images.map(({ imageDigest, imageTags }) => `image       ${imageDigest}${imageTags.length === 0 ? '' : `  ${imageTags.join(', ')}`}`),
+      ...images.map(({ imageDigest, imageTags, rule }) => `image       ${imageDigest}${imageTags.length === 0 ? '' : `  ${imageTags.join(', ')}`}${rule === undefined ? '' : `  (${rule})`}`),
     ].join('\n')}\n`,
   )
   return exitCodes.ok.code

@@ -22,7 +22,7 @@ export interface ImageExplanation {
   /** What forbids its removal, whatever the rules say. */
   readonly vetoes: readonly string[]
   /** Of what is in the trash. */
-  readonly trash: { readonly batch: string; readonly since: number; readonly by: string; readonly until: number; readonly cause: unknown } | undefined
+  readonly trash: { readonly batch: string; readonly since: number; readonly by: string; readonly until: number; readonly cause: unknown; readonly rule: string | undefined } | undefined
 }
 
 /**
@@ -49,8 +49,9 @@ export async function explainImage(
   if (row.trashed_at !== null) {
     const batch = row.trash_batch ?? ''
     const cause: unknown = JSON.parse((await findTrashBatch(reader, context.registry.id, batch))?.cause ?? '{}')
-    const trash = { batch, since: row.trashed_at, by: row.trashed_by ?? '', until: row.purge_after ?? row.trashed_at, cause }
-    const text = `It was deleted on ${time(trash.since)} by ${trash.by}, and can be brought back until ${time(trash.until)}: stowage trash restore ${name}@${digest}`
+    const trash = { batch, since: row.trashed_at, by: row.trashed_by ?? '', until: row.purge_after ?? row.trashed_at, cause, rule: row.trash_rule ?? undefined }
+    const by = trash.rule ?? trash.by
+    const text = `It was deleted on ${time(trash.since)} by ${by}, and can be brought back until ${time(trash.until)}: stowage trash restore ${name}@${digest}`
     return { digest, state: 'trashed', text, verdicts: [], vetoes: [], trash }
   }
   const policies = await policiesOf(reader, repository)

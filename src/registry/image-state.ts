@@ -71,6 +71,7 @@ export function imageStateOperations({ database }: { database: MetadataDatabase 
                   trashedBy: row.trashed_by ?? '',
                   purgeAfter: row.purge_after ?? row.trashed_at,
                   cause: JSON.parse(batch?.cause ?? '{}') as Record<string, unknown>,
+                  rule: row.trash_rule ?? undefined,
                   tags: held.map((tagRow) => tagRow.name as Tag),
                 },
         }

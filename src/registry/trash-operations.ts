@@ -56,7 +56,7 @@ export function trashOperations({ database, quotas }: { database: MetadataDataba
         const images = toPage(
           rows,
           page.limit,
-          (row) => ({ ...row, digest: digestFromBytes(row.digest), tags: row.tags as Tag[] }),
+          (row) => ({ ...row, digest: digestFromBytes(row.digest), tags: row.tags as Tag[], rule: row.rule ?? undefined }),
           (row) => String(row.id),
         )
         return { batch: toBatch(found), images }

@@ -19,6 +19,8 @@ export interface Trashing {
   readonly retentionMs: number
   /** What did it: shown to whoever wonders later. Names and digests only. */
   readonly cause: Readonly<Record<string, unknown>>
+  /** The rule that deletes it, in words, with whose policy it is of. */
+  readonly rule?: string
   /** Deleted because it must not be used: no pull brings it back by itself. */
   readonly isSecurity?: boolean
 }
@@ -52,7 +54,7 @@ export async function trashUnit(
   const purgeAfter = now + trashing.retentionMs
   const trashed: TrashedImage[] = []
   for (const member of members) {
-    const tags = await trashManifestRow(tx, member.id, { now, purgeAfter, by: context.actorArn, batch: trashing.batch })
+    const tags = await trashManifestRow(tx, member.id, { now, purgeAfter, by: context.actorArn, batch: trashing.batch, rule: trashing.rule ?? null })
     await lowerRepositorySums(tx, repository.id, member)
     const tagChanges: TagChange[] = []
     for (const name of tags) {

@@ -192,6 +192,8 @@ export interface ImageInTrash {
   readonly purgeAfter: number
   /** What did it. */
   readonly cause: Readonly<Record<string, unknown>>
+  /** The rule of a policy that deleted it, in words. */
+  readonly rule: string | undefined
   /** The tags that it had. */
   readonly tags: readonly Tag[]
 }
@@ -281,6 +283,8 @@ export interface TrashedImageDetail {
   readonly mediaType: string
   readonly imageSizeBytes: number
   readonly pushedAt: number
+  /** The rule of a policy that deleted it, in words. */
+  readonly rule: string | undefined
 }
 
 /** A push that set or moved a tag, or its deletion from an image that stayed. */

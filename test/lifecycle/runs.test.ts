@@ -176,8 +176,19 @@ describe.each(databases)('lifecycle runs on %s', (kind) => {
     await world.sweep()
 
     const explanation = await world.explain(name, images.one!.digest)
-    expect(explanation).toMatchObject({ state: 'trashed', trash: { batch: (await runsOf(name))[0]!.id } })
+    const rule = `rule 1 of the policy of the repository '${name}'`
+    expect(explanation).toMatchObject({ state: 'trashed', trash: { batch: (await runsOf(name))[0]!.id, rule } })
+    expect(explanation.text).toContain(` by ${rule}, and can be brought back`)
     expect(explanation.text).toContain(`: stowage trash restore ${name}@${images.one!.digest}`)
+
+    const { registry, context } = world.fixture
+    const { images: trashed } = await registry.describeTrash(context, name, explanation.trash!.batch, { limit: 10 })
+    expect(trashed.items).toMatchObject([{ digest: images.one!.digest, rule }])
+    expect((await registry.describeImageState(context, name, { tag: parseTag('dev-1') })).trash).toMatchObject({ rule })
+    // By hand no rule is named, whatever deleted it before.
+    await registry.restoreTrash(context, explanation.trash!.batch)
+    await registry.deleteImages(context, name, [{ digest: images.one!.digest }])
+    expect((await world.explain(name, images.one!.digest)).trash?.rule).toBeUndefined()
   })
 })
 

@@ -288,7 +288,7 @@ async function trashOne(
   const unit = await collectUnit(tx, row)
   await endNotice(tx, row)
   const cause = { action: policyExecution, runId }
-  const trashed = await trashUnit(tx, repository, unit, { batch, retentionMs, cause }, suspicions, context)
+  const trashed = await trashUnit(tx, repository, unit, { batch, retentionMs, cause, rule }, suspicions, context)
   await recordEvent(tx, context, repository.id, 'Stowage Lifecycle Action', {
     'repository-name': repository.name,
     'image-digest': digestFromBytes(row.digest),

@@ -110,6 +110,8 @@ interface ManifestTable {
   purge_after: number | null
   trashed_by: string | null
   trash_batch: string | null
+  /** In words, of what a policy deleted. */
+  trash_rule: string | null
 }
 
 /** Apart from the row: big, and read by pulls alone. */

@@ -11,6 +11,7 @@ import { quotas } from './0011-quotas.ts'
 import { auditRequests } from './0012-audit-requests.ts'
 import { events } from './0013-events.ts'
 import { metricAlarms } from './0014-metric-alarms.ts'
+import { trashRules } from './0015-trash-rules.ts'
 import type { MetadataMigration } from './migration.ts'
 
 /** Forward only, in the order of their names; a migration that has been released is never changed. */
@@ -28,5 +29,6 @@ export function migrations(dialect: DialectName): Record<string, MetadataMigrati
     '0012-audit-requests': auditRequests(dialect),
     '0013-events': events(dialect),
     '0014-metric-alarms': metricAlarms(dialect),
+    '0015-trash-rules': trashRules(),
   }
 }

@@ -294,10 +294,10 @@ export async function activateManifestRow(tx: Session, id: number, now: number):
   await tx.change(activate, { id, now })
 }
 
-const trash = statement<{ id: number; now: number; purgeAfter: number; by: string; batch: string }>()((db, p) =>
+const trash = statement<{ id: number; now: number; purgeAfter: number; by: string; batch: string; rule: string | null }>()((db, p) =>
   db
     .updateTable('manifest')
-    .set({ trashed_at: p.now, purge_after: p.purgeAfter, trashed_by: p.by, trash_batch: p.batch })
+    .set({ trashed_at: p.now, purge_after: p.purgeAfter, trashed_by: p.by, trash_batch: p.batch, trash_rule: p.rule })
     .where('id', '=', p.id),
 )
 
@@ -318,7 +318,7 @@ const dropTags = statement<{ id: number }>()((db, p) =>
 export async function trashManifestRow(
   tx: Session,
   id: number,
-  trashing: { now: number; purgeAfter: number; by: string; batch: string },
+  trashing: { now: number; purgeAfter: number; by: string; batch: string; rule: string | null },
 ): Promise<string[]> {
   await tx.change(trash, { id, ...trashing })
   await tx.change(keepTags, { id })

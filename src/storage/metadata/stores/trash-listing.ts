@@ -136,13 +136,14 @@ export interface TrashedImageRow {
   readonly mediaType: string
   readonly imageSizeBytes: number
   readonly pushedAt: number
+  readonly rule: string | null
   readonly tags: readonly string[]
 }
 
 const imagesOfBatch = statement<{ batch: string; repositoryId: number; after: number; limit: number }>()((db, p) =>
   db
     .selectFrom('manifest')
-    .select(['id', 'digest', 'media_type as mediaType', 'image_size_bytes as imageSizeBytes', 'pushed_at as pushedAt'])
+    .select(['id', 'digest', 'media_type as mediaType', 'image_size_bytes as imageSizeBytes', 'pushed_at as pushedAt', 'trash_rule as rule'])
     .where('trash_batch', '=', p.batch)
     .where('repository_id', '=', p.repositoryId)
     .where('trashed_at', 'is not', null)

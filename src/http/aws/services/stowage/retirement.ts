@@ -43,6 +43,7 @@ export function retirementOperations({ registry, pageTokens }: { readonly regist
             trashedBy: trash.trashedBy,
             purgeAfter: new Date(trash.purgeAfter),
             cause: trash.cause,
+            rule: trash.rule,
             imageTags: trash.tags,
           },
         }

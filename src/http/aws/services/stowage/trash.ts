@@ -52,6 +52,7 @@ export function trashOperations({ registry, pageTokens }: { readonly registry: R
             imageManifestMediaType: image.mediaType,
             imageSizeInBytes: image.imageSizeBytes,
             imagePushedAt: new Date(image.pushedAt),
+            rule: image.rule,
           })),
           nextToken: pageTokens.issue(identity, images.next),
         }
