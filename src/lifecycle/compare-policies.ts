@@ -4,7 +4,7 @@ import { tagsOf } from '../storage/metadata/stores/image-kin.ts'
 import { imageSummaries } from '../storage/metadata/stores/lifecycle-preview-store.ts'
 import { findRepositoryRowById } from '../storage/metadata/stores/repository-store.ts'
 import { sharesOfManifests } from '../storage/metadata/stores/storage-use-store.ts'
-import { digestFromBytes, type Digest, type Tag } from '../values/index.ts'
+import type { Digest, Tag } from '../values/index.ts'
 import type { EvaluationConditions } from './evaluate-repository.ts'
 import { nextTurn } from './pace.ts'
 import type { Decision, Decisions } from './policy/index.ts'
@@ -116,7 +116,7 @@ export async function comparePolicies(
       const change = changeOf(fate)!
       const { policy, rule, isAfterNotice = false } = isByAfter(change) ? fate.after! : fate.before!
       const names = (tags.get(id) ?? []).map(({ tag }) => tag as Tag).sort()
-      changes.push({ manifestId: id, digest: digestFromBytes(digest), tags: names, pushedAt, sizeBytes, change, policy, rule, isAfterNotice })
+      changes.push({ manifestId: id, digest, tags: names, pushedAt, sizeBytes, change, policy, rule, isAfterNotice })
     }
     await pace()
   }

@@ -62,7 +62,7 @@ export class LargeEvaluations {
     const child = fork(fileURLToPath(new URL('./evaluation-process.ts', import.meta.url)), {
       serialization: 'advanced',
       // Room for new objects, of which few live long: with V8's own start of 1 MB it collects thousands of times.
-      execArgv: ['--single-threaded', '--min-semi-space-size=16', '--max-semi-space-size=16'],
+      execArgv: ['--single-threaded', '--initial-old-space-size=96', '--min-semi-space-size=16', '--max-semi-space-size=16'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     giveWay(child)

@@ -3,6 +3,7 @@ import { describe, expect, it, test } from 'vitest'
 import {
   digestAlgorithm,
   digestFromBytes,
+  digestFromHex,
   digestHex,
   digestOf,
   digestToBytes,
@@ -92,6 +93,7 @@ describe('the stored form', () => {
       fc.property(digests, (digest) => {
         const bytes = digestToBytes(digest)
         expect(digestFromBytes(bytes)).toBe(digest)
+        expect(digestFromHex(Buffer.from(bytes).toString('hex'))).toBe(digest)
         const larger = new Uint8Array([9, 9, ...bytes, 9])
         expect(digestFromBytes(larger.subarray(2, 2 + bytes.length))).toBe(digest)
       }),
@@ -107,6 +109,7 @@ describe('the stored form', () => {
     ["another algorithm's length", [2, ...Array<number>(32).fill(0)]],
   ])('with %s is refused', (_, bytes) => {
     expect(() => digestFromBytes(Uint8Array.from(bytes))).toThrow(expect.objectContaining({ code: 'digest-invalid' }))
+    expect(() => digestFromHex(Buffer.from(bytes).toString('hex'))).toThrow(expect.objectContaining({ code: 'digest-invalid' }))
   })
 })
 

@@ -76,6 +76,19 @@ export function digestFromBytes(bytes: Uint8Array): Digest {
   throw valueError('digest-invalid', 'The bytes are not a stored digest.', { sizeBytes: bytes.length })
 }
 
+/**
+ * Reads the form that `digestToBytes` writes, in lower-case hexadecimal: a string is made and forgotten more cheaply than bytes, where
+ * there are very many.
+ *
+ * @throws `digest-invalid`
+ */
+export function digestFromHex(hex: string): Digest {
+  for (const { prefix, hashBytes, code } of Object.values(algorithms)) {
+    if (hex.startsWith(`0${code}`) && hex.length === 2 + 2 * hashBytes) return (prefix + hex.slice(2)) as Digest
+  }
+  throw valueError('digest-invalid', 'The text is not a stored digest.', { length: hex.length })
+}
+
 /** Hashes bytes that are already in memory; streams and files are hashed where they are written. */
 export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
   return (algorithms[algorithm].prefix + hash(algorithm, bytes, 'hex')) as Digest

@@ -4,6 +4,7 @@ export type { Descriptor, Platform } from './descriptor.ts'
 export {
   digestAlgorithm,
   digestFromBytes,
+  digestFromHex,
   digestHex,
   digestOf,
   digestToBytes,

@@ -1,3 +1,5 @@
+import { sql } from 'kysely'
+import { digestFromHex, type Digest } from '../../../values/digest.ts'
 import type { Session } from '../session.ts'
 import { statement } from '../statement.ts'
 
@@ -127,13 +129,9 @@ export async function previewPageAfter(session: Session, previewId: number, mani
   return (await session.first(pageFrom, { previewId, manifestId }))?.results
 }
 
-const details = statement<{ id: number }>()((db, p) =>
-  db.selectFrom('manifest').select(['id', 'digest', 'pushed_at as pushedAt', 'storage_class as storageClass', 'image_size_bytes as sizeBytes']).where('id', '=', p.id),
-)
-
 export interface ImageSummaryRow {
   readonly id: number
-  readonly digest: Uint8Array
+  readonly digest: Digest
   readonly pushedAt: number
   readonly storageClass: string
   readonly sizeBytes: number
@@ -141,12 +139,13 @@ export interface ImageSummaryRow {
 
 /** What a preview shows of images, beside their tags; those that are gone are left out. */
 export async function imageSummaries(session: Session, ids: readonly number[]): Promise<ImageSummaryRow[]> {
-  if (ids.length === 1) return session.all(details, { id: ids[0]! })
-  return session.query(
+  const rows = await session.query(
     session.builder
       .selectFrom('manifest')
-      .select(['id', 'digest', 'pushed_at as pushedAt', 'storage_class as storageClass', 'image_size_bytes as sizeBytes'])
+      .select(['id', 'pushed_at as pushedAt', 'storage_class as storageClass', 'image_size_bytes as sizeBytes'])
+      .select(session.dialect === 'sqlite' ? sql<string>`lower(hex(digest))`.as('hex') : sql<string>`encode(digest, 'hex')`.as('hex'))
       .where('id', 'in', ids)
       .where('trashed_at', 'is', null),
   )
+  return rows.map(({ hex, ...row }) => ({ ...row, digest: digestFromHex(hex) }))
 }
