@@ -6,6 +6,7 @@ export { parameterInvalid, registryError, type RegistryErrorCode } from './error
 export { createRegistry, type RegistryDependencies } from './registry.ts'
 export { maxManifestBytes } from './manifests.ts'
 export type { NewRetirement, Retirement, RetirementState, RetirementStep } from './retirement-states.ts'
+export type { RestoreOutcome, TagChange, TrashBatch, TrashedImageDetail } from './trash-types.ts'
 export type {
   AccountSettingName,
   AppendRequest,
@@ -37,13 +38,9 @@ export type {
   Registry,
   Repository,
   RepositoryVisibility,
-  RestoreOutcome,
   StoredManifest,
-  TagChange,
   TagMutability,
   TemplateUse,
-  TrashBatch,
-  TrashedImageDetail,
   UploadBody,
   UploadSession,
 } from './types.ts'

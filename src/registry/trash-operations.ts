@@ -24,7 +24,8 @@ import { registryError } from './errors.ts'
 import { parseIdPosition, toPage } from './paging.ts'
 import { imageLimitsOf } from './quotas.ts'
 import { registryOf } from './repositories.ts'
-import type { Registry, TrashBatch } from './types.ts'
+import type { TrashBatch } from './trash-types.ts'
+import type { Registry } from './types.ts'
 
 export type TrashOperations = Pick<
   Registry,

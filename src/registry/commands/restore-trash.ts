@@ -35,7 +35,8 @@ import { retirementState } from '../retirement-states.ts'
 import { policyExecution } from '../trash.ts'
 import { openVetoes, vetoText } from '../protection/vetoes.ts'
 import { isTagImmutable } from '../tag-mutability.ts'
-import type { RestoredImage, RestoreOutcome, TagMutability, UnrestoredImage } from '../types.ts'
+import type { RestoredImage, RestoreOutcome, UnrestoredImage } from '../trash-types.ts'
+import type { TagMutability } from '../types.ts'
 
 interface Limits extends ImageLimits {
   readonly maxRepositories: number
