@@ -1,6 +1,6 @@
 import { digestFromBytes, type Digest } from '../../../values/digest.ts'
 import type { Session } from '../session.ts'
-import { statement } from '../statement.ts'
+import { statement, type QueryBuilder } from '../statement.ts'
 import { findTag } from './tag-store.ts'
 
 /*
@@ -187,7 +187,7 @@ export async function tagsOfBatch(session: Session, wanted: { batch: string; rep
   return (await session.all(heldByBatch, wanted)).map(({ name }) => name ?? undefined)
 }
 
-const lastWithTag = statement<{ repositoryId: number; name: string }>()((db, p) =>
+const trashedWithTag = (db: QueryBuilder, p: { repositoryId: number; name: string }) =>
   db
     .selectFrom('tag_history')
     .innerJoin('manifest', (join) =>
@@ -199,13 +199,15 @@ const lastWithTag = statement<{ repositoryId: number; name: string }>()((db, p) 
     .where('tag_history.digest', 'is', null)
     .whereRef('manifest.trash_batch', '=', 'tag_history.trash_batch')
     .where('manifest.trashed_at', 'is not', null)
-    .where('tag_history.id', '=', (eb) =>
-      eb
-        .selectFrom('tag_history as newest')
-        .select((of) => of.fn.max<number>('newest.id').as('id'))
-        .where('newest.repository_id', '=', p.repositoryId)
-        .where('newest.name', '=', p.name),
-    ),
+
+const lastWithTag = statement<{ repositoryId: number; name: string }>()((db, p) =>
+  trashedWithTag(db, p).where('tag_history.id', '=', (eb) =>
+    eb
+      .selectFrom('tag_history as newest')
+      .select((of) => of.fn.max<number>('newest.id').as('id'))
+      .where('newest.repository_id', '=', p.repositoryId)
+      .where('newest.name', '=', p.name),
+  ),
 )
 
 /** The image that went to the trash with a tag to which nothing has happened since, and is still there. */
@@ -213,21 +215,7 @@ export function findTrashedByTag(session: Session, repositoryId: number, name: s
   return session.first(lastWithTag, { repositoryId, name })
 }
 
-const anyWithTag = statement<{ repositoryId: number; name: string }>()((db, p) =>
-  db
-    .selectFrom('tag_history')
-    .innerJoin('manifest', (join) =>
-      join.onRef('manifest.repository_id', '=', 'tag_history.repository_id').onRef('manifest.digest', '=', 'tag_history.previous_digest'),
-    )
-    .select(['manifest.digest', 'manifest.trash_batch as batch'])
-    .where('tag_history.repository_id', '=', p.repositoryId)
-    .where('tag_history.name', '=', p.name)
-    .where('tag_history.digest', 'is', null)
-    .whereRef('manifest.trash_batch', '=', 'tag_history.trash_batch')
-    .where('manifest.trashed_at', 'is not', null)
-    .orderBy('tag_history.id', 'desc')
-    .limit(1),
-)
+const anyWithTag = statement<{ repositoryId: number; name: string }>()((db, p) => trashedWithTag(db, p).orderBy('tag_history.id', 'desc').limit(1))
 
 /** The image that went to the trash last with a tag, of those that are still there, whatever has the tag by now. */
 export function findLastTrashedByTag(session: Session, repositoryId: number, name: string): Promise<{ digest: Uint8Array; batch: string | null } | undefined> {
