@@ -6,11 +6,11 @@ import type { EvaluationConditions } from './evaluate-repository.ts'
 import { begun, nextTurn } from './pace.ts'
 import type { Decision, Decisions } from './policy/index.ts'
 
-/** Results looked up together: about a quarter of a millisecond of work. */
-const resultsPerStep = 100
+/** Results looked up together, as evaluate-repository.ts has windows: about a quarter of a millisecond of work. */
+const resultsPerSteps = { sqlite: 100, postgres: 250 } as const
 
-/** Steps whose results are kept together, a thousand results: a page of the API is at most a tenth. */
-const stepsPerPage = 10
+/** Results kept together: a page of the API is at most a tenth. */
+const resultsPerPage = 1000
 
 /** A result as it is kept: short, since there may be a million. */
 export type StoredResult = readonly [
@@ -50,6 +50,7 @@ export async function readPreview(
   { signal, pace = nextTurn }: EvaluationConditions = {},
 ): Promise<PreviewSummary> {
   const page = new PageText()
+  const resultsPerStep = resultsPerSteps[session.dialect]
   let pages: PreviewPage[] = []
   let stepsOfPage = 0
   const finishPage = async (): Promise<void> => {
@@ -67,7 +68,7 @@ export async function readPreview(
     page.add(step)
     stepsOfPage += 1
     await pace(resultsPerStep)
-    if (stepsOfPage === stepsPerPage) await finishPage()
+    if (stepsOfPage * resultsPerStep === resultsPerPage) await finishPage()
     if (pages.length === pagesTogether) await giveAway()
   }
   await finishPage()
@@ -116,7 +117,7 @@ interface Step {
 
 /** Of what the first policy decided. One is read ahead: a database that is asked over a network answers it meanwhile. */
 async function* resultsInSteps(session: Session, decisions: Decisions): AsyncGenerator<Step> {
-  const steps = decisionsInSteps(decisions)
+  const steps = decisionsInSteps(decisions, resultsPerSteps[session.dialect])
   const begin = (): Promise<Step> | undefined => {
     const { value, done } = steps.next()
     return done === true ? undefined : begun(readStep(session, value))
@@ -128,12 +129,12 @@ async function* resultsInSteps(session: Session, decisions: Decisions): AsyncGen
   }
 }
 
-function* decisionsInSteps(decisions: Decisions): Generator<readonly Decision[], undefined> {
+function* decisionsInSteps(decisions: Decisions, size: number): Generator<readonly Decision[], undefined> {
   let step: Decision[] = []
   for (const decision of decisions) {
     if (decision.policy !== 0) continue
     step.push(decision)
-    if (step.length < resultsPerStep) continue
+    if (step.length < size) continue
     yield step
     step = []
   }
