@@ -14,14 +14,13 @@ export const nextTurn: Pace = () => setImmediate()
 
 /**
  * Processor time after which `unhurried` rests. Linux lets a program that works have its slice of some 3 ms, whatever its priority,
- * before one that has to answer somebody comes in: so it leaves before. With half a millisecond the slowest of a hundred pulls took half as
- * long again.
+ * before one that has to answer somebody comes in: so it leaves before.
  */
 const burstMs = 0.25
 /** Rest for each millisecond of work, at least: a million images take up to six seconds of work, and are to be done in ten. */
 const leastRestShare = 0.55
 /**
- * Time that an image may take to be read, or to be written as a result, whatever the machine could do: a million are done in less than nine seconds.
+ * Time that an image may take to be read, or to be written as a result, whatever the machine could do: a million have some eight seconds, all of them results.
  * Faster processors rest longer, since nobody waits for more.
  */
 const allottedMsPerImage = 0.0042
@@ -35,7 +34,7 @@ export function unhurried(): Pace {
   let usedBefore = process.threadCpuUsage()
   let begunAtMs = performance.now()
   let allottedMs = 0
-  // A rest of less than a millisecond is longer by a tenth than was asked for: the next is shorter by as much.
+  // A rest is longer than was asked for by what timers are exact to, thousands of times: the next is shorter by as much.
   let oversleptMs = 0
   return async (images = 0) => {
     allottedMs += images * allottedMsPerImage
